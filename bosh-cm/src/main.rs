@@ -1,0 +1,2 @@
+//! The program `bosh-cm`.
+fn main() {}

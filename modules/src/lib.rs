@@ -1,0 +1,1 @@
+//! Features that a user can name, one file per XEP family.

@@ -1,0 +1,1 @@
+//! The Scansion dialect: parser and player.

@@ -1,0 +1,1 @@
+//! The binary stonechat: configuration, command line, wiring.

@@ -1,0 +1,2 @@
+//! The binary `stonechat`.
+fn main() {}

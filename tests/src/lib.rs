@@ -1,0 +1,1 @@
+//! Plays any server should pass, real clients, hostile input.

@@ -1,0 +1,46 @@
+//! Namespace names, one constant each, named as the field names them.
+
+/// Stanzas on a client's stream (RFC 6120 4.8.2).
+pub const CLIENT: &str = "jabber:client";
+/// Stanzas on a server's stream (RFC 6120 4.8.2).
+pub const SERVER: &str = "jabber:server";
+/// The stream element, its features and its errors (RFC 6120 4.8.1).
+pub const STREAMS: &str = "http://etherx.jabber.org/streams";
+/// Conditions of stream errors (RFC 6120 4.9.2).
+pub const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+/// Conditions of stanza errors (RFC 6120 8.3.2).
+pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+/// STARTTLS negotiation (RFC 6120 5).
+pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+/// SASL negotiation (RFC 6120 6).
+pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+/// Resource binding (RFC 6120 7).
+pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
+/// Legacy session establishment (RFC 3921 3).
+pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
+/// Rosters (RFC 6121 2).
+pub const ROSTER: &str = "jabber:iq:roster";
+/// XEP-0030: disco#info.
+pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
+/// XEP-0030: disco#items.
+pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// XEP-0199: XMPP Ping.
+pub const PING: &str = "urn:xmpp:ping";
+/// XEP-0092: Software Version.
+pub const VERSION: &str = "jabber:iq:version";
+/// XEP-0202: Entity Time.
+pub const TIME: &str = "urn:xmpp:time";
+/// XEP-0203: Delayed Delivery.
+pub const DELAY: &str = "urn:xmpp:delay";
+/// XEP-0085: Chat State Notifications.
+pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
+/// XEP-0334: Message Processing Hints.
+pub const HINTS: &str = "urn:xmpp:hints";
+/// XEP-0124: the body element.
+pub const HTTPBIND: &str = "http://jabber.org/protocol/httpbind";
+/// XEP-0206: XMPP over BOSH.
+pub const XBOSH: &str = "urn:xmpp:xbosh";
+/// The `xml` prefix.
+pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
+/// Declarations of namespaces themselves.
+pub const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
