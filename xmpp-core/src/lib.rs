@@ -6,6 +6,7 @@
 pub mod error;
 pub mod jid;
 pub mod ns;
+pub mod precis;
 pub mod sasl;
 pub mod stanza;
 pub mod stream;
