@@ -166,9 +166,11 @@ fn is_context_valid(text: &str) -> bool {
             '\u{200c}' => previous.is_some_and(is_virama) || breaks_cursive(before, after),
             '\u{200d}' => previous.is_some_and(is_virama),
             '\u{b7}' => previous == Some('l') && next == Some('l'),
-            // The script of what follows (Greek) or goes before (Hebrew).
-            '\u{375}' => next.is_some_and(|next| table_allows(&[c, next])),
-            '\u{5f3}' | '\u{5f4}' => previous.is_some_and(|previous| table_allows(&[previous, c])),
+            // The script of what follows (Greek) or goes before (Hebrew). The signs have it themselves.
+            '\u{375}' => next.is_some_and(|next| next == c || table_allows(&[c, next])),
+            '\u{5f3}' | '\u{5f4}' => previous.is_some_and(|previous| {
+                matches!(previous, '\u{5f3}' | '\u{5f4}') || table_allows(&[previous, c])
+            }),
             '\u{30fb}' => {
                 middle_dot = true;
                 true
