@@ -3,93 +3,266 @@
 //! A driver [`claim`](Router::claim)s a full address for a session, hands every stanza of the session to
 //! [`Router::dispatch`] one at a time, and writes what its [`Mailbox`] gives. Everything else — delivery, presence,
 //! iq handlers — happens between these three calls, in the sender's task.
+//!
+//! Nothing here knows a socket, a clock, a store or an executor: time and randomness come from an [`Environment`],
+//! accounts from a [`Directory`], and what must wait is waited for in the task that caused it.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+mod account;
+mod claim;
+mod delivery;
+mod directory;
+mod iq;
+mod lane;
+mod mailbox;
+mod module;
+mod presence;
+mod route;
+mod table;
+
+pub use account::{Account, Seat, Session, Turn, View};
+pub use claim::{Claim, ClaimError};
+pub use directory::{Directory, LoadError, Record, Relation};
+pub use futures_util::future::BoxFuture;
+pub use mailbox::{Mail, Mailbox};
+pub use module::{
+    Answer, At, Backlog, ClashError, Declare, Keeping, Module, Receipt, Reply, Request, Side, Xep,
+    xeps,
 };
-use xmpp_core::{BareJid, Jid, Stanza, StreamError};
 
-/// A boxed future.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+use futures_util::FutureExt;
+use module::Declare as Law;
+use route::After;
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+use table::Table;
+use xmpp_core::{BareJid, Jid, StreamError};
+
+/// Time and dice.
+pub trait Environment: Send + Sync {
+    /// The wall clock.
+    fn now(&self) -> SystemTime;
+    /// A clock that never goes back, since any fixed moment.
+    fn monotonic(&self) -> Duration;
+    /// A random text of at least 128 bits, fit for a resource and an id.
+    fn token(&self) -> String;
+}
+
+/// What the router must know, and its limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The domains served here, in prepared form (RFC 7622 3.2); at least one.
+    pub domains: Vec<String>,
+    /// Sessions of one account at a time.
+    pub sessions_per_account: usize,
+    /// Bytes that may wait in one session's mailbox; a session that reads slower than that is closed.
+    pub mailbox_bytes: usize,
+    /// Bytes that may wait in one account's lane; past it senders get `resource-constraint`.
+    pub lane_bytes: usize,
+    /// Entities that one session may send directed presence to (RFC 6121 4.6).
+    pub directed_presence: usize,
+    /// Accounts kept in memory, known and unknown, besides those with sessions.
+    pub accounts_in_memory: usize,
+}
+
+impl Settings {
+    /// The usual limits for these domains.
+    pub fn new(domains: Vec<String>) -> Self {
+        Self {
+            domains,
+            sessions_per_account: 10,
+            mailbox_bytes: 256 * 1024,
+            lane_bytes: 256 * 1024,
+            directed_presence: 1_000,
+            accounts_in_memory: 100_000,
+        }
+    }
+}
+
+/// How long "there is no such account" is believed: another process may create it.
+const ABSENCE: Duration = Duration::from_secs(5);
 
 /// The table of who is here. One per process, shared.
-pub struct Router {}
-
-/// What a mailbox gives its session.
-#[derive(Debug, Clone)]
-pub enum Mail {
-    /// A stanza for this session, to be written as it is.
-    Stanza(Stanza),
-    /// The session ends with this error: replaced, its account gone, its mailbox full.
-    Close(StreamError),
-}
-
-/// The receiving end of a session's mailbox; bounded in bytes.
-pub struct Mailbox {}
-
-impl Mailbox {
-    /// The next mail; wakes the task when there is some.
-    pub fn poll_next(&mut self, _cx: &mut Context<'_>) -> Poll<Mail> {
-        todo!()
-    }
-    /// The next mail if there is one now.
-    pub fn try_next(&mut self) -> Option<Mail> {
-        todo!()
-    }
-}
-
-/// A claimed full address. `release` it when the session ends; a drop without (a panic) does what it can.
-pub struct Claim {}
-
-impl Claim {
-    /// The full address.
-    pub fn jid(&self) -> &Jid {
-        todo!()
-    }
-}
-
-/// Why an address cannot be claimed (RFC 6120 7.6.2, 7.7.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ClaimError {
-    /// Too many sessions of this account (`resource-constraint`).
-    #[error("too many sessions")]
-    TooMany,
-    /// The account does not exist any more (`not-authorized`).
-    #[error("no such account")]
-    NoAccount,
-    /// The store failed (`internal-server-error`).
-    #[error("the store failed")]
-    Failed,
+pub struct Router {
+    settings: Settings,
+    domains: HashSet<String>,
+    law: Law,
+    directory: Arc<dyn Directory>,
+    environment: Arc<dyn Environment>,
+    table: Table,
+    sessions: AtomicU64,
 }
 
 impl Router {
-    /// Claims `account/resource` for a session. A session that holds it already is closed with `conflict`
-    /// (RFC 6120 7.7.2.2, the newer one wins) and released before this returns. Without a resource the router makes a random one.
-    pub async fn claim(
-        self: &Arc<Self>,
-        _account: &BareJid,
-        _resource: Option<&str>,
-    ) -> Result<(Claim, Mailbox), ClaimError> {
-        todo!()
+    /// A router with these modules, in this order.
+    ///
+    /// # Errors
+    /// Two modules claim the same.
+    pub fn new(
+        settings: Settings,
+        modules: &[Arc<dyn Module>],
+        directory: Arc<dyn Directory>,
+        environment: Arc<dyn Environment>,
+    ) -> Result<Arc<Self>, ClashError> {
+        Ok(Arc::new(Self {
+            law: Law::collect(modules)?,
+            domains: settings.domains.iter().cloned().collect(),
+            table: Table::new(settings.accounts_in_memory),
+            sessions: AtomicU64::new(0),
+            settings,
+            directory,
+            environment,
+        }))
     }
-    /// Routes one stanza of a session to where it belongs. `from` is stamped here. Replies and errors come through the
-    /// sender's own mailbox. When the future is done the next stanza may follow (RFC 6120 10.1).
-    pub async fn dispatch(self: &Arc<Self>, _claim: &Claim, _stanza: Stanza) {
-        todo!()
+
+    /// Closes all sessions of an account, e.g. after its password changed or it was deleted. What is known of it is
+    /// read again, and what is known of its contacts, who lose their subscriptions where it was deleted.
+    pub fn close_account(&self, account: &BareJid, error: &StreamError) {
+        let Some(account) = self.table.get(account.as_str()) else { return };
+        let contacts: Vec<BareJid> = {
+            let mut state = account.guard();
+            state.doubt();
+            for seat in &state.seats {
+                seat.post.close(error.clone());
+            }
+            state.contacts.keys().cloned().collect()
+        };
+        for contact in contacts.iter().filter_map(|contact| self.table.get(contact.as_str())) {
+            contact.guard().doubt();
+        }
     }
-    /// Ends the claim: unavailable presence goes out, what is left in the mailbox is routed as to an unavailable resource.
-    pub async fn release(self: &Arc<Self>, _claim: Claim, _mailbox: Mailbox) {
-        todo!()
-    }
-    /// Closes all sessions of an account, e.g. after its password changed.
-    pub fn close_account(&self, _account: &BareJid, _error: &StreamError) {
-        todo!()
-    }
+
     /// Whether a domain is served here (prepared form).
-    pub fn serves(&self, _domain: &str) -> bool {
-        todo!()
+    pub fn serves(&self, domain: &str) -> bool {
+        self.domains.contains(domain)
+    }
+
+    /// Time and dice.
+    pub fn environment(&self) -> &dyn Environment {
+        &*self.environment
+    }
+
+    /// The features that service discovery names at the server's address or at an account's, sorted.
+    pub fn features(&self, at: At) -> Vec<&'static str> {
+        self.law.features(at)
+    }
+
+    /// The account of this address, loaded once for all who ask. Whether there is such an account is for
+    /// [`Account::exists`] to say.
+    ///
+    /// # Errors
+    /// It could not be read.
+    pub async fn account(&self, address: &Jid) -> Result<Arc<Account>, LoadError> {
+        if let Some(account) = self.table.get(address.bare_str())
+            && account.is_known(self.environment.monotonic())
+        {
+            return Ok(account);
+        }
+        let account = self.table.get_or_insert(address);
+        while !account.is_known(self.environment.monotonic()) {
+            let (load, number) = account
+                .guard()
+                .load(|| self.directory.load(account.jid()).map(share).boxed().shared());
+            let result = load.await;
+            let absent_until = self.environment.monotonic() + ABSENCE;
+            account.guard().learn(number, &result, absent_until);
+            result?;
+        }
+        Ok(account)
+    }
+
+    /// The account if it is in memory: one with sessions always is.
+    pub(crate) fn present(&self, account: &BareJid) -> Option<Arc<Account>> {
+        self.table.get(account.as_str())
+    }
+
+    /// Looks at an account's sessions and sends to them, under its guard: nobody else delivers meanwhile. `look` must
+    /// not call the router.
+    pub async fn enter<T>(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        look: impl FnOnce(&mut View<'_>) -> T,
+    ) -> T {
+        let mut after = After::default();
+        let result = {
+            let mut state = account.guard();
+            let result = look(&mut View { state: &mut state });
+            self.clear_overflowed(account, &mut state, &mut after);
+            result
+        };
+        self.finish(after).await;
+        result
+    }
+
+    /// Waits for the right to change an account's roster: take it before the store is asked. Whoever needs two
+    /// takes them with [`Router::turns`].
+    pub async fn turn(&self, account: &Arc<Account>) -> Turn {
+        account.turn().await
+    }
+
+    /// Waits for the right to change both rosters; in the order of the addresses, so that no two wait for each other.
+    pub async fn turns(&self, one: &Arc<Account>, other: &Arc<Account>) -> (Turn, Turn) {
+        if one.jid() < other.jid() {
+            let first = one.turn().await;
+            (first, other.turn().await)
+        } else {
+            let first = other.turn().await;
+            (one.turn().await, first)
+        }
+    }
+
+    /// Takes over a change that the store has made to a roster, and tells the sessions, under the account's guard.
+    pub async fn update<T>(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        version: u64,
+        contact: &BareJid,
+        relation: Relation,
+        tell: impl FnOnce(&mut View<'_>) -> T,
+    ) -> T {
+        turn.updated = true;
+        let account = turn.account.clone();
+        self.enter(&account, |view| {
+            let state = &mut *view.state;
+            if version > state.version + 1 {
+                // Another process has changed the roster too.
+                state.doubt();
+            }
+            state.version = state.version.max(version);
+            if relation == Relation::default() {
+                state.contacts.remove(contact);
+            } else {
+                state.contacts.insert(contact.clone(), relation);
+            }
+            tell(view)
+        })
+        .await
+    }
+
+    pub(crate) fn next_session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Router").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+fn share(result: Result<Option<Record>, LoadError>) -> Result<Option<Arc<Record>>, LoadError> {
+    result.map(|record| record.map(Arc::new))
+}
+
+/// Locks; a fault in one session must not end the others, so a poisoned lock is taken as it is.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,352 @@
+//! An account in memory: what is known of it, who of it is connected, and what is on its way to it.
+
+use crate::{
+    Relation,
+    delivery::{Recipient, Resource},
+    directory::{LoadError, Record},
+    lane::Lane,
+    lock,
+    mailbox::Post,
+};
+use futures_util::{
+    future::{BoxFuture, Shared},
+    lock::{Mutex as TurnLock, OwnedMutexGuard},
+};
+use smallvec::SmallVec;
+use std::{
+    any::Any,
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use xmpp_core::{BareJid, Jid, Stanza};
+
+/// An account in memory, or the knowledge that there is no such account.
+pub struct Account {
+    jid: BareJid,
+    state: Mutex<State>,
+    /// Held by whoever changes the roster, so that views and pushes follow in the order of the changes.
+    turn: Arc<TurnLock<()>>,
+    /// Asked for since the table last looked for something to forget.
+    pub(crate) recent: AtomicBool,
+}
+
+/// What stands under the account's guard. The guard is a plain lock that is never held across an await, and never
+/// together with the guard of another account.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) knowledge: Knowledge,
+    pub(crate) exists: bool,
+    pub(crate) version: u64,
+    pub(crate) contacts: HashMap<BareJid, Relation>,
+    pub(crate) seats: Vec<Seat>,
+    pub(crate) lane: Lane,
+    /// Counts the reads, so that one that was overtaken by a change is not believed.
+    reads: u64,
+}
+
+/// How far the state is known.
+#[derive(Default)]
+pub(crate) enum Knowledge {
+    /// To be read.
+    #[default]
+    None,
+    /// Being read, once for all who wait; the number of the read.
+    Loading(Load, u64),
+    /// Known, where there is no such account only until then (monotonic).
+    Until(Option<Duration>),
+}
+
+pub(crate) type Load = Shared<BoxFuture<'static, Result<Option<Arc<Record>>, LoadError>>>;
+
+/// A connected session of an account, under the account's guard.
+pub struct Seat {
+    pub(crate) number: u64,
+    pub(crate) jid: Jid,
+    pub(crate) post: Arc<Post>,
+    /// The last available presence that it broadcast, with its priority.
+    pub(crate) presence: Option<(Stanza, i8)>,
+    /// Whom it sent available presence directly (RFC 6121 4.6.1); capped.
+    pub(crate) directed: Vec<Jid>,
+    slots: SmallVec<[Box<dyn Any + Send>; 1]>,
+}
+
+/// A session as modules hold it beyond the guard.
+#[derive(Clone)]
+pub struct Session {
+    pub(crate) number: u64,
+    pub(crate) jid: Jid,
+    pub(crate) account: Arc<Account>,
+    pub(crate) post: Arc<Post>,
+}
+
+/// The account's guard in the hands of a module: see [`Router::enter`](crate::Router::enter).
+pub struct View<'a> {
+    pub(crate) state: &'a mut State,
+}
+
+/// The right to change an account's roster, one holder at a time: take it before the store is asked, and
+/// [`update`](crate::Router::update) once it answered. Dropped without an update (the store refused, or the
+/// session ended in between) the account is read again before its next use.
+pub struct Turn {
+    pub(crate) account: Arc<Account>,
+    _held: OwnedMutexGuard<()>,
+    pub(crate) updated: bool,
+}
+
+impl Account {
+    pub(crate) fn new(jid: BareJid) -> Self {
+        Self { jid, state: Mutex::default(), turn: Arc::default(), recent: AtomicBool::new(true) }
+    }
+
+    /// Its address.
+    pub fn jid(&self) -> &BareJid {
+        &self.jid
+    }
+
+    /// Whether there is such an account.
+    pub fn exists(&self) -> bool {
+        self.guard().exists
+    }
+
+    /// What is agreed with a contact.
+    pub fn relation(&self, contact: &BareJid) -> Relation {
+        self.guard().contacts.get(contact).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn guard(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Waits for the right to change the roster.
+    pub(crate) async fn turn(self: &Arc<Self>) -> Turn {
+        let held = self.turn.clone().lock_owned().await;
+        Turn { account: self.clone(), _held: held, updated: false }
+    }
+
+    /// The state if it is known now.
+    pub(crate) fn is_known(&self, now: Duration) -> bool {
+        self.recent.store(true, Ordering::Relaxed);
+        match self.guard().knowledge {
+            Knowledge::Until(None) => true,
+            Knowledge::Until(Some(until)) => now < until,
+            Knowledge::None | Knowledge::Loading(..) => false,
+        }
+    }
+
+    /// Whether nothing is lost by forgetting it; its only other owner is the table.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.guard();
+        state.seats.is_empty() && state.lane.is_empty()
+    }
+}
+
+impl State {
+    /// The read that is under way, or a new one.
+    pub(crate) fn load(&mut self, start: impl FnOnce() -> Load) -> (Load, u64) {
+        if let Knowledge::Loading(load, number) = &self.knowledge {
+            return (load.clone(), *number);
+        }
+        self.reads += 1;
+        let load = start();
+        self.knowledge = Knowledge::Loading(load.clone(), self.reads);
+        (load, self.reads)
+    }
+
+    /// What a read gave; it counts unless a newer one was asked for.
+    pub(crate) fn learn(
+        &mut self,
+        number: u64,
+        result: &Result<Option<Arc<Record>>, LoadError>,
+        absent_until: Duration,
+    ) {
+        if !matches!(self.knowledge, Knowledge::Loading(_, current) if current == number) {
+            return;
+        }
+        match result {
+            Err(_) => self.knowledge = Knowledge::None,
+            Ok(None) => {
+                self.exists = false;
+                self.version = 0;
+                // Sessions that are still there have their contacts to tell when they end.
+                if self.seats.is_empty() {
+                    self.contacts.clear();
+                }
+                self.knowledge = Knowledge::Until(Some(absent_until));
+            }
+            Ok(Some(record)) => {
+                self.exists = true;
+                self.knowledge = Knowledge::Until(None);
+                if record.version >= self.version {
+                    self.version = record.version;
+                    self.contacts.clone_from(&record.contacts);
+                }
+            }
+        }
+    }
+
+    /// What is known may be outdated: it is read again before its next use.
+    pub(crate) fn doubt(&mut self) {
+        self.knowledge = Knowledge::None;
+    }
+
+    pub(crate) fn seat(&mut self, number: u64) -> Option<&mut Seat> {
+        self.seats.iter_mut().find(|seat| seat.number == number)
+    }
+
+    /// The contacts that get the account's presence (RFC 6121 4.2.2).
+    pub(crate) fn subscribers(&self) -> Vec<BareJid> {
+        let contacts = self.contacts.iter();
+        contacts.filter(|(_, relation)| relation.from).map(|(jid, _)| jid.clone()).collect()
+    }
+}
+
+impl Recipient for State {
+    type Resource = Seat;
+
+    fn exists(&self) -> bool {
+        self.exists
+    }
+
+    fn resources(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    fn shares_presence(&self, place: usize, with: &Jid) -> bool {
+        let seat = &self.seats[place];
+        seat.jid.bare_str() == with.bare_str()
+            || self.contacts.get(with.bare_str()).is_some_and(|relation| relation.from)
+            || seat.has_told(with)
+    }
+}
+
+impl Resource for Seat {
+    fn resource(&self) -> &str {
+        self.jid.resource().expect("a claimed address has a resource")
+    }
+
+    fn priority(&self) -> Option<i8> {
+        self.presence.as_ref().map(|(_, priority)| *priority)
+    }
+}
+
+impl Seat {
+    pub(crate) fn new(session: &Session) -> Self {
+        Self {
+            number: session.number,
+            jid: session.jid.clone(),
+            post: session.post.clone(),
+            presence: None,
+            directed: Vec::new(),
+            slots: SmallVec::new(),
+        }
+    }
+
+    /// Its full address.
+    pub fn jid(&self) -> &Jid {
+        &self.jid
+    }
+
+    /// Whether it sent available presence (RFC 6121 2.2).
+    pub fn is_available(&self) -> bool {
+        self.presence.is_some()
+    }
+
+    /// Whether it takes messages for the account (RFC 6121 8.5.2.1.1).
+    pub(crate) fn is_non_negative(&self) -> bool {
+        self.presence.as_ref().is_some_and(|(_, priority)| *priority >= 0)
+    }
+
+    /// Whether it sent this entity presence directly (RFC 6121 4.6).
+    pub(crate) fn has_told(&self, entity: &Jid) -> bool {
+        self.directed.iter().any(|told| told == entity || told.as_str() == entity.bare_str())
+    }
+
+    /// What a module remembers of the session.
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.slots.iter().find_map(|slot| (**slot).downcast_ref())
+    }
+
+    /// Remembers this of the session, instead of what was remembered of the same type.
+    pub fn put<T: Any + Send>(&mut self, value: T) {
+        match self.slots.iter_mut().find_map(|slot| (**slot).downcast_mut()) {
+            Some(slot) => *slot = value,
+            None => self.slots.push(Box::new(value)),
+        }
+    }
+
+    /// Sends it a stanza that somebody else caused.
+    pub fn send(&self, stanza: Stanza) {
+        // Where it does not fit, the guard's holder closes the session before the guard is given back.
+        let _fits = self.post.send(stanza, None);
+    }
+
+    /// Sends it what it asked for.
+    pub fn answer(&self, stanza: Stanza) {
+        self.post.answer([stanza]);
+    }
+}
+
+impl Session {
+    /// Its full address.
+    pub fn jid(&self) -> &Jid {
+        &self.jid
+    }
+
+    /// Its account.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// Sends it what it asked for.
+    pub fn answer(&self, stanza: Stanza) {
+        self.post.answer([stanza]);
+    }
+}
+
+impl View<'_> {
+    /// The roster's version that the view stands at.
+    pub fn version(&self) -> u64 {
+        self.state.version
+    }
+
+    /// The connected sessions.
+    pub fn seats(&mut self) -> &mut [Seat] {
+        &mut self.state.seats
+    }
+
+    /// The seat of a session, while it is connected.
+    pub fn seat(&mut self, session: &Session) -> Option<&mut Seat> {
+        self.state.seat(session.number)
+    }
+}
+
+impl Turn {
+    /// The account whose roster it is.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.updated {
+            self.account.guard().doubt();
+        }
+    }
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Account({})", self.jid)
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session({})", self.jid)
+    }
+}

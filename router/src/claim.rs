@@ -1,0 +1,182 @@
+//! Claiming a full address, and giving it back.
+
+use crate::{
+    Mailbox, Router,
+    account::{Account, Seat, Session, State},
+    mailbox::Post,
+    presence::Departure,
+    route::After,
+};
+use std::sync::Arc;
+use xmpp_core::{
+    BareJid, Jid, Kind, StreamError,
+    error::{StanzaCondition, StreamCondition},
+    stanza::IqType,
+};
+
+/// A claimed full address. [`release`](Router::release) it when the session ends; a drop without (a panic) does the
+/// same, but nobody waits for what is written then.
+#[derive(Debug)]
+pub struct Claim {
+    router: Arc<Router>,
+    session: Session,
+    live: bool,
+}
+
+/// Why an address cannot be claimed (RFC 6120 7.6.2, 7.7.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimError {
+    /// The resource is not one (`bad-request`).
+    #[error("not a resource")]
+    BadResource,
+    /// Too many sessions of this account (`resource-constraint`).
+    #[error("too many sessions")]
+    TooMany,
+    /// The account does not exist any more (`not-authorized`).
+    #[error("no such account")]
+    NoAccount,
+    /// The store failed (`internal-server-error`).
+    #[error("the store failed")]
+    Failed,
+}
+
+impl Claim {
+    /// The full address.
+    pub fn jid(&self) -> &Jid {
+        &self.session.jid
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl Router {
+    /// Claims `account/resource` for a session. A session that holds it already is closed with `conflict`
+    /// (RFC 6120 7.7.2.2, the newer one wins) and out of the table before this returns. Without a resource the router
+    /// makes a random one.
+    ///
+    /// # Errors
+    /// See [`ClaimError`].
+    pub async fn claim(
+        self: &Arc<Self>,
+        account: &BareJid,
+        resource: Option<&str>,
+    ) -> Result<(Claim, Mailbox), ClaimError> {
+        let random;
+        let resource = match resource {
+            Some(resource) => resource,
+            None => {
+                random = self.environment.token();
+                &random
+            }
+        };
+        let jid = account.with_resource(resource).map_err(|_| ClaimError::BadResource)?;
+        let account = self.existing(account).await?;
+        let session = Session {
+            number: self.next_session(),
+            jid,
+            post: Post::new(self.settings.mailbox_bytes),
+            account: account.clone(),
+        };
+        let mut after = After::default();
+        {
+            let mut state = account.guard();
+            if let Some(old) = state.seats.iter().position(|seat| seat.jid == session.jid) {
+                // RFC 6120 7.7.2.2
+                let conflict = StreamError::new(StreamCondition::Conflict)
+                    .with_text("replaced by a new session with the same resource");
+                state.seats[old].post.close(conflict);
+                self.depart(&account, &mut state, old, &mut after);
+            }
+            if state.seats.len() >= self.settings.sessions_per_account {
+                return Err(ClaimError::TooMany);
+            }
+            state.seats.push(Seat::new(&session));
+        }
+        let mailbox = Mailbox::new(session.post.clone());
+        let claim = Claim { router: self.clone(), session, live: true };
+        self.finish(after).await;
+        Ok((claim, mailbox))
+    }
+
+    /// Ends the claim: unavailable presence goes out, what is left in the mailbox is routed as to an unavailable resource.
+    pub async fn release(self: &Arc<Self>, mut claim: Claim, mailbox: Mailbox) {
+        drop(mailbox);
+        claim.live = false;
+        let after = self.leave(&claim.session);
+        self.finish(after).await;
+    }
+
+    /// The account, read again where it was thought not to exist: somebody has just authenticated as it.
+    async fn existing(&self, jid: &BareJid) -> Result<Arc<Account>, ClaimError> {
+        let failed = |_| ClaimError::Failed;
+        let account = self.account(jid.as_jid()).await.map_err(failed)?;
+        if !account.exists() {
+            account.guard().doubt();
+            self.account(jid.as_jid()).await.map_err(failed)?;
+        }
+        if account.exists() { Ok(account) } else { Err(ClaimError::NoAccount) }
+    }
+
+    /// Takes a session out of the table, if it is still there.
+    fn leave(self: &Arc<Self>, session: &Session) -> After {
+        let mut after = After::default();
+        let mut state = session.account.guard();
+        if let Some(place) = state.seats.iter().position(|seat| seat.number == session.number) {
+            self.depart(&session.account, &mut state, place, &mut after);
+        }
+        after
+    }
+
+    /// Takes the session at this place out of the table: its account's other sessions hear of it at once, its contacts
+    /// once the guard is given back, and what nobody got from its mailbox is routed again, in order.
+    pub(crate) fn depart(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        state: &mut State,
+        place: usize,
+        after: &mut After,
+    ) {
+        let seat = state.seats.remove(place);
+        let left = seat.post.empty();
+        Departure::of(seat, state).announce(account, state, after);
+        for letter in left {
+            match letter.stanza.kind() {
+                Kind::Message(_) => {
+                    if let Some(stanza) = letter.into_undelivered() {
+                        self.admit(account, state, stanza, after);
+                    }
+                }
+                // RFC 6121 8.5.3.2.3
+                Kind::Iq(IqType::Get | IqType::Set) => {
+                    after.refuse(letter.stanza, StanzaCondition::ServiceUnavailable);
+                }
+                Kind::Iq(IqType::Result | IqType::Error) | Kind::Presence(_) => {}
+            }
+        }
+        self.clear_overflowed(account, state, after);
+    }
+
+    /// Takes the sessions out of the table whose mailbox has overflowed.
+    pub(crate) fn clear_overflowed(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        state: &mut State,
+        after: &mut After,
+    ) {
+        while let Some(place) = state.seats.iter().position(|seat| seat.post.has_overflowed()) {
+            tracing::info!(session = %state.seats[place].jid, "mailbox overflowed");
+            self.depart(account, state, place, after);
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.live {
+            let after = self.router.leave(&self.session);
+            drop(self.router.run(after));
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Where the router learns what it must know of an account: whether it exists, and who sees whose presence.
+
+use crate::BoxFuture;
+use std::collections::HashMap;
+use xmpp_core::BareJid;
+
+/// What is agreed between an account and a contact (RFC 6121 3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Relation {
+    /// The account gets the contact's presence.
+    pub to: bool,
+    /// The contact gets the account's presence.
+    pub from: bool,
+}
+
+/// What is known of an account when it is read.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    /// The roster's version: it only rises, so an older record never replaces a newer one.
+    pub version: u64,
+    /// The contacts with a subscription in either direction.
+    pub contacts: HashMap<BareJid, Relation>,
+}
+
+/// The account could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the account could not be read")]
+pub struct LoadError;
+
+/// Reads accounts. Implemented over the stores; the router asks once for all who wait and remembers the answer.
+pub trait Directory: Send + Sync {
+    /// What is known of this account; `None` where there is no such account.
+    fn load(&self, account: &BareJid) -> BoxFuture<'static, Result<Option<Record>, LoadError>>;
+}

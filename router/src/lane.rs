@@ -1,0 +1,173 @@
+//! Lanes: what is on its way to one account, in order.
+//!
+//! Where nothing is kept a lane is empty and costs nothing: stanzas go straight to the mailboxes. A stanza that
+//! something keeps leaves when its receipt is complete, and nothing that came after it leaves before (RFC 6120 10.1). While
+//! the offline messages of an account are read for its first available session, what comes meanwhile waits behind
+//! them and is planned when its turn comes: so the old messages arrive before the new ones, and none is lost in between.
+
+use crate::{Backlog, delivery::Plan};
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use xmpp_core::Stanza;
+
+/// What is on its way to one account. Lives under the account's guard.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    entries: VecDeque<Entry>,
+    /// Bytes of the stanzas in it.
+    weight: usize,
+    /// Entries that make new arrivals wait unplanned: backlogs being read, and those behind them.
+    barriers: usize,
+    last_ticket: u64,
+}
+
+/// A stanza with the sessions it goes to, by their numbers.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) stanza: Stanza,
+    pub(crate) sessions: Sessions,
+}
+
+/// Numbers of sessions.
+pub(crate) type Sessions = SmallVec<[u64; 4]>;
+
+/// What leaves the lane.
+#[derive(Debug)]
+pub(crate) enum Leaving {
+    /// Its receipt is complete, or it needed none.
+    Parcel(Parcel),
+    /// The backlog was read for this session.
+    Backlog(u64, Backlog),
+    /// It waited for a backlog and is planned now.
+    Held(Stanza),
+}
+
+enum Entry {
+    Parcel { ticket: u64, settled: bool, parcel: Option<Parcel> },
+    Backlog { ticket: u64, session: u64, read: Option<Option<Backlog>> },
+    Held(Stanza),
+}
+
+impl Lane {
+    /// Whether nothing is on its way.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether a stanza with this plan has to wait here until it can be planned in its turn.
+    pub(crate) fn bars(&self, plan: &Plan) -> bool {
+        self.barriers > 0 && matches!(plan, Plan::Deliver(_) | Plan::Keep)
+    }
+
+    /// Bytes of the stanzas in it.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// A stanza waits for its turn, to be planned then.
+    pub(crate) fn hold(&mut self, stanza: Stanza) {
+        self.weight += stanza.weight();
+        self.barriers += 1;
+        self.entries.push_back(Entry::Held(stanza));
+    }
+
+    /// A stanza that nothing keeps takes its place behind what is there.
+    pub(crate) fn follow(&mut self, parcel: Parcel) {
+        self.weight += parcel.stanza.weight();
+        self.entries.push_back(Entry::Parcel { ticket: 0, settled: true, parcel: Some(parcel) });
+    }
+
+    /// A stanza that something keeps takes its place: the last one, or the first where its turn has come already.
+    /// Without a parcel nothing is left to deliver once it is kept.
+    pub(crate) fn keep(&mut self, parcel: Option<Parcel>, first: bool) -> u64 {
+        self.weight += parcel.as_ref().map_or(0, |parcel| parcel.stanza.weight());
+        let ticket = self.ticket();
+        let entry = Entry::Parcel { ticket, settled: false, parcel };
+        if first {
+            self.entries.push_front(entry)
+        } else {
+            self.entries.push_back(entry)
+        }
+        ticket
+    }
+
+    /// The backlog is being read for this session.
+    pub(crate) fn read_backlog(&mut self, session: u64) -> u64 {
+        self.barriers += 1;
+        let ticket = self.ticket();
+        self.entries.push_back(Entry::Backlog { ticket, session, read: None });
+        ticket
+    }
+
+    /// The receipt is complete; where it failed nothing is delivered.
+    pub(crate) fn settle(&mut self, ticket: u64, kept: bool) {
+        for entry in &mut self.entries {
+            if let Entry::Parcel { ticket: its, settled, parcel } = entry
+                && *its == ticket
+            {
+                *settled = true;
+                if !kept && let Some(parcel) = parcel.take() {
+                    self.weight -= parcel.stanza.weight();
+                }
+                return;
+            }
+        }
+    }
+
+    /// The backlog was read; `None` where there is nothing to deliver.
+    pub(crate) fn settle_backlog(&mut self, ticket: u64, backlog: Option<Backlog>) {
+        for entry in &mut self.entries {
+            if let Entry::Backlog { ticket: its, read, .. } = entry
+                && *its == ticket
+            {
+                *read = Some(backlog);
+                return;
+            }
+        }
+    }
+
+    /// The next that may leave now.
+    pub(crate) fn leave(&mut self) -> Option<Leaving> {
+        loop {
+            match self.entries.front()? {
+                Entry::Parcel { settled: false, .. } | Entry::Backlog { read: None, .. } => {
+                    return None;
+                }
+                _ => {}
+            }
+            match self.entries.pop_front()? {
+                Entry::Parcel { parcel: Some(parcel), .. } => {
+                    self.weight -= parcel.stanza.weight();
+                    return Some(Leaving::Parcel(parcel));
+                }
+                Entry::Parcel { parcel: None, .. } => {}
+                Entry::Backlog { session, read, .. } => {
+                    self.barriers -= 1;
+                    if let Some(backlog) = read.flatten() {
+                        return Some(Leaving::Backlog(session, backlog));
+                    }
+                }
+                Entry::Held(stanza) => {
+                    self.barriers -= 1;
+                    self.weight -= stanza.weight();
+                    return Some(Leaving::Held(stanza));
+                }
+            }
+        }
+    }
+
+    fn ticket(&mut self) -> u64 {
+        self.last_ticket += 1;
+        self.last_ticket
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Parcel { ticket, settled, .. } => write!(f, "Parcel({ticket}, {settled})"),
+            Self::Backlog { ticket, session, .. } => write!(f, "Backlog({ticket}, {session})"),
+            Self::Held(_) => f.write_str("Held"),
+        }
+    }
+}

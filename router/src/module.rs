@@ -1,0 +1,368 @@
+//! The contract of a feature: what it declares, and in which phase of a stanza's way it has a say.
+//!
+//! The phases have names and a closed order, for the sender's side and then for the recipient's:
+//!
+//! 1. **guard**: refuses a stanza;
+//! 2. **mark**: takes away what only the server may say, or adds it;
+//! 3. **keep** (the recipient's only): takes a message into a store, which gives a receipt;
+//! 4. deliver: the router's own, by RFC 6121 8.5.
+//!
+//! Phases are synchronous over accounts in memory. An iq handler may wait for a store.
+
+use crate::{Account, BoxFuture, Router, Session};
+use bytes::Bytes;
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use xmpp_core::{BareJid, Stanza, StanzaError, ns, stanza::IqType};
+
+/// A feature. Its struct holds what it depends on; `declare` says what it does.
+pub trait Module: Send + Sync {
+    /// What the start-up calls it when two modules claim the same.
+    fn name(&self) -> &'static str;
+    /// Says what it does.
+    fn declare(self: Arc<Self>, declare: &mut Declare);
+}
+
+/// A XEP that a module implements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Xep {
+    /// Its number.
+    pub number: u16,
+    /// Its name.
+    pub name: &'static str,
+    /// The version implemented.
+    pub version: &'static str,
+}
+
+/// Whom an iq is for, seen from its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum At {
+    /// The server's own address.
+    Server,
+    /// The sender's own account, or no address at all (RFC 6120 10.3.3).
+    Own,
+    /// Another account that shares its presence with the sender.
+    Contact,
+    /// Another account that does not share its presence with the sender, or does not exist: the answer must not tell
+    /// which (RFC 6121 8.1).
+    Stranger,
+}
+
+/// Whose side of a stanza's way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// As it comes from the account's session.
+    Sender,
+    /// As it goes to the account.
+    Recipient,
+}
+
+/// A stanza that asks the server for something.
+pub struct Request {
+    /// The router.
+    pub router: Arc<Router>,
+    /// The session that asks.
+    pub session: Session,
+    /// The stanza, stamped.
+    pub stanza: Stanza,
+    /// Whom it is for, seen from its sender.
+    pub at: At,
+}
+
+/// What an iq is answered with.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// A result with this payload, empty for none.
+    Result(Bytes),
+    /// The handler has sent the result itself, in its place among other stanzas.
+    Sent,
+}
+
+/// A reply or an error.
+pub type Answer = Result<Reply, StanzaError>;
+
+/// A message that is to be kept, under its recipient's guard.
+#[derive(Debug)]
+pub struct Keeping<'a> {
+    /// The recipient.
+    pub account: &'a BareJid,
+    /// The message.
+    pub message: &'a Stanza,
+    /// Whether a session gets it now.
+    pub delivered: bool,
+    /// Now.
+    pub at: SystemTime,
+}
+
+/// Completes when the message is safe; an error goes to its sender, and nothing is delivered.
+pub type Receipt = BoxFuture<'static, Result<(), StanzaError>>;
+
+/// What waited for an account until it became available.
+pub struct Backlog {
+    /// The stanzas, oldest first.
+    pub stanzas: Vec<Stanza>,
+    /// Called once they are in the session's mailbox, under the account's guard: forgets them.
+    pub handed: Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>,
+}
+
+/// What modules declare, collected. Two claims on the same are remembered and stop the start-up.
+#[derive(Default)]
+pub struct Declare {
+    module: &'static str,
+    pub(crate) xeps: Vec<Xep>,
+    features: Vec<(At, &'static str)>,
+    iqs: HashMap<(&'static str, &'static str), Vec<IqRoute>>,
+    pub(crate) guards: Phase<GuardFn>,
+    pub(crate) marks: Phase<MarkFn>,
+    pub(crate) keeps: Vec<Box<KeepFn>>,
+    pub(crate) arrivals: Vec<Box<ArrivalFn>>,
+    pub(crate) backlog: Option<(&'static str, Box<BacklogFn>)>,
+    pub(crate) subscriptions: Option<(&'static str, Box<HandleFn>)>,
+    clash: Option<ClashError>,
+}
+
+/// The functions of one phase, for both sides.
+pub(crate) struct Phase<F: ?Sized> {
+    sender: Vec<Box<F>>,
+    recipient: Vec<Box<F>>,
+}
+
+type GuardFn = dyn Fn(&Stanza, &Arc<Account>) -> Result<(), StanzaError> + Send + Sync;
+type MarkFn = dyn Fn(Stanza, &Arc<Account>) -> Stanza + Send + Sync;
+type KeepFn = dyn Fn(&Keeping<'_>) -> Option<Receipt> + Send + Sync;
+type ArrivalFn = dyn Fn(Arc<Router>, Session) -> BoxFuture<'static, ()> + Send + Sync;
+type BacklogFn = dyn Fn(&BareJid) -> BoxFuture<'static, Option<Backlog>> + Send + Sync;
+type HandleFn = dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync;
+type AnswerFn = dyn Fn(&Request) -> Answer + Send + Sync;
+
+struct IqRoute {
+    kind: IqType,
+    at: At,
+    owner: &'static str,
+    handler: Handler,
+}
+
+/// What answers an iq.
+#[derive(Clone)]
+pub(crate) enum Handler {
+    /// At once.
+    Now(Arc<AnswerFn>),
+    /// After asking a store.
+    Later(Arc<HandleFn>),
+}
+
+/// Two modules claim the same: the server does not start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the modules {first} and {second} both claim {what}")]
+pub struct ClashError {
+    /// What they claim.
+    pub what: String,
+    /// The module that claimed it first.
+    pub first: &'static str,
+    /// The other one.
+    pub second: &'static str,
+}
+
+impl Request {
+    /// The payload: the only child of an iq (RFC 6120 8.2.3), read.
+    ///
+    /// # Errors
+    /// `bad-request` where it is missing.
+    pub fn payload(&self) -> Result<xmpp_core::xml::Node, StanzaError> {
+        let bad = || StanzaError::new(xmpp_core::error::StanzaCondition::BadRequest);
+        let child = self.stanza.children().next().ok_or_else(bad)?;
+        xmpp_core::xml::Node::parse(child.raw, ns::CLIENT).map_err(|_| bad())
+    }
+}
+
+impl std::fmt::Debug for Backlog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Backlog({})", self.stanzas.len())
+    }
+}
+
+impl From<Bytes> for Reply {
+    fn from(payload: Bytes) -> Self {
+        Self::Result(payload)
+    }
+}
+
+impl Declare {
+    pub(crate) fn collect(modules: &[Arc<dyn Module>]) -> Result<Self, ClashError> {
+        let mut all = Self::default();
+        for module in modules {
+            all.module = module.name();
+            module.clone().declare(&mut all);
+        }
+        match all.clash.take() {
+            Some(clash) => Err(clash),
+            None => Ok(all),
+        }
+    }
+
+    /// Implements this XEP.
+    pub fn xep(&mut self, number: u16, name: &'static str, version: &'static str) {
+        self.xeps.push(Xep { number, name, version });
+    }
+
+    /// Service discovery names this feature, at the server's address or at an account's ([`At::Own`]).
+    pub fn feature(&mut self, at: At, var: &'static str) {
+        self.features.push((at, var));
+    }
+
+    /// Answers iqs of this type and payload at once.
+    pub fn answer<const N: usize>(
+        &mut self,
+        kind: IqType,
+        payload: (&'static str, &'static str),
+        at: [At; N],
+        handler: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) {
+        self.iq(kind, payload, &at, &Handler::Now(Arc::new(handler)));
+    }
+
+    /// Answers iqs of this type and payload after asking a store; the session's next stanza waits for it.
+    pub fn handle<const N: usize>(
+        &mut self,
+        kind: IqType,
+        payload: (&'static str, &'static str),
+        at: [At; N],
+        handler: impl Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync + 'static,
+    ) {
+        self.iq(kind, payload, &at, &Handler::Later(Arc::new(handler)));
+    }
+
+    fn iq(
+        &mut self,
+        kind: IqType,
+        payload: (&'static str, &'static str),
+        at: &[At],
+        handler: &Handler,
+    ) {
+        let routes = self.iqs.entry(payload).or_default();
+        for &at in at {
+            if let Some(other) = routes.iter().find(|route| route.kind == kind && route.at == at) {
+                let what = format!("iq {kind:?} {{{}}}{} at {at:?}", payload.0, payload.1);
+                let clash = ClashError { what, first: other.owner, second: self.module };
+                self.clash.get_or_insert(clash);
+            }
+            routes.push(IqRoute { kind, at, owner: self.module, handler: handler.clone() });
+        }
+    }
+
+    /// Refuses stanzas: the first guard's error goes to the sender. Every kind of stanza passes; the account is the
+    /// one of the side.
+    pub fn guard(
+        &mut self,
+        side: Side,
+        guard: impl Fn(&Stanza, &Arc<Account>) -> Result<(), StanzaError> + Send + Sync + 'static,
+    ) {
+        self.guards.of(side).push(Box::new(guard));
+    }
+
+    /// Changes stanzas: takes away what only the server may say, or adds it.
+    pub fn mark(
+        &mut self,
+        side: Side,
+        mark: impl Fn(Stanza, &Arc<Account>) -> Stanza + Send + Sync + 'static,
+    ) {
+        self.marks.of(side).push(Box::new(mark));
+    }
+
+    /// Takes messages to local accounts into a store. Called under the account's guard, so that a write which is queued
+    /// in the call stands in the order of delivery. The first that gives a receipt keeps the message.
+    pub fn keep(&mut self, keep: impl Fn(&Keeping<'_>) -> Option<Receipt> + Send + Sync + 'static) {
+        self.keeps.push(Box::new(keep));
+    }
+
+    /// Called when a session becomes available, after it was told who else is.
+    pub fn arrival(
+        &mut self,
+        arrival: impl Fn(Arc<Router>, Session) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) {
+        self.arrivals.push(Box::new(arrival));
+    }
+
+    /// Reads what waits for an account when its first session with a non-negative priority becomes available. Called
+    /// under the account's guard: what is read must include every write queued before the call. One module may.
+    pub fn backlog(
+        &mut self,
+        backlog: impl Fn(&BareJid) -> BoxFuture<'static, Option<Backlog>> + Send + Sync + 'static,
+    ) {
+        if let Some((first, _)) = self.backlog {
+            self.claimed_twice("the backlog", first);
+        }
+        self.backlog = Some((self.module, Box::new(backlog)));
+    }
+
+    /// Handles the four subscription stanzas (RFC 6121 3), from and to a bare address. One module may. An error
+    /// goes to the sender, a result is not sent.
+    pub fn subscriptions(
+        &mut self,
+        handler: impl Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync + 'static,
+    ) {
+        if let Some((first, _)) = self.subscriptions {
+            self.claimed_twice("subscriptions", first);
+        }
+        self.subscriptions = Some((self.module, Box::new(handler)));
+    }
+
+    fn claimed_twice(&mut self, what: &str, first: &'static str) {
+        let clash = ClashError { what: what.to_owned(), first, second: self.module };
+        self.clash.get_or_insert(clash);
+    }
+
+    /// What answers an iq of this type and payload.
+    pub(crate) fn handler<'a>(
+        &'a self,
+        kind: IqType,
+        ns: &'a str,
+        name: &'a str,
+        at: At,
+    ) -> Option<&'a Handler> {
+        let iqs: &HashMap<(&'a str, &'a str), _> = &self.iqs;
+        let route = iqs.get(&(ns, name))?.iter().find(|r| r.kind == kind && r.at == at);
+        route.map(|route| &route.handler)
+    }
+
+    /// The features at an address, sorted, each once (XEP-0030 3.1).
+    pub(crate) fn features(&self, at: At) -> Vec<&'static str> {
+        let here = self.features.iter().filter(|(its, _)| *its == at);
+        let mut vars: Vec<_> = here.map(|(_, var)| *var).collect();
+        vars.sort_unstable();
+        vars.dedup();
+        vars
+    }
+}
+
+impl<F: ?Sized> Phase<F> {
+    fn of(&mut self, side: Side) -> &mut Vec<Box<F>> {
+        match side {
+            Side::Sender => &mut self.sender,
+            Side::Recipient => &mut self.recipient,
+        }
+    }
+
+    pub(crate) fn at(&self, side: Side) -> &[Box<F>] {
+        match side {
+            Side::Sender => &self.sender,
+            Side::Recipient => &self.recipient,
+        }
+    }
+}
+
+impl<F: ?Sized> Default for Phase<F> {
+    fn default() -> Self {
+        Self { sender: Vec::new(), recipient: Vec::new() }
+    }
+}
+
+/// The XEPs that these modules implement, by number.
+///
+/// # Errors
+/// Two modules claim the same.
+pub fn xeps(modules: &[Arc<dyn Module>]) -> Result<Vec<Xep>, ClashError> {
+    let mut xeps = Declare::collect(modules)?.xeps;
+    xeps.sort_unstable();
+    xeps.dedup();
+    Ok(xeps)
+}

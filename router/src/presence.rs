@@ -1,0 +1,259 @@
+//! Presence (RFC 6121 4): initial, updated, unavailable, directed, probed.
+
+use crate::{
+    Router, Session,
+    account::{Account, Seat, State},
+    route::After,
+};
+use bytes::Bytes;
+use std::{mem, sync::Arc};
+use xmpp_core::{
+    BareJid, Jid, Kind, Stanza, StanzaError, error::StanzaCondition, ns, stanza::PresenceType,
+    xml::Node,
+};
+
+/// A session that became unavailable, and who has to hear of it.
+pub(crate) struct Departure {
+    presence: Stanza,
+    contacts: Vec<BareJid>,
+    directed: Vec<Jid>,
+}
+
+impl Router {
+    /// A session broadcasts available presence (RFC 6121 4.2.2, 4.4.2).
+    pub(crate) async fn broadcast(
+        self: &Arc<Self>,
+        session: &Session,
+        stanza: Stanza,
+        after: &mut After,
+    ) {
+        let priority = match priority(&stanza) {
+            Ok(priority) => priority,
+            Err(error) => return after.refuse_with(stanza, error),
+        };
+        // It is kept as long as the session is available.
+        let presence = stanza.detached();
+        let account = &session.account;
+        let bare = account.jid();
+        let (initial, subscribers, publishers) = {
+            let mut state = account.guard();
+            let first = !state.seats.iter().any(Seat::is_non_negative);
+            let Some(seat) = state.seat(session.number) else { return };
+            let initial = seat.presence.replace((presence.clone(), priority)).is_none();
+            if initial {
+                // RFC 6121 4.2.2: an account is subscribed to its own presence.
+                let others = state.seats.iter().filter(|seat| seat.number != session.number);
+                let others = others.filter_map(|seat| seat.presence_to(bare.as_jid()));
+                session.post.answer(others);
+            }
+            let echo = presence.clone().to(bare.as_jid().clone());
+            for seat in state.seats.iter().filter(|seat| seat.is_available()) {
+                seat.send(echo.clone());
+            }
+            if first && priority >= 0 {
+                self.read_backlog(account, &mut state, session.number, after);
+            }
+            let subscribers = state.subscribers();
+            let publishers = if initial { state.publishers() } else { Vec::new() };
+            self.clear_overflowed(account, &mut state, after);
+            (initial, subscribers, publishers)
+        };
+        for contact in &subscribers {
+            self.send_presence(&presence, contact.as_jid(), after);
+        }
+        // RFC 6121 4.3.1: contacts here are not probed, only looked at.
+        for contact in publishers.iter().filter_map(|contact| self.present(contact)) {
+            let presences: Vec<_> = contact
+                .guard()
+                .seats
+                .iter()
+                .filter_map(|seat| seat.presence_to(bare.as_jid()))
+                .collect();
+            session.post.answer(presences);
+        }
+        if initial {
+            for arrival in &self.law.arrivals {
+                arrival(self.clone(), session.clone()).await;
+            }
+        }
+    }
+
+    /// A session broadcasts unavailable presence and stays connected (RFC 6121 4.5.2).
+    pub(crate) fn broadcast_unavailable(
+        self: &Arc<Self>,
+        session: &Session,
+        stanza: &Stanza,
+        after: &mut After,
+    ) {
+        let account = &session.account;
+        let mut state = account.guard();
+        let Some(seat) = state.seat(session.number) else { return };
+        let was_available = seat.presence.take().is_some();
+        let directed = mem::take(&mut seat.directed);
+        if was_available {
+            session.answer(stanza.clone().to(account.jid().as_jid().clone()));
+        }
+        let departure = Departure::new(stanza.clone(), was_available, directed, &state);
+        departure.announce(account, &state, after);
+        self.clear_overflowed(account, &mut state, after);
+    }
+
+    /// A session sends presence to somebody (RFC 6121 4.6.3): whoever is no subscriber has to be told when it ends.
+    pub(crate) fn note_directed(
+        &self,
+        session: &Session,
+        kind: Kind,
+        to: &Jid,
+    ) -> Result<(), StanzaError> {
+        let mut state = session.account.guard();
+        let subscriber = to.bare_str() == session.account.jid().as_str()
+            || state.contacts.get(to.bare_str()).is_some_and(|relation| relation.from);
+        let Some(seat) = state.seat(session.number) else { return Ok(()) };
+        if kind == Kind::Presence(PresenceType::Unavailable) {
+            seat.directed.retain(|told| told != to);
+        } else if !(subscriber && seat.is_available()) && !seat.directed.contains(to) {
+            if seat.directed.len() >= self.settings.directed_presence {
+                return Err(StanzaError::new(StanzaCondition::ResourceConstraint)
+                    .with_text("directed presence to too many"));
+            }
+            seat.directed.push(to.clone());
+        }
+        Ok(())
+    }
+
+    /// A client asks for somebody's presence (RFC 6121 4.3.2, 4.6.6).
+    ///
+    /// Who is not authorised hears nothing: the `unsubscribed` that 4.3.2 has the server send would be ignored by the
+    /// asker's own server (3.2.3), which is this one.
+    pub(crate) fn answer_probe(&self, session: &Session, account: &Arc<Account>, probe: &Stanza) {
+        let Some(to) = &probe.head.to else { return };
+        let asker = &session.jid;
+        let own = account.jid() == session.account.jid();
+        let state = account.guard();
+        let subscriber =
+            own || state.contacts.get(asker.bare_str()).is_some_and(|relation| relation.from);
+        let mut answers: Vec<Stanza> = Vec::new();
+        if to.is_bare() {
+            if subscriber {
+                answers.extend(state.seats.iter().filter_map(|seat| seat.presence_to(asker)));
+            }
+        } else if let Some(seat) = state.seats.iter().find(|seat| seat.jid == *to)
+            && ((subscriber && seat.is_available()) || seat.has_told(asker))
+        {
+            // RFC 6121 4.3.2, 4.6.6: only that it is there.
+            answers.push(bare_presence(PresenceType::Available, to.clone()).to(asker.clone()));
+        }
+        if answers.is_empty() && subscriber && state.exists {
+            let mut answer = bare_presence(PresenceType::Unavailable, to.clone()).to(asker.clone());
+            // RFC 6121 4.3.2.1
+            answer.head.id.clone_from(&probe.head.id);
+            answers.push(answer);
+        }
+        drop(state);
+        session.post.answer(answers);
+    }
+
+    /// Sends a contact the current presence of all of an account's available sessions (RFC 6121 3.1.5).
+    pub async fn share_presence(self: &Arc<Self>, account: &Arc<Account>, contact: &BareJid) {
+        let presences: Vec<Stanza> = {
+            let state = account.guard();
+            state.seats.iter().filter_map(|seat| seat.presence_to(contact.as_jid())).collect()
+        };
+        self.send_presences(presences, contact).await;
+    }
+
+    /// Sends a contact unavailable presence from all of an account's available sessions (RFC 6121 3.2.2, 3.3.3).
+    pub async fn withdraw_presence(self: &Arc<Self>, account: &Arc<Account>, contact: &BareJid) {
+        let presences: Vec<Stanza> = {
+            let state = account.guard();
+            let available = state.seats.iter().filter(|seat| seat.is_available());
+            available
+                .map(|seat| bare_presence(PresenceType::Unavailable, seat.jid.clone()))
+                .map(|presence| presence.to(contact.as_jid().clone()))
+                .collect()
+        };
+        self.send_presences(presences, contact).await;
+    }
+
+    async fn send_presences(self: &Arc<Self>, presences: Vec<Stanza>, contact: &BareJid) {
+        let mut after = After::default();
+        for presence in &presences {
+            self.send_presence(presence, contact.as_jid(), &mut after);
+        }
+        self.finish(after).await;
+    }
+
+    /// Tells who has to hear that a session became unavailable.
+    pub(crate) fn tell_contacts(self: &Arc<Self>, departure: Departure, after: &mut After) {
+        for contact in departure.contacts {
+            self.send_presence(&departure.presence, contact.as_jid(), after);
+        }
+        for entity in departure.directed {
+            self.send_presence(&departure.presence, &entity, after);
+        }
+    }
+
+    /// Presence to an account that is not in memory has nobody to go to (RFC 6121 8.5.2.2.2).
+    fn send_presence(self: &Arc<Self>, presence: &Stanza, to: &Jid, after: &mut After) {
+        if let Some(account) = self.table.get(to.bare_str()) {
+            let answered_by_server = self.deliver(&account, presence.clone().to(to.clone()), after);
+            debug_assert!(answered_by_server.is_none(), "availability is only delivered");
+        }
+    }
+}
+
+impl Departure {
+    /// Of a session that has left the table, with the presence that it could not send itself (RFC 6121 4.5.2).
+    pub(crate) fn of(seat: Seat, state: &State) -> Self {
+        let presence = bare_presence(PresenceType::Unavailable, seat.jid);
+        Self::new(presence, seat.presence.is_some(), seat.directed, state)
+    }
+
+    fn new(presence: Stanza, was_available: bool, mut directed: Vec<Jid>, state: &State) -> Self {
+        let contacts = if was_available { state.subscribers() } else { Vec::new() };
+        if was_available {
+            let subscriber = |jid: &Jid| state.contacts.get(jid.bare_str()).is_some_and(|r| r.from);
+            directed.retain(|told| !subscriber(told));
+        }
+        Self { presence, contacts, directed }
+    }
+
+    /// Tells the account's other sessions now and everybody else later.
+    pub(crate) fn announce(self, account: &Account, state: &State, after: &mut After) {
+        let echo = self.presence.clone().to(account.jid().as_jid().clone());
+        for seat in state.seats.iter().filter(|seat| seat.is_available()) {
+            seat.send(echo.clone());
+        }
+        after.departures.push(self);
+    }
+}
+
+impl State {
+    /// The contacts whose presence the account gets (RFC 6121 4.3.1).
+    fn publishers(&self) -> Vec<BareJid> {
+        let contacts = self.contacts.iter();
+        contacts.filter(|(_, relation)| relation.to).map(|(jid, _)| jid.clone()).collect()
+    }
+}
+
+impl Seat {
+    /// Its last presence, to this address.
+    fn presence_to(&self, to: &Jid) -> Option<Stanza> {
+        self.presence.as_ref().map(|(presence, _)| presence.clone().to(to.clone()))
+    }
+}
+
+/// A presence that says nothing more.
+fn bare_presence(kind: PresenceType, from: Jid) -> Stanza {
+    Stanza::new(Kind::Presence(kind), Bytes::new()).from(from)
+}
+
+/// The priority in a presence, 0 where there is none (RFC 6121 4.7.2.3).
+fn priority(presence: &Stanza) -> Result<i8, StanzaError> {
+    let Some(child) = presence.child(ns::CLIENT, "priority") else { return Ok(0) };
+    let text = Node::parse(child.raw, ns::CLIENT).map(|node| node.text);
+    text.ok().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
+        StanzaError::new(StanzaCondition::BadRequest)
+            .with_text("the priority is not a number from -128 to 127")
+    })
+}

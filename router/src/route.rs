@@ -1,0 +1,475 @@
+//! The way of a stanza: from the session that sent it to the mailboxes where it ends.
+//!
+//! Everything that happens to an account happens under its guard, synchronously; what concerns others — errors to
+//! senders, presence to contacts, receipts to wait for — is collected in an [`After`] and done when the guard is
+//! given back. So no two guards are ever held together and none across an await.
+
+use crate::{
+    At, Backlog, Claim, Keeping, Receipt, Request, Router, Session, Side,
+    account::{Account, State},
+    delivery::{Places, Plan, plan},
+    lane::{Leaving, Parcel},
+    mailbox::Copies,
+    presence::Departure,
+};
+use futures_util::future::BoxFuture;
+use std::{mem, sync::Arc};
+use xmpp_core::{
+    Jid, Kind, Stanza, StanzaError,
+    error::{ErrorAction, StanzaCondition},
+    stanza::PresenceType,
+};
+
+/// What is left to do once a guard is given back.
+#[derive(Default)]
+pub(crate) struct After {
+    refusals: Vec<(Stanza, StanzaError)>,
+    pub(crate) departures: Vec<Departure>,
+    waits: Vec<Wait>,
+}
+
+impl After {
+    /// The stanza's sender gets this error, unless it must not be answered (RFC 6120 8.3.1).
+    pub(crate) fn refuse(&mut self, stanza: Stanza, condition: StanzaCondition) {
+        self.refuse_with(stanza, StanzaError::new(condition));
+    }
+
+    pub(crate) fn refuse_with(&mut self, stanza: Stanza, error: StanzaError) {
+        self.refusals.push((stanza, error));
+    }
+}
+
+impl Router {
+    /// Routes one stanza of a session to where it belongs. `from` is stamped here. Replies and errors come through the
+    /// sender's own mailbox. When the future is done the next stanza may follow (RFC 6120 10.1). Dropped before, the
+    /// stanza may or may not have been routed; nobody else is held up.
+    pub async fn dispatch(self: &Arc<Self>, claim: &Claim, stanza: Stanza) {
+        let mut after = After::default();
+        self.take(claim.session(), stanza, &mut after).await;
+        self.finish(after).await;
+    }
+
+    async fn take(self: &Arc<Self>, session: &Session, mut stanza: Stanza, after: &mut After) {
+        let own = session.account.jid();
+        // RFC 6120 8.1.2.1
+        stanza.head.from = Some(session.jid.clone());
+        if stanza.head.to.is_none() && matches!(stanza.kind(), Kind::Message(_)) {
+            // RFC 6120 10.3.1
+            stanza.head.to = Some(own.as_jid().clone());
+        }
+        let Some(stanza) = self.pass(Side::Sender, &session.account, stanza, after) else { return };
+        let Some(to) = stanza.head.to.clone() else {
+            match stanza.kind() {
+                // RFC 6120 10.3.2
+                Kind::Presence(PresenceType::Available) => {
+                    Box::pin(self.broadcast(session, stanza, after)).await;
+                }
+                Kind::Presence(PresenceType::Unavailable) => {
+                    self.broadcast_unavailable(session, &stanza, after);
+                }
+                Kind::Iq(_) => self.answer(session, stanza, At::Own, after).await,
+                Kind::Presence(_) | Kind::Message(_) => {
+                    after.refuse(stanza, StanzaCondition::BadRequest);
+                }
+            }
+            return;
+        };
+        if !self.serves(to.domain()) {
+            // RFC 6120 10.4.3
+            after.refuse(stanza, StanzaCondition::RemoteServerNotFound);
+        } else if to.local().is_none() {
+            self.serve(session, stanza, after).await;
+        } else {
+            self.to_account(session, stanza, &to, after).await;
+        }
+    }
+
+    /// The server's own address (RFC 6120 10.5.1, 10.5.2).
+    async fn serve(self: &Arc<Self>, session: &Session, stanza: Stanza, after: &mut After) {
+        match stanza.kind() {
+            Kind::Iq(_) => self.answer(session, stanza, At::Server, after).await,
+            Kind::Message(_) | Kind::Presence(PresenceType::Subscribe) => {
+                after.refuse(stanza, StanzaCondition::ServiceUnavailable);
+            }
+            // The server has no use for anybody's presence.
+            Kind::Presence(_) => {}
+        }
+    }
+
+    async fn to_account(
+        self: &Arc<Self>,
+        session: &Session,
+        stanza: Stanza,
+        to: &Jid,
+        after: &mut After,
+    ) {
+        let Ok(account) = self.account(to).await else {
+            return after.refuse_with(stanza, store_failed());
+        };
+        if let Kind::Presence(PresenceType::Available | PresenceType::Unavailable) = stanza.kind()
+            && let Err(error) = self.note_directed(session, stanza.kind(), to)
+        {
+            return after.refuse_with(stanza, error);
+        }
+        let Some(stanza) = self.deliver(&account, stanza, after) else { return };
+        match stanza.kind() {
+            Kind::Iq(_) => {
+                let at = if account.jid() == session.account.jid() {
+                    At::Own
+                } else if account.exists() && account.relation(session.account.jid()).from {
+                    At::Contact
+                } else {
+                    At::Stranger
+                };
+                self.answer(session, stanza, at, after).await;
+            }
+            Kind::Presence(PresenceType::Probe) => self.answer_probe(session, &account, &stanza),
+            Kind::Presence(_) => self.subscription(session, stanza, after).await,
+            Kind::Message(_) => {}
+        }
+    }
+
+    /// RFC 6121 3, by the module that owns the rosters.
+    async fn subscription(self: &Arc<Self>, session: &Session, stanza: Stanza, after: &mut After) {
+        let Some((_, handler)) = &self.law.subscriptions else {
+            return after.refuse(stanza, StanzaCondition::ServiceUnavailable);
+        };
+        let mut request = Request {
+            router: self.clone(),
+            session: session.clone(),
+            stanza: stanza.clone(),
+            at: At::Contact,
+        };
+        // RFC 6121 3, 3.1.2: subscriptions are between bare addresses, whatever the client wrote.
+        let head = &mut request.stanza.head;
+        head.from = Some(session.account.jid().as_jid().clone());
+        head.to = head.to.take().map(|to| to.to_bare().into());
+        if let Err(error) = handler(request).await {
+            after.refuse_with(stanza, error);
+        }
+    }
+
+    /// The phases guard and mark of one side.
+    fn pass(
+        &self,
+        side: Side,
+        account: &Arc<Account>,
+        mut stanza: Stanza,
+        after: &mut After,
+    ) -> Option<Stanza> {
+        for guard in self.law.guards.at(side) {
+            if let Err(error) = guard(&stanza, account) {
+                after.refuse_with(stanza, error);
+                return None;
+            }
+        }
+        for mark in self.law.marks.at(side) {
+            stanza = mark(stanza, account);
+        }
+        Some(stanza)
+    }
+
+    /// Gives a stanza to a local account: it takes its place under the account's guard. Gives it back where the server
+    /// answers on the account's behalf.
+    pub(crate) fn deliver(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        stanza: Stanza,
+        after: &mut After,
+    ) -> Option<Stanza> {
+        let stanza = self.pass(Side::Recipient, account, stanza, after)?;
+        self.admit(account, &mut account.guard(), stanza, after)
+    }
+
+    /// Plans a stanza, now or, behind a backlog that is being read, when its turn comes.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        state: &mut State,
+        stanza: Stanza,
+        after: &mut After,
+    ) -> Option<Stanza> {
+        let plan = plan(&stanza.head, state);
+        if plan == Plan::Answer {
+            return Some(stanza);
+        }
+        if !state.lane.bars(&plan) {
+            let first = state.lane.is_empty();
+            self.perform(account, state, stanza, plan, first, after);
+        } else if state.lane.weight() + stanza.weight() > self.settings.lane_bytes {
+            after.refuse(stanza, StanzaCondition::ResourceConstraint);
+        } else {
+            state.lane.hold(stanza);
+        }
+        None
+    }
+
+    /// Does what was planned. `first`: its turn has come, nothing stands before it.
+    fn perform(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        state: &mut State,
+        stanza: Stanza,
+        plan: Plan,
+        first: bool,
+        after: &mut After,
+    ) {
+        match plan {
+            Plan::Drop | Plan::Answer => {}
+            Plan::Refuse(condition) => after.refuse(stanza, condition),
+            Plan::Keep => match self.keep(account, &stanza, false) {
+                Some(receipt) => {
+                    let ticket = state.lane.keep(None, first);
+                    after.waits.push(self.wait(account, ticket, receipt, stanza));
+                }
+                // RFC 6121 8.5.2.2.1
+                None => after.refuse(stanza, StanzaCondition::ServiceUnavailable),
+            },
+            Plan::Deliver(places) => {
+                let receipt = match stanza.kind() {
+                    Kind::Message(_) => self.keep(account, &stanza, true),
+                    Kind::Presence(_) | Kind::Iq(_) => None,
+                };
+                if receipt.is_none() && first {
+                    return self.hand(account, state, stanza, &places, after);
+                }
+                if state.lane.weight() + stanza.weight() > self.settings.lane_bytes {
+                    return after.refuse(stanza, StanzaCondition::ResourceConstraint);
+                }
+                let sessions = places.iter().map(|&place| state.seats[place].number).collect();
+                let parcel = Parcel { stanza: stanza.clone(), sessions };
+                match receipt {
+                    None => state.lane.follow(parcel),
+                    Some(receipt) => {
+                        let ticket = state.lane.keep(Some(parcel), first);
+                        after.waits.push(self.wait(account, ticket, receipt, stanza));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The phase keep.
+    fn keep(&self, account: &Account, message: &Stanza, delivered: bool) -> Option<Receipt> {
+        let at = self.environment.now();
+        let keeping = Keeping { account: account.jid(), message, delivered, at };
+        self.law.keeps.iter().find_map(|keep| keep(&keeping))
+    }
+
+    /// Puts a stanza into the mailboxes at these places. No payload is copied.
+    fn hand(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        state: &mut State,
+        stanza: Stanza,
+        places: &Places,
+        after: &mut After,
+    ) {
+        let Some((&last, others)) = places.split_last() else { return };
+        if let (Kind::Presence(PresenceType::Unavailable), Some(from)) =
+            (stanza.kind(), &stanza.head.from)
+        {
+            // RFC 6121 4.6.1: who says goodbye is not told goodbye later.
+            for &place in places {
+                state.seats[place].directed.retain(|told| told != from);
+            }
+        }
+        let fanned_out = matches!(stanza.kind(), Kind::Message(_)) && !others.is_empty();
+        let copies = fanned_out.then(|| Copies::new(places.len()));
+        let mut fits = true;
+        for &place in others {
+            fits &= state.seats[place].post.send(stanza.clone(), copies.clone());
+        }
+        fits &= state.seats[last].post.send(stanza, copies);
+        if !fits {
+            self.clear_overflowed(account, state, after);
+        }
+    }
+
+    /// Lets leave what may leave the lane now.
+    fn pump(self: &Arc<Self>, account: &Arc<Account>, state: &mut State, after: &mut After) {
+        while let Some(leaving) = state.lane.leave() {
+            match leaving {
+                Leaving::Held(stanza) => {
+                    let plan = plan(&stanza.head, state);
+                    self.perform(account, state, stanza, plan, true, after);
+                }
+                Leaving::Parcel(Parcel { stanza, sessions }) => {
+                    let there = state.seats.iter().enumerate();
+                    let there = there.filter(|(_, seat)| sessions.contains(&seat.number));
+                    let places: Places = there.map(|(place, _)| place).collect();
+                    if places.is_empty() {
+                        let plan = plan(&stanza.head, state);
+                        self.perform(account, state, stanza, plan, true, after);
+                    } else {
+                        self.hand(account, state, stanza, &places, after);
+                    }
+                }
+                Leaving::Backlog(session, Backlog { stanzas, handed }) => {
+                    // A session that has gone gets nothing, and nothing is forgotten.
+                    if let Some(seat) = state.seat(session) {
+                        seat.post.answer(stanzas);
+                        let done = Pending::Handed(handed());
+                        after.waits.push(Wait::new(self, account, 0, done));
+                        self.clear_overflowed(account, state, after);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what is left to do, and waits for what has to be waited for.
+    pub(crate) async fn finish(self: &Arc<Self>, after: After) {
+        let mut waits = self.run(after);
+        let mut next = 0;
+        while next < waits.len() {
+            let after = waits[next].resolve().await;
+            next += 1;
+            waits.extend(self.run(after));
+        }
+    }
+
+    /// Tells senders and contacts. What it gives has to be waited for, or is given up when dropped.
+    pub(crate) fn run(self: &Arc<Self>, mut after: After) -> Vec<Wait> {
+        loop {
+            if let Some((stanza, error)) = after.refusals.pop() {
+                if let Some(reply) = stanza.error(&error) {
+                    self.tell(reply, &mut after);
+                }
+            } else if let Some(departure) = after.departures.pop() {
+                self.tell_contacts(departure, &mut after);
+            } else {
+                return after.waits;
+            }
+        }
+    }
+
+    /// Gives an error to the session that caused it, if it is still there.
+    fn tell(self: &Arc<Self>, reply: Stanza, after: &mut After) {
+        let Some(to) = &reply.head.to else { return };
+        let Some(account) = self.table.get(to.bare_str()) else { return };
+        let mut state = account.guard();
+        let place = state.seats.iter().position(|seat| seat.jid == *to);
+        let places: Places = place.into_iter().collect();
+        self.hand(&account, &mut state, reply, &places, after);
+    }
+
+    fn wait(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        ticket: u64,
+        receipt: Receipt,
+        stanza: Stanza,
+    ) -> Wait {
+        Wait::new(self, account, ticket, Pending::Receipt(receipt, stanza))
+    }
+
+    /// Reads what waited for the account, for this session; called when it becomes available.
+    pub(crate) fn read_backlog(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        state: &mut State,
+        session: u64,
+        after: &mut After,
+    ) {
+        if let Some((_, read)) = &self.law.backlog {
+            let ticket = state.lane.read_backlog(session);
+            let pending = Pending::Backlog(read(account.jid()));
+            after.waits.push(Wait::new(self, account, ticket, pending));
+        }
+    }
+}
+
+/// Something in a lane that is being waited for. Dropped without an end (the task was cancelled), what is written counts as
+/// kept, what is read as not there, and the lane goes on.
+pub(crate) struct Wait {
+    router: Arc<Router>,
+    account: Arc<Account>,
+    ticket: u64,
+    pending: Pending,
+}
+
+enum Pending {
+    Receipt(Receipt, Stanza),
+    Backlog(BoxFuture<'static, Option<Backlog>>),
+    Handed(BoxFuture<'static, ()>),
+    Done,
+}
+
+impl Wait {
+    fn new(router: &Arc<Router>, account: &Arc<Account>, ticket: u64, pending: Pending) -> Self {
+        Self { router: router.clone(), account: account.clone(), ticket, pending }
+    }
+
+    /// Waits for it and lets the lane go on.
+    async fn resolve(&mut self) -> After {
+        match &mut self.pending {
+            Pending::Receipt(receipt, _) => {
+                let result = receipt.await;
+                self.settle(result)
+            }
+            Pending::Backlog(read) => {
+                let backlog = read.await;
+                self.settle_backlog(backlog)
+            }
+            Pending::Handed(handed) => {
+                handed.await;
+                self.pending = Pending::Done;
+                After::default()
+            }
+            Pending::Done => After::default(),
+        }
+    }
+
+    /// Lets the lane go on without waiting.
+    fn give_up(&mut self) -> After {
+        match &self.pending {
+            Pending::Receipt(..) => self.settle(Ok(())),
+            Pending::Backlog(_) => self.settle_backlog(None),
+            // What was queued is done by the store without us.
+            Pending::Handed(_) | Pending::Done => After::default(),
+        }
+    }
+
+    fn settle(&mut self, result: Result<(), StanzaError>) -> After {
+        let mut after = After::default();
+        let mut state = self.account.guard();
+        state.lane.settle(self.ticket, result.is_ok());
+        if let (Err(error), Pending::Receipt(_, stanza)) =
+            (result, mem::replace(&mut self.pending, Pending::Done))
+        {
+            after.refuse_with(stanza, error);
+        }
+        self.router.pump(&self.account, &mut state, &mut after);
+        after
+    }
+
+    fn settle_backlog(&mut self, backlog: Option<Backlog>) -> After {
+        let mut after = After::default();
+        let mut state = self.account.guard();
+        self.pending = Pending::Done;
+        state.lane.settle_backlog(self.ticket, backlog);
+        self.router.pump(&self.account, &mut state, &mut after);
+        after
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        // A loop and not a recursion: each may let another one in, as long as the lane is.
+        let after = self.give_up();
+        let mut waits = self.router.run(after);
+        while let Some(mut wait) = waits.pop() {
+            let after = wait.give_up();
+            waits.extend(self.router.run(after));
+        }
+    }
+}
+
+/// The store could not be read or written: the sender may try again.
+pub(crate) fn store_failed() -> StanzaError {
+    StanzaError {
+        action: ErrorAction::Wait,
+        ..StanzaError::new(StanzaCondition::InternalServerError)
+    }
+}
