@@ -1,0 +1,1 @@
+//! What roster sets, subscription stanzas and deletions do, once for both backends.
