@@ -1,0 +1,129 @@
+//! Opening the database: whose it is, how it is kept, what its schema must be.
+
+use crate::{Durability, Result, StoreError};
+use refinery::error::Kind;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::{
+    fmt::Display,
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    time::Duration,
+};
+
+/// Says that a database is ours: "Stnc".
+const APPLICATION_ID: i32 = 0x5374_6E63;
+
+/// How long to wait for another process that writes. Ours never hold the lock for long; past this the batch fails.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Room for every statement there is, so that none is compiled twice.
+const STATEMENTS: usize = 64;
+
+/// The log is cut back to this size after a burst.
+const LOG_BYTES: i64 = 16 * 1024 * 1024;
+
+/// Opens the database for writing, making and upgrading it as needed, and gives its masking key.
+pub(super) fn writable(path: &Path, durability: Durability) -> Result<(Connection, [u8; 32])> {
+    let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let cannot = |error: &dyn Display| unusable(path, format_args!("cannot be opened: {error}"));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| cannot(&e))?;
+    // Two processes that make the database at once take turns.
+    let turn = File::open(folder).map_err(|e| cannot(&e))?;
+    turn.lock().map_err(|e| cannot(&e))?;
+    create(path).map_err(|e| cannot(&e))?;
+
+    let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| cannot(&e))?;
+    if !is_ours(&conn).map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => foreign(path),
+        _ => cannot(&error),
+    })? {
+        return Err(foreign(path));
+    }
+    configure(&conn, durability).map_err(|e| cannot(&e))?;
+    migrate(&mut conn, path)?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    let key = masking_key(&conn)?;
+    Ok((conn, key))
+}
+
+/// Opens the database, which is open for writing already, for reading.
+pub(super) fn readable(path: &Path) -> Result<Connection> {
+    Ok(connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
+}
+
+/// Makes the file, for its owner only. An existing one is not touched: were it opened and closed here, POSIX would drop the
+/// locks that this process holds on it.
+fn create(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(BUSY)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(conn)
+}
+
+/// Whether the database is ours; an empty one becomes so. Nothing of a foreign one is changed.
+fn is_ours(conn: &Connection) -> rusqlite::Result<bool> {
+    let id: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if id == APPLICATION_ID {
+        return Ok(true);
+    }
+    let objects: i64 =
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if id != 0 || objects != 0 {
+        return Ok(false);
+    }
+    conn.pragma_update(None, "application_id", APPLICATION_ID)?;
+    Ok(true)
+}
+
+fn configure(conn: &Connection, durability: Durability) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    let synchronous = match durability {
+        Durability::Disk => "FULL",
+        Durability::Process => "NORMAL",
+    };
+    conn.pragma_update(None, "synchronous", synchronous)?;
+    conn.pragma_update(None, "journal_size_limit", LOG_BYTES)
+}
+
+fn migrate(conn: &mut Connection, path: &Path) -> Result<()> {
+    // In one transaction: a kill half-way leaves no half schema.
+    match schema::migrations::runner().set_grouped(true).run(conn) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(match error.kind() {
+            Kind::MissingVersion(_) | Kind::DivergentVersion(..) => unusable(
+                path,
+                "was written by another version of Stonechat: use that version, or restore a backup",
+            ),
+            other => unusable(path, format_args!("cannot be upgraded: {other}")),
+        }),
+    }
+}
+
+/// The key that was made with the database.
+fn masking_key(conn: &Connection) -> Result<[u8; 32]> {
+    let new: [u8; 32] = rand::random();
+    conn.execute("INSERT OR IGNORE INTO meta VALUES ('masking_key', ?1)", [new])?;
+    Ok(conn.query_row("SELECT value FROM meta WHERE key = 'masking_key'", [], |row| row.get(0))?)
+}
+
+fn foreign(path: &Path) -> StoreError {
+    unusable(path, "is not a Stonechat database: name another file")
+}
+
+fn unusable(path: &Path, why: impl Display) -> StoreError {
+    StoreError::Unusable(format!("{} {why}", path.display()).into())
+}
+
+#[allow(missing_docs, unreachable_pub, clippy::unwrap_used)] // not ours: the macro writes it
+mod schema {
+    refinery::embed_migrations!("migrations");
+}

@@ -1,0 +1,123 @@
+//! A bounded queue between the callers, who never wait, and a thread, which does.
+
+use crate::{Result, StoreError};
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+/// How many jobs may wait: some 100 ms of work. Past it the store is too slow for its load, and saying so at once is
+/// better than a longer line.
+pub(super) const MAX_JOBS: usize = 8_192;
+/// How many bytes of stanzas may wait with them.
+pub(super) const MAX_BYTES: usize = 32 * 1024 * 1024;
+
+pub(super) struct Queue<J> {
+    name: &'static str,
+    inner: Mutex<Inner<J>>,
+    ready: Condvar,
+}
+
+struct Inner<J> {
+    jobs: VecDeque<(J, usize)>,
+    bytes: usize,
+    open: bool,
+}
+
+impl<J> Queue<J> {
+    pub(super) fn new(name: &'static str) -> Self {
+        let inner = Inner { jobs: VecDeque::new(), bytes: 0, open: true };
+        Self { name, inner: Mutex::new(inner), ready: Condvar::new() }
+    }
+
+    /// Queues a job that holds this many bytes.
+    pub(super) fn push(&self, job: J, bytes: usize) -> Result<()> {
+        let mut inner = self.lock();
+        if !inner.open {
+            return Err(StoreError::Failed("closed".into()));
+        }
+        if inner.jobs.len() >= MAX_JOBS || inner.bytes + bytes > MAX_BYTES {
+            return Err(StoreError::Full(self.name));
+        }
+        inner.bytes += bytes;
+        inner.jobs.push_back((job, bytes));
+        drop(inner);
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    /// Waits for jobs and takes up to `max` of them, oldest first; none once the queue is closed and empty.
+    pub(super) fn take(&self, max: usize) -> Vec<J> {
+        let mut inner = self.lock();
+        while inner.jobs.is_empty() && inner.open {
+            inner = self.ready.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+        let count = inner.jobs.len().min(max);
+        let mut freed = 0;
+        let taken = inner.jobs.drain(..count).map(|(job, bytes)| {
+            freed += bytes;
+            job
+        });
+        let taken = taken.collect();
+        inner.bytes -= freed;
+        taken
+    }
+
+    /// Takes no more jobs; those that wait are still given out.
+    pub(super) fn close(&self) {
+        self.lock().open = false;
+        self.ready.notify_all();
+    }
+
+    /// Takes no more jobs and drops those that wait.
+    pub(super) fn abandon(&self) {
+        let mut inner = self.lock();
+        inner.open = false;
+        let jobs = std::mem::take(&mut inner.jobs);
+        drop(inner);
+        drop(jobs); // wakes their callers: not under the lock
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<J>> {
+        // Nothing under the lock can panic half-way through a change.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r05_a_full_queue_refuses_at_once() {
+        let queue = Queue::new("test queue");
+        for job in 0..MAX_JOBS {
+            queue.push(job, 1).expect("there is room");
+        }
+        assert_eq!(queue.push(0, 1), Err(StoreError::Full("test queue")));
+        assert_eq!(queue.take(10), (0..10).collect::<Vec<_>>());
+        queue.push(0, 1).expect("there is room again");
+    }
+
+    #[test]
+    fn r05_a_queue_full_of_bytes_refuses_at_once() {
+        let queue = Queue::new("test queue");
+        queue.push(0, MAX_BYTES).expect("there is room");
+        assert_eq!(queue.push(1, 1), Err(StoreError::Full("test queue")));
+        assert_eq!(queue.take(2), [0]);
+        queue.push(1, MAX_BYTES).expect("there is room again");
+    }
+
+    #[test]
+    fn a_closed_queue_gives_out_what_waits_and_an_abandoned_one_does_not() {
+        for (close, left) in [(Queue::close as fn(&Queue<i32>), vec![1]), (Queue::abandon, vec![])]
+        {
+            let queue = Queue::new("test queue");
+            queue.push(1, 0).expect("there is room");
+            close(&queue);
+            assert_eq!(queue.push(2, 0), Err(StoreError::Failed("closed".into())));
+            assert_eq!(queue.take(8), left);
+            assert_eq!(queue.take(8), []);
+        }
+    }
+}

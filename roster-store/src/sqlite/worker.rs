@@ -1,0 +1,186 @@
+//! The threads that own a connection: one that writes, with group commit, and those that read.
+
+use super::{queue::Queue, rows::Tx};
+use crate::{BoxFuture, Result, StoreError};
+use futures_channel::oneshot;
+use rusqlite::Connection;
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+};
+
+/// How many operations one commit carries at most: under full load a commit stays within a few milliseconds.
+const BATCH: usize = 1_024;
+
+/// Whether an operation writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
+/// An operation on its way to a thread. Dropped without having been done, its future fails.
+pub(super) struct Job {
+    access: Access,
+    work: Box<dyn Work>,
+}
+
+impl Job {
+    /// A job and the future of its result. The operation runs again if it only read and its transaction failed.
+    pub(super) fn new<T: Send + 'static>(
+        access: Access,
+        operation: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> (Self, BoxFuture<Result<T>>) {
+        let (reply, result) = oneshot::channel();
+        let work = Box::new(Task { operation, result: None, reply });
+        let result = async { result.await.unwrap_or_else(|_| Err(failed("the thread has ended"))) };
+        (Self { access, work }, Box::pin(result))
+    }
+}
+
+/// Starts the thread that writes. It ends when its queue is closed and empty.
+pub(super) fn writer(
+    mut conn: Connection,
+    queue: Arc<Queue<Job>>,
+    alive: impl Send + 'static,
+) -> io::Result<()> {
+    start("store-writer", queue, alive, move |queue| {
+        loop {
+            let batch = queue.take(BATCH);
+            if batch.is_empty() {
+                break;
+            }
+            commit(&mut conn, batch);
+        }
+        // Everything into one file, so that a copy of it is a backup.
+        if let Err(error) = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            tracing::warn!(%error, "the store could not fold its log into the database");
+        }
+    })
+}
+
+/// Starts a thread that reads. It ends when its queue is closed and empty.
+pub(super) fn reader(
+    conn: Connection,
+    queue: Arc<Queue<Job>>,
+    alive: impl Send + 'static,
+) -> io::Result<()> {
+    start("store-reader", queue, alive, move |queue| {
+        while let Some(mut job) = queue.take(1).pop() {
+            job.work.run(&conn);
+            job.work.finish(Ok(()));
+        }
+    })
+}
+
+fn start<A: Send + 'static>(
+    name: &str,
+    queue: Arc<Queue<Job>>,
+    alive: A,
+    body: impl FnOnce(&Queue<Job>) + Send + 'static,
+) -> io::Result<()> {
+    /// Should the thread ever panic, nobody waits for it.
+    struct Ended<A>(Arc<Queue<Job>>, A);
+    impl<A> Drop for Ended<A> {
+        fn drop(&mut self) {
+            self.0.abandon();
+        }
+    }
+    let ended = Ended(queue, alive);
+    let thread = thread::Builder::new().name(name.into());
+    // `body` owns the connection, which is closed before `ended` says so.
+    thread.spawn(move || {
+        let ended = ended;
+        body(&ended.0);
+    })?;
+    Ok(())
+}
+
+/// Runs the jobs in one transaction and completes them when it is committed.
+fn commit(conn: &mut Connection, mut jobs: Vec<Job>) {
+    let writes = jobs.iter().filter(|job| job.access == Access::Write).count();
+    if writes > 0
+        && let Err(error) = transact(conn, "BEGIN IMMEDIATE", &mut jobs)
+    {
+        tracing::error!(%error, writes, "the store could not commit");
+        let (reads, writes): (Vec<_>, _) =
+            jobs.into_iter().partition(|job| job.access == Access::Read);
+        for job in writes {
+            job.work.finish(Err(error.clone()));
+        }
+        return commit(conn, reads); // who is here can still be known
+    }
+    let outcome = match writes {
+        0 => transact(conn, "BEGIN", &mut jobs),
+        _ => Ok(()),
+    };
+    for job in jobs {
+        job.work.finish(outcome.clone());
+    }
+}
+
+fn transact(conn: &mut Connection, begin: &str, jobs: &mut [Job]) -> Result<()> {
+    let outcome = attempt(conn, begin, jobs);
+    if outcome.is_err() && !conn.is_autocommit() {
+        conn.prepare_cached("ROLLBACK")?.execute([])?;
+    }
+    outcome
+}
+
+fn attempt(conn: &Connection, begin: &str, jobs: &mut [Job]) -> Result<()> {
+    conn.prepare_cached(begin)?.execute([])?;
+    for job in jobs {
+        // A savepoint for each that writes, so that what fails takes only itself back.
+        let writes = job.access == Access::Write;
+        if writes {
+            conn.prepare_cached("SAVEPOINT operation")?.execute([])?;
+        }
+        let done = job.work.run(conn);
+        if conn.is_autocommit() {
+            // SQLite itself rolls everything back on a full disk and the like.
+            return Err(failed("the transaction was rolled back"));
+        }
+        if writes && !done {
+            conn.prepare_cached("ROLLBACK TO operation")?.execute([])?;
+        }
+        if writes {
+            conn.prepare_cached("RELEASE operation")?.execute([])?;
+        }
+    }
+    conn.prepare_cached("COMMIT")?.execute([])?;
+    Ok(())
+}
+
+trait Work: Send {
+    /// Runs the operation and keeps its result; gives whether it succeeded.
+    fn run(&mut self, conn: &Connection) -> bool;
+    /// Completes the future: with the result, or with why there was no commit.
+    fn finish(self: Box<Self>, committed: Result<()>);
+}
+
+struct Task<T, F> {
+    operation: F,
+    result: Option<Result<T>>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T> + Send> Work for Task<T, F> {
+    fn run(&mut self, conn: &Connection) -> bool {
+        // What the operation wrote is rolled back, and it is never run again: nothing sees a broken state.
+        let result = catch_unwind(AssertUnwindSafe(|| (self.operation)(&mut Tx(conn))));
+        let result = self.result.insert(result.unwrap_or_else(|_| Err(failed("a fault inside"))));
+        result.is_ok()
+    }
+    fn finish(self: Box<Self>, committed: Result<()>) {
+        let Self { result, reply, .. } = *self;
+        let result = committed.and_then(|()| result.expect("what is committed has been run"));
+        // Who has dropped the future does not want to know.
+        reply.send(result).ok();
+    }
+}
+
+fn failed(why: &str) -> StoreError {
+    StoreError::Failed(why.into())
+}
