@@ -1,0 +1,259 @@
+//! Limits per address: how many connections are open, how many are new, how many logins failed.
+//!
+//! An address is an IPv4 address or an IPv6 /64, since whoever has one IPv6 address has its whole /64.
+//! IPv4 in IPv6 (`::ffff:192.0.2.1`) counts as IPv4.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use ipnet::IpNet;
+
+/// Addresses remembered at least before those without an open connection are forgotten: about 4 MiB.
+/// Whoever has so many addresses gains nothing by being forgotten.
+const REMEMBERED: usize = 65_536;
+/// Failed logins beyond the limit are paid back later, by at most so much waiting: attempts that were
+/// under way together must not lock an address out for hours.
+const MOST_DEBT: Duration = Duration::from_secs(600);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Whether one of the networks holds the address.
+pub fn is_within(networks: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|network| network.contains(&address))
+}
+
+/// What one address, and all together, may do.
+#[derive(Debug, Clone)]
+pub struct AddressLimits {
+    /// Connections open at the same time, from all addresses. Trusted ones count but are not refused.
+    pub total: usize,
+    /// Connections open at the same time from one address.
+    pub per_address: u32,
+    /// New connections per minute from one address; those that authenticate are given back
+    /// ([`Permit::authenticated`]).
+    pub new_per_minute: u32,
+    /// Networks that are not limited.
+    pub trusted: Vec<IpNet>,
+}
+
+/// Counts the connections of listeners that share it.
+pub struct AddressBook {
+    limits: AddressLimits,
+    pages: Mutex<Pages>,
+}
+
+/// The right to one connection. Dropping it gives the place back: keep it as long as the socket.
+#[must_use = "dropping the permit ends the counting of its connection"]
+pub struct Permit {
+    book: Arc<AddressBook>,
+    /// What is counted; nothing for trusted addresses.
+    network: Option<IpAddr>,
+    authenticated: bool,
+}
+
+/// Which limit a connection would break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// [`AddressLimits::total`].
+    #[error("there are too many connections")]
+    Total,
+    /// [`AddressLimits::per_address`].
+    #[error("there are too many connections from this address")]
+    PerAddress,
+    /// [`AddressLimits::new_per_minute`].
+    #[error("this address connects too often")]
+    TooOften,
+}
+
+impl AddressBook {
+    /// An empty book.
+    pub fn new(limits: AddressLimits) -> Arc<Self> {
+        Arc::new(Self { limits, pages: Mutex::default() })
+    }
+
+    /// Counts one more connection from this address, or tells which limit it would break.
+    pub fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Permit, Refused> {
+        let mut pages = self.pages();
+        let network = if is_within(&self.limits.trusted, address) {
+            None
+        } else {
+            if pages.open >= self.limits.total {
+                return Err(Refused::Total);
+            }
+            let network = network_of(address);
+            pages.make_room(self.limits.total, now);
+            let page = pages.of.entry(network).or_insert(Page { open: 0, new: Allowance(now) });
+            if page.open >= self.limits.per_address {
+                return Err(Refused::PerAddress);
+            }
+            if !page.new.has(self.limits.new_per_minute, now) {
+                return Err(Refused::TooOften);
+            }
+            page.new.spend(self.limits.new_per_minute, now);
+            page.open += 1;
+            Some(network)
+        };
+        pages.open += 1;
+        drop(pages);
+        Ok(Permit { book: self.clone(), network, authenticated: false })
+    }
+
+    /// Whether this address is not limited.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        is_within(&self.limits.trusted, address)
+    }
+
+    /// Connections open now.
+    pub fn open(&self) -> usize {
+        self.pages().open
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        // Nothing inside can be left half done by a panic.
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit {
+    /// Tells that the connection has authenticated: it no longer counts as a new one. Again does nothing.
+    pub fn authenticated(&mut self) {
+        if std::mem::replace(&mut self.authenticated, true) {
+            return;
+        }
+        if let Some(network) = self.network
+            && let Some(page) = self.book.pages().of.get_mut(&network)
+        {
+            page.new.give_back(self.book.limits.new_per_minute);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut pages = self.book.pages();
+        pages.open -= 1;
+        if let Some(network) = self.network
+            && let Some(page) = pages.of.get_mut(&network)
+        {
+            page.open -= 1;
+        }
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").field("network", &self.network).finish_non_exhaustive()
+    }
+}
+
+/// Failed logins per address: slows down guessing without locking an account (XEP-0205 warns of that).
+pub struct Attempts {
+    per_minute: u32,
+    trusted: Vec<IpNet>,
+    failed: Mutex<HashMap<IpAddr, Allowance>>,
+}
+
+impl Attempts {
+    /// Allows so many failed logins per minute from each address that is not in a trusted network.
+    pub fn new(per_minute: u32, trusted: Vec<IpNet>) -> Self {
+        Self { per_minute, trusted, failed: Mutex::default() }
+    }
+
+    /// Whether this address may try to log in now. Ask before any password is looked at.
+    pub fn allowed(&self, address: IpAddr, now: Instant) -> bool {
+        is_within(&self.trusted, address)
+            || match self.table().get(&network_of(address)) {
+                Some(allowance) => allowance.has(self.per_minute, now),
+                None => self.per_minute > 0,
+            }
+    }
+
+    /// Counts a failed login.
+    pub fn failed(&self, address: IpAddr, now: Instant) {
+        if is_within(&self.trusted, address) {
+            return;
+        }
+        let mut failed = self.table();
+        if failed.len() >= REMEMBERED {
+            failed.retain(|_, allowance| !allowance.is_whole(now));
+            if failed.len() >= REMEMBERED / 2 {
+                failed.clear();
+            }
+        }
+        let allowance = failed.entry(network_of(address)).or_insert(Allowance(now));
+        allowance.spend(self.per_minute, now);
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<IpAddr, Allowance>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Default)]
+struct Pages {
+    /// Connections open, trusted ones included.
+    open: usize,
+    of: HashMap<IpAddr, Page>,
+}
+
+struct Page {
+    open: u32,
+    new: Allowance,
+}
+
+impl Pages {
+    /// Keeps the book bounded. Twice the total, so that what must stay is at most half of it and this
+    /// walk is rare.
+    fn make_room(&mut self, total: usize, now: Instant) {
+        let most = REMEMBERED.max(total.saturating_mul(2));
+        if self.of.len() >= most {
+            self.of.retain(|_, page| page.open > 0 || !page.new.is_whole(now));
+            if self.of.len() >= most / 2 {
+                self.of.retain(|_, page| page.open > 0);
+            }
+        }
+    }
+}
+
+/// So many of something per minute, all at once or spread: the time at which all that was spent will
+/// have come back.
+struct Allowance(Instant);
+
+impl Allowance {
+    /// Whether one more may be spent.
+    fn has(&self, per_minute: u32, now: Instant) -> bool {
+        per_minute > 0 && self.0.max(now) + MINUTE / per_minute <= now + MINUTE
+    }
+
+    /// Spends one, into debt if need be.
+    fn spend(&mut self, per_minute: u32, now: Instant) {
+        let until = self.0.max(now) + MINUTE / per_minute.max(1);
+        self.0 = until.min(now + MOST_DEBT);
+    }
+
+    fn give_back(&mut self, per_minute: u32) {
+        if let Some(earlier) = self.0.checked_sub(MINUTE / per_minute.max(1)) {
+            self.0 = earlier;
+        }
+    }
+
+    fn is_whole(&self, now: Instant) -> bool {
+        self.0 <= now
+    }
+}
+
+/// What counts as one address.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests;
