@@ -1,8 +1,11 @@
 //! SASL for servers (RFC 4422, RFC 6120 6): PLAIN and SCRAM as mechanisms of the `sasl` crate.
 //!
-//! Only salted keys are ever stored ([`Credentials`]). Peek at the user name with [`user_name`], look the
+//! Only salted keys are ever stored ([`Credentials`]). Learn whose exchange it is with [`account`], look the
 //! credentials up, then make the mechanism with [`server`] and feed it the client's messages.
 
+pub mod client;
+
+use crate::BareJid;
 pub use sasl::server::{Mechanism, MechanismError, Response};
 
 /// The mechanisms that can be offered, strongest first.
@@ -95,22 +98,23 @@ impl Masking {
     }
 }
 
-/// The user name (prepared local part) that the client's first message names, so that its credentials can be
-/// looked up. Checks the syntax of the whole message, and that an authzid, if any, is the user's own bare JID at `domain`.
-pub fn user_name(
+/// The account that the client's first message names, so that its credentials can be looked up. Checks the syntax
+/// of the whole message, and that an authzid, if any, is the account's own bare JID.
+pub fn account(
     _mechanism: MechanismName,
     _domain: &str,
     _first: &[u8],
-) -> Result<String, Failure> {
+) -> Result<BareJid, Failure> {
     todo!()
 }
 
-/// The mechanism for one exchange; feed it the client's first message next. `credentials` is `None` for a user that does
-/// not exist: the exchange then runs alike and fails at its end. `nonce` is the server's part (printable, no comma).
-/// PLAIN's `respond` hashes a password: run it off the reactor.
+/// The mechanism for one exchange; feed it the client's first message next, the one that [`account`] was given: an exchange
+/// that names another account fails. `credentials` is `None` where there is no such account: the exchange then runs
+/// alike and fails at its end. `nonce` is the server's part (printable ASCII without a comma, at least 128 random bits).
+/// PLAIN's `respond` hashes a password: run it off the reactor. The name in `Response::Success` is the prepared local part.
 pub fn server(
     _mechanism: MechanismName,
-    _domain: &str,
+    _account: &BareJid,
     _credentials: Option<Credentials>,
     _masking: &Masking,
     _nonce: &str,
