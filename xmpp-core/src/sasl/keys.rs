@@ -2,10 +2,10 @@
 
 use super::{MechanismName, message::MAX_MESSAGE_BYTES};
 use crate::{BareJid, precis::opaque_string};
-use hmac::{EagerHash, Hmac, KeyInit, Mac};
-use sha1::{Digest, Sha1, digest::Output};
+use hmac::{EagerHash, Hmac, KeyInit, Mac, digest::Output};
+use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha512};
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 use zeroize::{Zeroize, Zeroizing};
 
 /// The longest password, in bytes of UTF-8: as long as the parts of an address (RFC 7622 3.1), so that PLAIN's three fields
@@ -79,7 +79,7 @@ impl ScramKeys {
         Self {
             salt: salt.to_vec(),
             iterations,
-            stored_key: D::digest(&salted.client_key()).to_vec(),
+            stored_key: D::digest(&*salted.client_key()).to_vec(),
             server_key: salted.server_key().to_vec(),
         }
     }
@@ -166,14 +166,14 @@ pub(super) fn prepare(password: &str) -> Result<Password<'_>, PasswordError> {
 }
 
 /// Whoever has it can log in: wiped when dropped (RFC 5802 3).
-pub(super) struct SaltedPassword<D: EagerHash>(Zeroizing<Vec<u8>>, std::marker::PhantomData<D>);
+pub(super) struct SaltedPassword<D>(Zeroizing<Vec<u8>>, PhantomData<D>);
 
 impl<D: EagerHash> SaltedPassword<D> {
     /// Hi(), which is PBKDF2 (RFC 5802 2.2).
     pub(super) fn derive(password: &Password<'_>, salt: &[u8], iterations: u32) -> Self {
         let mut salted = Zeroizing::new(vec![0; <D as Digest>::output_size()]);
         pbkdf2::pbkdf2_hmac::<D>(password.0.as_bytes(), salt, iterations, &mut salted);
-        Self(salted, std::marker::PhantomData)
+        Self(salted, PhantomData)
     }
 
     /// As secret as the salted password itself.
@@ -181,13 +181,13 @@ impl<D: EagerHash> SaltedPassword<D> {
         Zeroizing::new(hmac::<D>(&self.0, &[b"Client Key"]).to_vec())
     }
 
-    pub(super) fn server_key(&self) -> Output<D> {
+    pub(super) fn server_key(&self) -> Output<Hmac<D>> {
         hmac::<D>(&self.0, &[b"Server Key"])
     }
 }
 
 /// HMAC over the parts one after another.
-pub(super) fn hmac<D: EagerHash>(key: &[u8], parts: &[&[u8]]) -> Output<D> {
+pub(super) fn hmac<D: EagerHash>(key: &[u8], parts: &[&[u8]]) -> Output<Hmac<D>> {
     let mut mac = Hmac::<D>::new_from_slice(key).expect("HMAC takes keys of any length");
     parts.iter().for_each(|part| mac.update(part));
     mac.finalize().into_bytes()

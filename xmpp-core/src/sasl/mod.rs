@@ -187,3 +187,6 @@ fn success(account: &BareJid, message: String) -> Response {
     let name = account.local().expect("the account was made from a user name");
     Response::Success(Identity::Username(name.to_owned()), message.into_bytes())
 }
+
+#[cfg(test)]
+mod tests;
