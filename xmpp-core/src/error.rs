@@ -1,5 +1,6 @@
 //! Stream errors close a stream; stanza errors become a reply.
 
+use crate::{ns, xml::escape_into};
 use bytes::BytesMut;
 
 /// A stream error (RFC 6120 4.9): the condition and an optional text.
@@ -46,7 +47,33 @@ pub enum StreamCondition {
 impl StreamCondition {
     /// The element's name, such as `not-well-formed`.
     pub fn name(&self) -> &'static str {
-        todo!()
+        match self {
+            Self::BadFormat => "bad-format",
+            Self::BadNamespacePrefix => "bad-namespace-prefix",
+            Self::Conflict => "conflict",
+            Self::ConnectionTimeout => "connection-timeout",
+            Self::HostGone => "host-gone",
+            Self::HostUnknown => "host-unknown",
+            Self::ImproperAddressing => "improper-addressing",
+            Self::InternalServerError => "internal-server-error",
+            Self::InvalidFrom => "invalid-from",
+            Self::InvalidNamespace => "invalid-namespace",
+            Self::InvalidXml => "invalid-xml",
+            Self::NotAuthorized => "not-authorized",
+            Self::NotWellFormed => "not-well-formed",
+            Self::PolicyViolation => "policy-violation",
+            Self::RemoteConnectionFailed => "remote-connection-failed",
+            Self::Reset => "reset",
+            Self::ResourceConstraint => "resource-constraint",
+            Self::RestrictedXml => "restricted-xml",
+            Self::SeeOtherHost(_) => "see-other-host",
+            Self::SystemShutdown => "system-shutdown",
+            Self::UndefinedCondition => "undefined-condition",
+            Self::UnsupportedEncoding => "unsupported-encoding",
+            Self::UnsupportedFeature => "unsupported-feature",
+            Self::UnsupportedStanzaType => "unsupported-stanza-type",
+            Self::UnsupportedVersion => "unsupported-version",
+        }
     }
 }
 
@@ -60,8 +87,20 @@ impl StreamError {
         Self { text: Some(text), ..self }
     }
     /// Appends `<stream:error>…</stream:error>` (without closing the stream).
-    pub fn write(&self, _out: &mut BytesMut) {
-        todo!()
+    pub fn write(&self, out: &mut BytesMut) {
+        let data = match &self.condition {
+            StreamCondition::SeeOtherHost(host) => Some(&**host), // RFC 6120 4.9.3.19
+            _ => None,
+        };
+        out.extend_from_slice(b"<stream:error>");
+        write_condition(out, self.condition.name(), ns::STREAM_ERRORS, data, self.text);
+        out.extend_from_slice(b"</stream:error>");
+    }
+}
+
+impl From<StreamCondition> for StreamError {
+    fn from(condition: StreamCondition) -> Self {
+        Self::new(condition)
     }
 }
 
@@ -119,14 +158,75 @@ pub enum StanzaCondition {
     UnexpectedRequest,
 }
 
+impl ErrorAction {
+    /// The value of the `type` attribute.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Cancel => "cancel",
+            Self::Continue => "continue",
+            Self::Modify => "modify",
+            Self::Wait => "wait",
+        }
+    }
+}
+
 impl StanzaCondition {
     /// The element's name, such as `item-not-found`.
     pub fn name(&self) -> &'static str {
-        todo!()
+        match self {
+            Self::BadRequest => "bad-request",
+            Self::Conflict => "conflict",
+            Self::FeatureNotImplemented => "feature-not-implemented",
+            Self::Forbidden => "forbidden",
+            Self::Gone(_) => "gone",
+            Self::InternalServerError => "internal-server-error",
+            Self::ItemNotFound => "item-not-found",
+            Self::JidMalformed => "jid-malformed",
+            Self::NotAcceptable => "not-acceptable",
+            Self::NotAllowed => "not-allowed",
+            Self::NotAuthorized => "not-authorized",
+            Self::PolicyViolation => "policy-violation",
+            Self::RecipientUnavailable => "recipient-unavailable",
+            Self::Redirect(_) => "redirect",
+            Self::RegistrationRequired => "registration-required",
+            Self::RemoteServerNotFound => "remote-server-not-found",
+            Self::RemoteServerTimeout => "remote-server-timeout",
+            Self::ResourceConstraint => "resource-constraint",
+            Self::ServiceUnavailable => "service-unavailable",
+            Self::SubscriptionRequired => "subscription-required",
+            Self::UndefinedCondition => "undefined-condition",
+            Self::UnexpectedRequest => "unexpected-request",
+        }
     }
-    /// The action RFC 6120 8.3.3 associates with the condition.
+    /// The action RFC 6120 8.3.3 associates with the condition. Where it names two, the more careful one:
+    /// `cancel` for `feature-not-implemented`, `modify` for `policy-violation`, `wait` for
+    /// `unexpected-request`. `undefined-condition` has none (8.3.3.21) and counts as `cancel`.
     pub fn usual_action(&self) -> ErrorAction {
-        todo!()
+        match self {
+            Self::Forbidden
+            | Self::NotAuthorized
+            | Self::RegistrationRequired
+            | Self::SubscriptionRequired => ErrorAction::Auth,
+            Self::BadRequest
+            | Self::JidMalformed
+            | Self::NotAcceptable
+            | Self::PolicyViolation
+            | Self::Redirect(_) => ErrorAction::Modify,
+            Self::RecipientUnavailable
+            | Self::RemoteServerTimeout
+            | Self::ResourceConstraint
+            | Self::UnexpectedRequest => ErrorAction::Wait,
+            Self::Conflict
+            | Self::FeatureNotImplemented
+            | Self::Gone(_)
+            | Self::InternalServerError
+            | Self::ItemNotFound
+            | Self::NotAllowed
+            | Self::RemoteServerNotFound
+            | Self::ServiceUnavailable
+            | Self::UndefinedCondition => ErrorAction::Cancel,
+        }
     }
 }
 
@@ -140,7 +240,52 @@ impl StanzaError {
         Self { text: Some(text), ..self }
     }
     /// Appends `<error type='…'>…</error>`.
-    pub fn write(&self, _out: &mut BytesMut) {
-        todo!()
+    pub fn write(&self, out: &mut BytesMut) {
+        let data = match &self.condition {
+            StanzaCondition::Gone(address) => address.as_deref(), // RFC 6120 8.3.3.5
+            StanzaCondition::Redirect(address) => Some(&**address), // RFC 6120 8.3.3.14
+            _ => None,
+        };
+        for part in ["<error type='", self.action.name(), "'>"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        write_condition(out, self.condition.name(), ns::STANZA_ERRORS, data, self.text);
+        out.extend_from_slice(self.application.unwrap_or_default().as_bytes());
+        out.extend_from_slice(b"</error>");
+    }
+}
+
+impl From<StanzaCondition> for StanzaError {
+    fn from(condition: StanzaCondition) -> Self {
+        Self::new(condition)
+    }
+}
+
+/// The defined condition with its character data, and the text after it (RFC 6120 4.9.2, 8.3.2).
+fn write_condition(
+    out: &mut BytesMut,
+    name: &str,
+    ns: &str,
+    data: Option<&str>,
+    text: Option<&str>,
+) {
+    for part in ["<", name, " xmlns='", ns, "'"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    if let Some(data) = data {
+        out.extend_from_slice(b">");
+        escape_into(data, out);
+        for part in ["</", name, ">"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+    } else {
+        out.extend_from_slice(b"/>");
+    }
+    if let Some(text) = text {
+        for part in ["<text xmlns='", ns, "' xml:lang='en'>"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        escape_into(text, out);
+        out.extend_from_slice(b"</text>");
     }
 }

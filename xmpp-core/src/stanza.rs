@@ -1,11 +1,20 @@
 //! Stanzas (RFC 6120 8): a small owned head, and the payload exactly as it arrived.
 
 use crate::{
-    Jid, StanzaError,
-    xml::{Child, Element},
+    Jid, StanzaError, StreamError,
+    error::{StanzaCondition, StreamCondition},
+    ns,
+    xml::{self, Attribute, Child, Element, Limits, Node, Parsed, Scope, Span, Text, XmlError},
 };
 use bytes::{Bytes, BytesMut};
 use compact_str::CompactString;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Bytes of an `id`: as many as a part of an address may have. Ids are repeated in answers and kept in tables.
+pub const ID_MAX: usize = 1_023;
+/// Bytes of an `xml:lang`: RFC 5646 4.4.1 finds 35 enough for any language tag.
+pub const LANG_MAX: usize = 64;
 
 /// The kind of a stanza with its `type` (RFC 6121 4.7.1, 5.2.2; RFC 6120 8.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,6 +61,88 @@ pub enum IqType {
     Error,
 }
 
+impl Kind {
+    /// The element's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Message(_) => "message",
+            Self::Presence(_) => "presence",
+            Self::Iq(_) => "iq",
+        }
+    }
+    /// The value of `type`, where there must be one.
+    pub fn type_name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Message(MessageType::Normal) | Self::Presence(PresenceType::Available) => {
+                return None;
+            }
+            Self::Message(MessageType::Chat) => "chat",
+            Self::Message(MessageType::Groupchat) => "groupchat",
+            Self::Message(MessageType::Headline) => "headline",
+            Self::Presence(PresenceType::Unavailable) => "unavailable",
+            Self::Presence(PresenceType::Subscribe) => "subscribe",
+            Self::Presence(PresenceType::Subscribed) => "subscribed",
+            Self::Presence(PresenceType::Unsubscribe) => "unsubscribe",
+            Self::Presence(PresenceType::Unsubscribed) => "unsubscribed",
+            Self::Presence(PresenceType::Probe) => "probe",
+            Self::Iq(IqType::Get) => "get",
+            Self::Iq(IqType::Set) => "set",
+            Self::Iq(IqType::Result) => "result",
+            Self::Message(MessageType::Error)
+            | Self::Presence(PresenceType::Error)
+            | Self::Iq(IqType::Error) => "error",
+        })
+    }
+    /// The kind of an error in reply; `None` for errors and results, which are never answered with an error
+    /// (RFC 6120 8.2.3, 8.3.1).
+    pub fn to_error(self) -> Option<Self> {
+        match self {
+            Self::Message(MessageType::Error)
+            | Self::Presence(PresenceType::Error)
+            | Self::Iq(IqType::Error | IqType::Result) => None,
+            Self::Message(_) => Some(Self::Message(MessageType::Error)),
+            Self::Presence(_) => Some(Self::Presence(PresenceType::Error)),
+            Self::Iq(_) => Some(Self::Iq(IqType::Error)),
+        }
+    }
+    /// Reads an element's name and its `type`. Not a stanza: `None`; a type that is not one: `Err` with the
+    /// kind of an error in reply.
+    fn parse(name: &str, type_: Option<&str>) -> Option<Result<Self, Self>> {
+        Some(match name {
+            "message" => Ok(Self::Message(match type_ {
+                Some("chat") => MessageType::Chat,
+                Some("error") => MessageType::Error,
+                Some("groupchat") => MessageType::Groupchat,
+                Some("headline") => MessageType::Headline,
+                _ => MessageType::Normal, // RFC 6121 5.2.2
+            })),
+            "presence" => match type_ {
+                None => Ok(PresenceType::Available),
+                Some("unavailable") => Ok(PresenceType::Unavailable),
+                Some("subscribe") => Ok(PresenceType::Subscribe),
+                Some("subscribed") => Ok(PresenceType::Subscribed),
+                Some("unsubscribe") => Ok(PresenceType::Unsubscribe),
+                Some("unsubscribed") => Ok(PresenceType::Unsubscribed),
+                Some("probe") => Ok(PresenceType::Probe),
+                Some("error") => Ok(PresenceType::Error),
+                Some(_) => Err(PresenceType::Error), // RFC 6121 4.7.1
+            }
+            .map(Self::Presence)
+            .map_err(Self::Presence),
+            "iq" => match type_ {
+                Some("get") => Ok(IqType::Get),
+                Some("set") => Ok(IqType::Set),
+                Some("result") => Ok(IqType::Result),
+                Some("error") => Ok(IqType::Error),
+                _ => Err(IqType::Error), // RFC 6120 8.2.3
+            }
+            .map(Self::Iq)
+            .map_err(Self::Iq),
+            _ => return None,
+        })
+    }
+}
+
 /// What a stanza's start tag says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -66,38 +157,134 @@ pub struct Head {
     /// `xml:lang`.
     pub lang: Option<CompactString>,
     /// The rest of the start tag as it must be repeated: namespace declarations that `inner` takes from
-    /// outside itself, and attributes of other namespaces. Starts with a space where not empty.
+    /// outside itself, and further attributes. Starts with a space where not empty.
     pub rest: Bytes,
 }
 
 /// A stanza: parsed once, forwarded without touching its payload. Cloning copies no payload.
+///
+/// `inner` stands in the scope of the stream's content namespace. Whether that is `jabber:client` or
+/// `jabber:server` is a matter of the stream that it is written to (RFC 6120 4.8.3); children without a namespace of
+/// their own are reported as `jabber:client`.
 #[derive(Debug, Clone)]
 pub struct Stanza {
     /// The start tag.
     pub head: Head,
     inner: Bytes,
-    // index of the direct children: namespace, name, span
+    index: Arc<[Entry]>,
 }
 
-/// A stanza that gets an error instead of being routed.
+/// A direct child, by offsets into `inner`.
 #[derive(Debug, Clone)]
-pub struct StanzaFault {
-    /// The error, addressed back (to = its sender's `from` if any); `None` where the fault is in an error stanza,
-    /// a result or anything else that must not be answered (RFC 6120 8.3.1).
-    pub reply: Option<Stanza>,
+struct Entry {
+    ns: Text,
+    name: Span,
+    span: Span,
 }
+
+/// Why an element that looks like a stanza is not routed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StanzaFault {
+    /// Its sender gets this error instead: the same `id`, addressed back where `from` and `to` are addresses.
+    Reply(Box<Stanza>),
+    /// It is an error or a result itself, so it must not be answered (RFC 6120 8.3.1).
+    Ignore,
+    /// It cannot be forwarded as it is: the stream ends.
+    Close(StreamError),
+}
+
+/// No limits, for what the server made itself or has checked before.
+const UNLIMITED: Limits = Limits {
+    bytes: usize::MAX,
+    elements: u32::MAX,
+    depth: u32::MAX,
+    attributes: u32::MAX,
+    declarations: u32::MAX,
+    name: usize::MAX,
+};
 
 impl Stanza {
-    /// Reads a checked element in `jabber:client` or `jabber:server`. `Ok(None)`: it is not a stanza.
+    /// Reads a checked element in `jabber:client` or `jabber:server`; which of them a stream takes is for the
+    /// caller to say. `Ok(None)`: it is not a stanza.
     /// Refused: an address that is not a JID (`jid-malformed`, RFC 6120 8.3.3.8), an iq without id, type or with
     /// not exactly one child for get and set (`bad-request`, 8.2.3), a presence of unknown type (`bad-request`),
-    /// a child in the streams namespace.
-    pub fn parse(_element: &Element) -> Result<Option<Self>, StanzaFault> {
-        todo!()
+    /// an element of the streams namespace anywhere inside (`bad-request`: some clients take it for their
+    /// stream's), an id over [`ID_MAX`] or a language over [`LANG_MAX`] (`bad-request`); with an end of the
+    /// stream, a prefix on the stanza itself (`bad-namespace-prefix`, 4.8.5).
+    pub fn parse(element: &Element) -> Result<Option<Self>, StanzaFault> {
+        if !matches!(element.ns(), ns::CLIENT | ns::SERVER) {
+            return Ok(None);
+        }
+        let type_ = element.attr("type");
+        let Some(kind) = Kind::parse(element.name(), type_.as_deref()) else { return Ok(None) };
+        if element.has_prefix() {
+            return Err(StanzaFault::Close(StreamCondition::BadNamespacePrefix.into()));
+        }
+        let address = |name| element.attr(name).map(|text| text.parse::<Jid>()).transpose();
+        let (to, from) = (address("to"), address("from"));
+        let id = element.attr("id").map(CompactString::from);
+        let lang = element.attr_ns(ns::XML, "lang").map(CompactString::from);
+        let too_long =
+            |text: &Option<CompactString>, max| text.as_ref().is_some_and(|t| t.len() > max);
+
+        let request = matches!(kind, Ok(Kind::Iq(IqType::Get | IqType::Set)));
+        let bad = kind.is_err()
+            || too_long(&id, ID_MAX)
+            || too_long(&lang, LANG_MAX)
+            || (id.is_none() && matches!(kind, Ok(Kind::Iq(_))))
+            || (request && element.parsed().children.len() != 1) // RFC 6120 8.2.3
+            || element.parsed().holds_stream;
+        let fault = if to.is_err() || from.is_err() {
+            Some(StanzaCondition::JidMalformed)
+        } else {
+            bad.then_some(StanzaCondition::BadRequest)
+        };
+        if let Some(condition) = fault {
+            // nothing of the payload is repeated, since that may be what is wrong (RFC 6120 8.3.1)
+            let reply = match kind {
+                Ok(kind) => kind.to_error(),
+                Err(kind) => Some(kind),
+            };
+            let Some(reply) = reply else { return Err(StanzaFault::Ignore) };
+            let mut inner = BytesMut::new();
+            StanzaError::new(condition).write(&mut inner);
+            let mut reply = Self::new(reply, inner.freeze());
+            reply.head.to = from.ok().flatten();
+            reply.head.from = to.ok().flatten();
+            // RFC 6120 8.3.1: an error to an iq has an id, if an empty one
+            let needed = matches!(reply.kind(), Kind::Iq(_)).then(CompactString::default);
+            reply.head.id = id.or(needed);
+            return Err(StanzaFault::Reply(Box::new(reply)));
+        }
+        let mut rest = BytesMut::new();
+        element.rest_of_tag(in_head, &mut rest);
+        Ok(Some(Self {
+            head: Head {
+                kind: kind.expect("not a fault"),
+                to: to.expect("not a fault"),
+                from: from.expect("not a fault"),
+                id,
+                lang,
+                rest: rest.freeze(),
+            },
+            inner: element.inner(),
+            index: index(element.parsed(), element.raw()),
+        }))
     }
     /// A stanza of the server's own; `inner` is well-formed in the scope of `jabber:client`.
-    pub fn new(_kind: Kind, _inner: Bytes) -> Self {
-        todo!()
+    pub fn new(kind: Kind, inner: Bytes) -> Self {
+        let head = Head { kind, to: None, from: None, id: None, lang: None, rest: Bytes::new() };
+        let empty = Self { head, inner: Bytes::new(), index: Arc::default() };
+        if inner.is_empty() {
+            return empty;
+        }
+        match xml::content(&inner, &empty.scope(), &UNLIMITED) {
+            Ok(parsed) => Self { index: index(&parsed, &inner), inner, ..empty },
+            Err(error) => {
+                debug_assert!(false, "the server's own payload: {error}");
+                empty
+            }
+        }
     }
     /// The same to this recipient.
     pub fn to(mut self, to: Jid) -> Self {
@@ -124,39 +311,247 @@ impl Stanza {
     }
     /// The direct children.
     pub fn children(&self) -> impl Iterator<Item = Child<'_>> {
-        std::iter::empty()
+        self.index.iter().map(|entry| self.entry(entry))
     }
     /// The first direct child of this namespace and name.
-    pub fn child(&self, _ns: &str, _name: &str) -> Option<Child<'_>> {
-        todo!()
+    pub fn child(&self, ns: &str, name: &str) -> Option<Child<'_>> {
+        let found = self.index.iter().find(|entry| {
+            self.inner[entry.name.range()] == *name.as_bytes()
+                && entry.ns.bytes(&self.inner) == ns.as_bytes()
+        });
+        found.map(|entry| self.entry(entry))
     }
-    /// The same stanza with `element` (one whole element, serialised) added as its last child.
-    pub fn with_child(self, _element: &[u8]) -> Self {
-        todo!()
+    /// A direct child as a tree.
+    pub fn node(&self, child: &Child<'_>) -> Result<Node, XmlError> {
+        Node::parse_in(child.raw, &self.scope())
     }
-    /// The same stanza without the children for which `drop` is true.
-    pub fn without(self, _drop: impl Fn(&Child<'_>) -> bool) -> Self {
-        todo!()
+    /// The same stanza with `element` (one whole element, serialised, in the scope of `jabber:client`) added as
+    /// its last child. It must be well-formed; what is not is left out.
+    pub fn with_child(self, element: &[u8]) -> Self {
+        let parsed = match xml::content(element, &self.scope(), &UNLIMITED) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                debug_assert!(false, "the server's own child: {error}");
+                return self;
+            }
+        };
+        let mut inner = BytesMut::with_capacity(self.inner.len() + element.len());
+        inner.extend_from_slice(&self.inner);
+        inner.extend_from_slice(element);
+        let by = Span::new(0, self.inner.len()).end;
+        let added = index(&parsed, element);
+        let added = added.iter().cloned().map(|entry| entry.moved(|span| span.on(by)));
+        let index = self.index.iter().cloned().chain(added).collect();
+        Self { inner: inner.freeze(), index, ..self }
+    }
+    /// The same stanza without the children for which `drop` is true. Copies only where there is one.
+    pub fn without(self, drop: impl Fn(&Child<'_>) -> bool) -> Self {
+        let dropped: SmallVec<[bool; 16]> = self.children().map(|child| drop(&child)).collect();
+        if !dropped.contains(&true) {
+            return self;
+        }
+        let mut inner = BytesMut::with_capacity(self.inner.len());
+        let mut index = Vec::with_capacity(self.index.len());
+        let mut copied = 0;
+        let mut gone = 0;
+        for (entry, dropped) in self.index.iter().zip(dropped) {
+            if dropped {
+                inner.extend_from_slice(&self.inner[copied..entry.span.start as usize]);
+                copied = entry.span.end as usize;
+                gone += entry.span.end - entry.span.start;
+            } else {
+                index.push(entry.clone().moved(|span| span.back(gone)));
+            }
+        }
+        inner.extend_from_slice(&self.inner[copied..]);
+        Self { inner: inner.freeze(), index: index.into(), ..self }
     }
     /// The result of an iq, to and from exchanged (RFC 6120 8.2.3).
-    pub fn result(&self, _inner: Bytes) -> Self {
-        todo!()
+    pub fn result(&self, inner: Bytes) -> Self {
+        let mut result = Self::new(Kind::Iq(IqType::Result), inner);
+        self.address_back(&mut result.head);
+        result
     }
     /// The error in reply, to and from exchanged, with the payload of the original for iq only;
     /// `None` for errors and results, which are never answered (RFC 6120 8.3.1).
-    pub fn error(&self, _error: &StanzaError) -> Option<Self> {
-        todo!()
+    pub fn error(&self, error: &StanzaError) -> Option<Self> {
+        let kind = self.kind().to_error()?;
+        let mut element = BytesMut::new();
+        error.write(&mut element);
+        let mut reply = if matches!(kind, Kind::Iq(_)) {
+            let mut reply = self.clone().with_child(&element);
+            reply.head.kind = kind;
+            reply
+        } else {
+            Self::new(kind, element.freeze())
+        };
+        self.address_back(&mut reply.head);
+        Some(reply)
     }
     /// Appends the stanza as it stands on a stream whose default namespace is the stanza's.
-    pub fn write(&self, _out: &mut BytesMut) {
-        todo!()
+    pub fn write(&self, out: &mut BytesMut) {
+        let Head { kind, to, from, id, lang, rest } = &self.head;
+        let name = kind.name();
+        out.reserve(self.weight());
+        out.extend_from_slice(b"<");
+        out.extend_from_slice(name.as_bytes());
+        for (name, value) in [
+            ("type", kind.type_name()),
+            ("to", to.as_ref().map(Jid::as_str)),
+            ("from", from.as_ref().map(Jid::as_str)),
+            ("id", id.as_deref()),
+            ("xml:lang", lang.as_deref()),
+        ] {
+            if let Some(value) = value {
+                out.extend_from_slice(b" ");
+                out.extend_from_slice(name.as_bytes());
+                out.extend_from_slice(b"='");
+                xml::escape_into(value, out);
+                out.extend_from_slice(b"'");
+            }
+        }
+        out.extend_from_slice(rest);
+        if self.inner.is_empty() {
+            out.extend_from_slice(b"/>");
+        } else {
+            out.extend_from_slice(b">");
+            out.extend_from_slice(&self.inner);
+            out.extend_from_slice(b"</");
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b">");
+        }
     }
     /// Bytes it takes when written, about: what bounded queues count.
     pub fn weight(&self) -> usize {
-        todo!()
+        /// Names, quotes and the two tags themselves.
+        const TAGS: usize = 80;
+        let Head { to, from, id, lang, rest, .. } = &self.head;
+        let jid = |jid: &Option<Jid>| jid.as_ref().map_or(0, |jid| jid.as_str().len());
+        let text = |text: &Option<CompactString>| text.as_ref().map_or(0, CompactString::len);
+        TAGS + jid(to) + jid(from) + text(id) + text(lang) + rest.len() + self.inner.len()
     }
     /// The stanza with a payload of its own allocation, for keeping long (a slice pins its read block).
-    pub fn detached(self) -> Self {
-        todo!()
+    pub fn detached(mut self) -> Self {
+        self.inner = Bytes::copy_from_slice(&self.inner);
+        self
+    }
+
+    fn entry<'a>(&'a self, entry: &'a Entry) -> Child<'a> {
+        Child {
+            ns: entry.ns.str(&self.inner),
+            name: entry.name.str(&self.inner),
+            span: entry.span.range(),
+            raw: &self.inner[entry.span.range()],
+        }
+    }
+
+    fn address_back(&self, reply: &mut Head) {
+        reply.to = self.head.from.clone();
+        reply.from = self.head.to.clone();
+        reply.id = self.head.id.clone();
+        reply.lang = None;
+    }
+
+    /// The namespaces in force between the tags.
+    fn scope(&self) -> Scope {
+        let mut prefixes = Vec::new();
+        if !self.head.rest.is_empty() {
+            let tag = [b"<x".as_slice(), &self.head.rest, b">"].concat();
+            match Element::check_header(tag.into(), &UNLIMITED) {
+                Ok((_, scope)) => prefixes = scope.prefixes,
+                Err(error) => debug_assert!(false, "the rest of a start tag: {error}"),
+            }
+        }
+        Scope { default: ns::CLIENT.to_owned(), prefixes }
+    }
+}
+
+impl PartialEq for Stanza {
+    fn eq(&self, other: &Self) -> bool {
+        self.head == other.head && self.inner == other.inner // the index follows from these
+    }
+}
+
+impl Eq for Stanza {}
+
+impl Entry {
+    fn moved(mut self, by: impl Fn(Span) -> Span) -> Self {
+        if let Text::Span(span) = &mut self.ns {
+            *span = by(*span); // in the child's own start tag, so it moves along
+        }
+        self.name = by(self.name);
+        self.span = by(self.span);
+        self
+    }
+}
+
+/// Attributes that [`Head`] has a field for.
+fn in_head(attribute: &Attribute<'_>) -> bool {
+    match attribute.ns {
+        "" => matches!(attribute.name, "to" | "from" | "id" | "type"),
+        ns::XML => attribute.name == "lang",
+        _ => false,
+    }
+}
+
+/// The children of checked bytes, by offsets into what stands between the tags.
+fn index(parsed: &Parsed, raw: &[u8]) -> Arc<[Entry]> {
+    let start = parsed.inner.start;
+    let children = parsed.children.iter().map(|child| Entry {
+        ns: match &parsed.namespaces[child.ns as usize] {
+            _ if child.ns == parsed.inner_default() => Text::Known(ns::CLIENT),
+            Text::Span(span) if span.start >= start => Text::Span(span.back(start)),
+            other => Text::copy(other.str(raw)),
+        },
+        name: child.name.local.back(start),
+        span: child.span.back(start),
+    });
+    children.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCOPE: &str = "jabber:client";
+
+    fn parse(text: &str) -> Result<Option<Stanza>, StanzaFault> {
+        let scope = Scope {
+            default: SCOPE.to_owned(),
+            prefixes: vec![("stream".into(), ns::STREAMS.into()), ("out".into(), "urn:out".into())],
+        };
+        let raw = Bytes::copy_from_slice(text.as_bytes());
+        Stanza::parse(&Element::check(raw, &scope, &Limits::AFTER_AUTH).unwrap())
+    }
+
+    fn stanza(text: &str) -> Stanza {
+        parse(text).unwrap().unwrap()
+    }
+
+    fn written(stanza: &Stanza) -> String {
+        let mut out = BytesMut::new();
+        stanza.write(&mut out);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_stanza_is_forwarded_with_its_payload_untouched() {
+        let s = stanza(
+            "<message  to='a@b/c' id = '1' type=\"chat\" xml:lang='en'><body>x &amp;  y</body>\n<out:x/><z xmlns='urn:z'/></message>",
+        );
+        assert_eq!(s.kind(), Kind::Message(MessageType::Chat));
+        assert_eq!(
+            written(&s.clone().from("r@d/x".parse().unwrap())),
+            "<message type='chat' to='a@b/c' from='r@d/x' id='1' xml:lang='en' xmlns:out='urn:out'>\
+             <body>x &amp;  y</body>\n<out:x/><z xmlns='urn:z'/></message>"
+        );
+        let names: Vec<_> = s.children().map(|c| (c.ns.to_owned(), c.name.to_owned())).collect();
+        assert_eq!(
+            names,
+            [(SCOPE, "body"), ("urn:out", "x"), ("urn:z", "z")]
+                .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        );
+        assert_eq!(s.child("urn:z", "z").unwrap().raw, b"<z xmlns='urn:z'/>");
+        assert_eq!(stanza(&written(&s)), s);
     }
 }

@@ -2,9 +2,15 @@
 
 use crate::{
     StreamError,
-    xml::{Limits, Scope},
+    error::StreamCondition,
+    ns,
+    xml::{Element, Limits, Scope, escape_into},
 };
 use bytes::{Bytes, BytesMut};
+
+/// Bytes of namespace declarations that a header may carry beyond its own two. Each stanza that uses them
+/// repeats them for every recipient, so a short stanza must not become a long one.
+pub const HEADER_DECLARATIONS_MAX: usize = 1_024;
 
 /// What the peer's stream header said (RFC 6120 4.7).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,26 +30,77 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads the header as the framer cut it. The element must be `stream` in the streams namespace
-    /// (`invalid-namespace`, `bad-format`) and the content namespace `content` its default (RFC 6120 4.8.2).
-    pub fn parse(_raw: Bytes, _content: &str, _limits: &Limits) -> Result<Self, StreamError> {
-        todo!()
+    /// Reads the header as the framer cut it. The element must be `stream` (else `bad-format`) in the streams
+    /// namespace, and the content namespace `content` its default (else `invalid-namespace`, RFC 6120 4.8.2).
+    /// A version that is not two numbers is `unsupported-version`; an old or a missing one is for the caller
+    /// to judge (4.7.5). More than [`HEADER_DECLARATIONS_MAX`] is `policy-violation`.
+    pub fn parse(raw: Bytes, content: &str, limits: &Limits) -> Result<Self, StreamError> {
+        let (element, scope) = Element::check_header(raw, limits)?;
+        if element.name() != "stream" {
+            return Err(StreamCondition::BadFormat.into());
+        }
+        // RFC 6120 4.9.3.10
+        if element.ns() != ns::STREAMS || scope.default != content {
+            return Err(StreamCondition::InvalidNamespace.into());
+        }
+        let extra = scope.prefixes.iter().filter(|(_, ns)| ns != ns::STREAMS);
+        if extra.map(|(prefix, ns)| prefix.len() + ns.len()).sum::<usize>()
+            > HEADER_DECLARATIONS_MAX
+        {
+            return Err(StreamError::new(StreamCondition::PolicyViolation)
+                .with_text("too many namespaces on the stream header"));
+        }
+        let version = match element.attr("version") {
+            Some(text) => Some(
+                version(&text)
+                    .ok_or_else(|| StreamError::new(StreamCondition::UnsupportedVersion))?,
+            ),
+            None => None,
+        };
+        let attr = |name| element.attr(name).map(String::from);
+        Ok(Self {
+            to: attr("to"),
+            from: attr("from"),
+            id: attr("id"),
+            lang: element.attr_ns(ns::XML, "lang").map(String::from),
+            version,
+            scope,
+        })
     }
 }
 
+/// Two numbers with a dot between; leading zeros do not count (RFC 6120 4.7.5).
+fn version(text: &str) -> Option<(u32, u32)> {
+    let number = |digits: &str| {
+        // `u32::from_str` would take a sign too
+        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    };
+    let (major, minor) = text.split_once('.')?;
+    Some((number(major)?, number(minor)?))
+}
+
 /// Appends the server's answer: XML declaration and start tag (RFC 6120 4.7).
-pub fn write_header(_out: &mut BytesMut, _from: &str, _to: Option<&str>, _id: &str, _lang: &str) {
-    todo!()
+pub fn write_header(out: &mut BytesMut, from: &str, to: Option<&str>, id: &str, lang: &str) {
+    open(out);
+    attribute(out, "id", Some(id));
+    attribute(out, "from", Some(from));
+    attribute(out, "to", to);
+    attribute(out, "xml:lang", Some(lang));
+    out.extend_from_slice(b">");
 }
 
 /// Appends an initiating entity's header (what a client or a connection manager sends).
 pub fn write_initiating_header(
-    _out: &mut BytesMut,
-    _to: &str,
-    _from: Option<&str>,
-    _lang: Option<&str>,
+    out: &mut BytesMut,
+    to: &str,
+    from: Option<&str>,
+    lang: Option<&str>,
 ) {
-    todo!()
+    open(out);
+    attribute(out, "to", Some(to));
+    attribute(out, "from", from);
+    attribute(out, "xml:lang", lang);
+    out.extend_from_slice(b">");
 }
 
 /// The end of a stream.
@@ -57,27 +114,56 @@ pub struct Features {
 
 impl Features {
     /// STARTTLS (RFC 6120 5.4.1).
-    pub fn starttls(&mut self, _required: bool) -> &mut Self {
-        todo!()
+    pub fn starttls(&mut self, required: bool) -> &mut Self {
+        self.put("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'");
+        self.put(if required { "><required/></starttls>" } else { "/>" })
     }
     /// SASL mechanisms (RFC 6120 6.4.1).
-    pub fn mechanisms<'a>(&mut self, _names: impl IntoIterator<Item = &'a str>) -> &mut Self {
-        todo!()
+    pub fn mechanisms<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> &mut Self {
+        self.put("<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>");
+        for name in names {
+            self.put("<mechanism>").put(name).put("</mechanism>");
+        }
+        self.put("</mechanisms>")
     }
     /// Resource binding (RFC 6120 7.4).
     pub fn bind(&mut self) -> &mut Self {
-        todo!()
+        self.put("<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>")
     }
     /// Legacy session establishment, optional (draft-cridland-xmpp-session).
     pub fn session(&mut self) -> &mut Self {
-        todo!()
+        self.put("<session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>")
     }
     /// Any other feature, serialised.
-    pub fn other(&mut self, _element: &[u8]) -> &mut Self {
-        todo!()
+    pub fn other(&mut self, element: &[u8]) -> &mut Self {
+        self.elements.extend_from_slice(element);
+        self
     }
     /// Appends the element.
-    pub fn write(&self, _out: &mut BytesMut) {
-        todo!()
+    pub fn write(&self, out: &mut BytesMut) {
+        out.extend_from_slice(b"<stream:features>");
+        out.extend_from_slice(&self.elements);
+        out.extend_from_slice(b"</stream:features>");
+    }
+
+    fn put(&mut self, text: &str) -> &mut Self {
+        self.other(text.as_bytes())
+    }
+}
+
+fn open(out: &mut BytesMut) {
+    out.extend_from_slice(
+        b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
+          xmlns:stream='http://etherx.jabber.org/streams' version='1.0'",
+    );
+}
+
+fn attribute(out: &mut BytesMut, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        for part in [" ", name, "='"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        escape_into(value, out);
+        out.extend_from_slice(b"'");
     }
 }

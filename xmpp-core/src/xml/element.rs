@@ -1,7 +1,12 @@
 //! One strict pass over a complete element: what it accepts, any XML parser accepts alike.
 
-use super::{Limits, XmlError};
-use bytes::Bytes;
+use super::{
+    Limits, XmlError, chars,
+    check::{self, ChildAt, NONE, NsId, Parsed},
+    escape_into,
+    text::Span,
+};
+use bytes::{Bytes, BytesMut};
 use std::{borrow::Cow, ops::Range};
 
 /// Namespaces in force where an element stands: those of the stream header.
@@ -16,7 +21,8 @@ pub struct Scope {
 /// A checked top-level element.
 #[derive(Debug, Clone)]
 pub struct Element {
-    _raw: Bytes,
+    raw: Bytes,
+    parsed: Parsed,
 }
 
 /// One attribute, its value decoded. Namespace declarations are not among them.
@@ -31,7 +37,7 @@ pub struct Attribute<'a> {
 }
 
 /// A direct child of an element.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Child<'a> {
     /// Its namespace.
     pub ns: &'a str,
@@ -43,22 +49,39 @@ pub struct Child<'a> {
     pub raw: &'a [u8],
 }
 
+impl Child<'_> {
+    /// Whether it is this element.
+    pub fn is(&self, ns: &str, name: &str) -> bool {
+        self.name == name && self.ns == ns
+    }
+}
+
 impl Element {
     /// Checks a complete element as the framer cut it.
-    pub fn check(_raw: Bytes, _scope: &Scope, _limits: &Limits) -> Result<Self, XmlError> {
-        todo!()
+    pub fn check(raw: Bytes, scope: &Scope, limits: &Limits) -> Result<Self, XmlError> {
+        Ok(Self { parsed: check::element(&raw, scope, limits)?, raw })
     }
     /// Checks a stream header (a start tag without its end tag) and gives the scope that it opens.
-    pub fn check_header(_raw: Bytes, _limits: &Limits) -> Result<(Self, Scope), XmlError> {
-        todo!()
+    pub fn check_header(raw: Bytes, limits: &Limits) -> Result<(Self, Scope), XmlError> {
+        let parsed = check::header(&raw, limits)?;
+        let mut scope = Scope::default();
+        for declaration in &parsed.declarations {
+            let ns = parsed.namespaces[declaration.ns as usize].str(&raw).to_owned();
+            match declaration.prefix.str(&raw) {
+                "" => scope.default = ns,
+                "xml" => {} // in force everywhere
+                prefix => scope.prefixes.push((prefix.to_owned(), ns)),
+            }
+        }
+        Ok((Self { parsed, raw }, scope))
     }
-    /// The namespace of the element.
+    /// The namespace of the element, empty if none.
     pub fn ns(&self) -> &str {
-        todo!()
+        self.namespace(self.parsed.ns)
     }
     /// Its name without prefix.
     pub fn name(&self) -> &str {
-        todo!()
+        self.parsed.name.local.str(&self.raw)
     }
     /// Whether it is this element.
     pub fn is(&self, ns: &str, name: &str) -> bool {
@@ -66,43 +89,149 @@ impl Element {
     }
     /// Its attributes in order.
     pub fn attributes(&self) -> impl Iterator<Item = Attribute<'_>> {
-        std::iter::empty()
+        self.parsed.attributes.iter().map(|a| Attribute {
+            ns: self.namespace(a.ns),
+            name: a.name.local.str(&self.raw),
+            value: self.decode(a.value),
+        })
     }
     /// The value of the attribute without namespace of this name.
-    pub fn attr(&self, _name: &str) -> Option<Cow<'_, str>> {
-        todo!()
+    pub fn attr(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.attr_ns("", name)
     }
     /// The value of the attribute of this namespace and name.
-    pub fn attr_ns(&self, _ns: &str, _name: &str) -> Option<Cow<'_, str>> {
-        todo!()
+    pub fn attr_ns(&self, ns: &str, name: &str) -> Option<Cow<'_, str>> {
+        let found = self.parsed.attributes.iter().find(|a| {
+            self.raw[a.name.local.range()] == *name.as_bytes()
+                && self.parsed.namespaces[a.ns as usize].bytes(&self.raw) == ns.as_bytes()
+        })?;
+        Some(self.decode(found.value))
     }
     /// The whole element as it arrived.
     pub fn raw(&self) -> &Bytes {
-        &self._raw
+        &self.raw
     }
     /// What stands between its tags, as it arrived; empty for an empty element.
     pub fn inner(&self) -> Bytes {
-        todo!()
+        self.raw.slice(self.parsed.inner.range())
     }
     /// Its direct children.
     pub fn children(&self) -> impl Iterator<Item = Child<'_>> {
-        std::iter::empty()
+        let start = self.parsed.inner.start;
+        self.parsed.children.iter().map(move |child| Child {
+            ns: self.namespace(child.ns),
+            name: child.name.local.str(&self.raw),
+            span: child.span.back(start).range(),
+            raw: &self.raw[child.span.range()],
+        })
     }
     /// Whether there is character data other than white space directly inside.
     pub fn has_text(&self) -> bool {
-        todo!()
+        self.gaps().any(|gap| gap.bytes().any(|b| !chars::is_space(b)))
+            && self.text().bytes().any(|b| !chars::is_space(b))
     }
     /// Direct character data, decoded and joined.
     pub fn text(&self) -> String {
-        todo!()
+        let mut text = String::new();
+        self.gaps().for_each(|gap| chars::decode_text(gap, &mut text));
+        text
     }
     /// The element as a document of its own: namespaces that it takes from outside are declared on it
     /// (the default namespace too), nothing else is changed. A copy is made only where one is missing.
     pub fn standalone(&self) -> Bytes {
-        todo!()
+        let default = self.parsed.takes_default.then_some(self.parsed.outer_default);
+        let uses = self.parsed.uses.iter().filter(|u| u.outer);
+        let mut declarations = BytesMut::new();
+        self.declare_default(default, &mut declarations);
+        uses.for_each(|u| self.declare(u.prefix.str(&self.raw), u.ns, &mut declarations));
+        let whole = Span::new(0, self.raw.len());
+        self.insert(whole, self.parsed.name.end(), &declarations)
     }
     /// The same for the direct child at `span` (see [`Child::span`]).
-    pub fn standalone_child(&self, _child: &Child<'_>) -> Bytes {
-        todo!()
+    pub fn standalone_child(&self, child: &Child<'_>) -> Bytes {
+        let start = self.parsed.inner.start as usize + child.span.start;
+        let children = &self.parsed.children;
+        let index = children.binary_search_by_key(&start, |c| c.span.start as usize);
+        let child = &children[index.expect("a child of this element")];
+        let mut declarations = BytesMut::new();
+        let default = child.takes_default.then(|| self.parsed.inner_default());
+        self.declare_default(default, &mut declarations);
+        for u in &self.parsed.uses[child.uses.range()] {
+            self.declare(u.prefix.str(&self.raw), u.ns, &mut declarations);
+        }
+        self.insert(child.span, child.name.end(), &declarations)
+    }
+
+    pub(crate) fn parsed(&self) -> &Parsed {
+        &self.parsed
+    }
+    /// Whether its name is written with a prefix.
+    pub(crate) fn has_prefix(&self) -> bool {
+        self.parsed.name.full != self.parsed.name.local
+    }
+
+    /// Appends the start tag's declarations of prefixes and its attributes with a namespace or a name that
+    /// `known` does not tell, each after a space, then the prefixes from outside that the element needs.
+    pub(crate) fn rest_of_tag(&self, known: impl Fn(&Attribute<'_>) -> bool, out: &mut BytesMut) {
+        for declaration in self.parsed.declarations.iter().filter(|d| d.prefix.start > 0) {
+            out.extend_from_slice(b" ");
+            out.extend_from_slice(&self.raw[declaration.whole.range()]);
+        }
+        for (attribute, at) in self.attributes().zip(&self.parsed.attributes) {
+            if !known(&attribute) {
+                out.extend_from_slice(b" ");
+                out.extend_from_slice(
+                    &self.raw[at.name.full.start as usize..=at.value.end as usize],
+                );
+            }
+        }
+        for u in self.parsed.uses.iter().filter(|u| u.outer) {
+            self.declare(u.prefix.str(&self.raw), u.ns, out);
+        }
+    }
+
+    fn namespace(&self, id: NsId) -> &str {
+        self.parsed.namespaces[id as usize].str(&self.raw)
+    }
+
+    fn decode(&self, value: Span) -> Cow<'_, str> {
+        chars::decode_value(value.str(&self.raw))
+    }
+
+    /// The bytes between the tags that are in no child.
+    fn gaps(&self) -> impl Iterator<Item = &str> {
+        let ends = self.parsed.children.iter().map(|c: &ChildAt| c.span.end);
+        let starts = self.parsed.children.iter().map(|c| c.span.start);
+        std::iter::once(self.parsed.inner.start)
+            .chain(ends)
+            .zip(starts.chain([self.parsed.inner.end]))
+            .map(|(start, end)| Span { start, end }.str(&self.raw))
+    }
+
+    fn declare_default(&self, ns: Option<NsId>, out: &mut BytesMut) {
+        if let Some(ns) = ns.filter(|ns| *ns != NONE) {
+            self.declare("", ns, out);
+        }
+    }
+
+    fn declare(&self, prefix: &str, ns: NsId, out: &mut BytesMut) {
+        out.extend_from_slice(if prefix.is_empty() { b" xmlns" } else { b" xmlns:" });
+        out.extend_from_slice(prefix.as_bytes());
+        out.extend_from_slice(b"='");
+        escape_into(self.namespace(ns), out);
+        out.extend_from_slice(b"'");
+    }
+
+    /// The bytes at `span` with `addition` inserted at the offset `at`.
+    fn insert(&self, span: Span, at: usize, addition: &[u8]) -> Bytes {
+        if addition.is_empty() {
+            return self.raw.slice(span.range());
+        }
+        let Range { start, end } = span.range();
+        let mut out = BytesMut::with_capacity(end - start + addition.len());
+        out.extend_from_slice(&self.raw[start..at]);
+        out.extend_from_slice(addition);
+        out.extend_from_slice(&self.raw[at..end]);
+        out.freeze()
     }
 }

@@ -4,14 +4,22 @@
 //! pass over each; [`Node`] is a small tree for payloads that the server itself must understand;
 //! [`Writer`] makes the server's own.
 
+use crate::{StreamError, error::StreamCondition};
+
+mod chars;
+mod check;
 mod element;
 mod framer;
+mod limit;
 mod node;
+mod text;
 mod writer;
 
+pub(crate) use check::{Parsed, content};
 pub use element::{Attribute, Child, Element, Scope};
 pub use framer::{Frame, Framer};
 pub use node::Node;
+pub(crate) use text::{Span, Text};
 pub use writer::{Writer, escape_into};
 
 /// What one stream may send. Each limit holds before memory grows.
@@ -58,16 +66,27 @@ pub enum XmlError {
     /// A comment, processing instruction, DTD or unknown entity (`restricted-xml`, RFC 6120 11.1).
     #[error("restricted XML: {0}")]
     Restricted(&'static str),
+    /// Text where XMPP has none: between stanzas (`bad-format`).
+    #[error("bad format: {0}")]
+    BadFormat(&'static str),
     /// Another encoding than UTF-8 (`unsupported-encoding`).
     #[error("unsupported encoding")]
     Encoding,
     /// Over one of [`Limits`] (`policy-violation`).
-    #[error("over the limit of {0}")]
+    #[error("over a limit: {0}")]
     Limit(&'static str),
 }
 
-impl From<XmlError> for crate::StreamError {
-    fn from(_error: XmlError) -> Self {
-        todo!()
+impl From<XmlError> for StreamError {
+    fn from(error: XmlError) -> Self {
+        let (condition, text) = match error {
+            XmlError::NotWellFormed(why) => (StreamCondition::NotWellFormed, Some(why)),
+            XmlError::BadPrefix(why) => (StreamCondition::BadNamespacePrefix, Some(why)),
+            XmlError::Restricted(why) => (StreamCondition::RestrictedXml, Some(why)),
+            XmlError::BadFormat(why) => (StreamCondition::BadFormat, Some(why)),
+            XmlError::Encoding => (StreamCondition::UnsupportedEncoding, None),
+            XmlError::Limit(what) => (StreamCondition::PolicyViolation, Some(what)),
+        };
+        Self { condition, text }
     }
 }

@@ -1,0 +1,167 @@
+//! Characters, names and references of XML 1.0, and what parsers make of them.
+
+use super::{XmlError, text::Span};
+use memchr::memchr_iter;
+use std::borrow::Cow;
+
+/// What the five entities stand for, and nothing else does (RFC 6120 11.1).
+const ENTITIES: [(&str, char); 5] =
+    [("lt", '<'), ("gt", '>'), ("amp", '&'), ("apos", '\''), ("quot", '"')];
+
+/// White space (XML 1.0 2.3).
+pub(super) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// Whether XML can carry the text: `Char` (XML 1.0 2.2).
+pub(super) fn all_chars(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    // without a branch, so that the compiler makes vectors of it
+    let controls = bytes.iter().fold(false, |bad, b| bad | ((*b < b' ') & !is_space(*b)));
+    // U+FFFE and U+FFFF are the only other scalar values left out
+    !controls && !memchr_iter(0xEF, bytes).any(|n| matches!(bytes[n..], [_, 0xBF, 0xBE | 0xBF, ..]))
+}
+
+/// A name with or without a prefix, by byte offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct QName {
+    /// The whole name.
+    pub(crate) full: Span,
+    /// The part after the colon, or the whole.
+    pub(crate) local: Span,
+}
+
+impl QName {
+    /// Reads the name at this offset (`QName`, Namespaces in XML 1.0 4).
+    pub(super) fn read(text: &str, start: usize) -> Result<Self, XmlError> {
+        let first = ncname(text, start)?;
+        let (local, end) = if text.as_bytes().get(first) == Some(&b':') {
+            (first + 1, ncname(text, first + 1)?)
+        } else {
+            (start, first)
+        };
+        Ok(Self { full: Span::new(start, end), local: Span::new(local, end) })
+    }
+    /// The prefix, empty where there is none.
+    pub(super) fn prefix<'a>(&self, text: &'a str) -> &'a str {
+        let colon = self.local.start.saturating_sub(1).max(self.full.start);
+        &text[self.full.start as usize..colon as usize]
+    }
+    /// Where it ends.
+    pub(super) fn end(&self) -> usize {
+        self.full.end as usize
+    }
+}
+
+/// The end of the name without colon at this offset.
+fn ncname(text: &str, start: usize) -> Result<usize, XmlError> {
+    let bytes = text.as_bytes();
+    let mut at = start;
+    while let Some(&byte) = bytes.get(at) {
+        if byte < 0x80 {
+            if !(byte.is_ascii_alphabetic()
+                || byte == b'_'
+                || (at > start && (byte.is_ascii_digit() || matches!(byte, b'-' | b'.'))))
+            {
+                break;
+            }
+            at += 1;
+        } else {
+            let char = text[at..].chars().next().expect("there is a byte");
+            if !(is_name_start(char) || (at > start && is_name_only(char))) {
+                return Err(XmlError::NotWellFormed("a character not allowed in a name"));
+            }
+            at += char.len_utf8();
+        }
+    }
+    if at == start { Err(XmlError::NotWellFormed("a malformed name")) } else { Ok(at) }
+}
+
+/// `NameStartChar` past ASCII (XML 1.0 2.3).
+fn is_name_start(char: char) -> bool {
+    matches!(char,
+        '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}' | '\u{370}'..='\u{37D}'
+        | '\u{37F}'..='\u{1FFF}' | '\u{200C}'..='\u{200D}' | '\u{2070}'..='\u{218F}'
+        | '\u{2C00}'..='\u{2FEF}' | '\u{3001}'..='\u{D7FF}' | '\u{F900}'..='\u{FDCF}'
+        | '\u{FDF0}'..='\u{FFFD}' | '\u{10000}'..='\u{EFFFF}')
+}
+
+/// `NameChar` past ASCII that is not `NameStartChar` (XML 1.0 2.3).
+fn is_name_only(char: char) -> bool {
+    matches!(char, '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
+}
+
+/// The character that the reference at this `&` stands for, and the offset after it (XML 1.0 4.1).
+pub(super) fn reference(text: &str, start: usize) -> Result<(char, usize), XmlError> {
+    const BAD: XmlError = XmlError::NotWellFormed("a malformed reference");
+    let name_at = start + 1;
+    let (char, end) = if text[name_at..].starts_with('#') {
+        let (radix, digits_at) = if text[name_at + 1..].starts_with('x') {
+            (16, name_at + 2)
+        } else {
+            (10, name_at + 1)
+        };
+        let digits = text[digits_at..].bytes().take_while(|b| char::from(*b).is_digit(radix));
+        let end = digits_at + digits.count();
+        if end == digits_at {
+            return Err(BAD);
+        }
+        let digits = text[digits_at..end].trim_start_matches('0');
+        let value = u32::from_str_radix(digits, radix).ok(); // none: nothing but zeros, or too large
+        let char = value.and_then(char::from_u32).filter(|c| all_chars(c.encode_utf8(&mut [0; 4])));
+        (char.ok_or(XmlError::NotWellFormed("a reference to no character"))?, end)
+    } else {
+        let end = ncname(text, name_at).map_err(|_| BAD)?;
+        let entity = ENTITIES.iter().find(|(name, _)| *name == &text[name_at..end]);
+        let unknown = || match text.as_bytes().get(end) {
+            Some(b';') => XmlError::Restricted("an entity other than the five"),
+            _ => BAD,
+        };
+        (entity.ok_or_else(unknown)?.1, end)
+    };
+    if text.as_bytes().get(end) == Some(&b';') { Ok((char, end + 1)) } else { Err(BAD) }
+}
+
+/// An attribute value as parsers give it (XML 1.0 3.3.3), from a checked one.
+pub(super) fn decode_value(raw: &str) -> Cow<'_, str> {
+    decode(raw, |byte| matches!(byte, b'&' | b'\t' | b'\r' | b'\n'), ' ')
+}
+
+/// Appends character data as parsers give it, from checked bytes between two tags.
+pub(super) fn decode_text(mut raw: &str, out: &mut String) {
+    while let Some(start) = raw.find("<![CDATA[") {
+        out.push_str(&decode(&raw[..start], |byte| matches!(byte, b'&' | b'\r'), '\n'));
+        raw = &raw[start + 9..];
+        let end = raw.find("]]>").expect("checked: the section ends");
+        out.push_str(&decode(&raw[..end], |byte| byte == b'\r', '\n'));
+        raw = &raw[end + 3..];
+    }
+    out.push_str(&decode(raw, |byte| matches!(byte, b'&' | b'\r'), '\n'));
+}
+
+/// Replaces references by their characters, and every other `special` byte by `space`: a pair of carriage
+/// return and line feed by one (XML 1.0 2.11).
+fn decode(raw: &str, special: impl Fn(u8) -> bool, space: char) -> Cow<'_, str> {
+    let bytes = raw.as_bytes();
+    let next = |from: usize| bytes[from..].iter().position(|b| special(*b)).map(|n| from + n);
+    let Some(mut at) = next(0) else { return Cow::Borrowed(raw) };
+    let mut out = String::with_capacity(raw.len());
+    let mut copied = 0;
+    loop {
+        out.push_str(&raw[copied..at]);
+        copied = if bytes[at] == b'&' {
+            let (char, end) = reference(raw, at).expect("checked: a reference");
+            out.push(char);
+            end
+        } else {
+            out.push(space);
+            at + if bytes[at..].starts_with(b"\r\n") { 2 } else { 1 }
+        };
+        match next(copied) {
+            Some(n) => at = n,
+            None => break,
+        }
+    }
+    out.push_str(&raw[copied..]);
+    Cow::Owned(out)
+}
