@@ -1,17 +1,17 @@
 //! What accounts authenticate by, how it is derived, and the masks of accounts that do not exist.
 
 use super::{MechanismName, message::MAX_MESSAGE_BYTES};
-use crate::{BareJid, precis::opaque_string};
+use crate::{BareJid, jid::MAX_PART_BYTES, precis::opaque_string};
 use hmac::{EagerHash, Hmac, KeyInit, Mac, digest::Output};
 use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha512};
 use std::{borrow::Cow, fmt, marker::PhantomData};
 use zeroize::{Zeroize, Zeroizing};
 
-/// The longest password, in bytes of UTF-8: as long as the parts of an address (RFC 7622 3.1), so that PLAIN's three fields
-/// always fit into [`MAX_MESSAGE_BYTES`].
+/// The longest password, in bytes of UTF-8 as it is given: as long as the parts of an address (RFC 7622 3.1), so that
+/// PLAIN's fields always fit into [`MAX_MESSAGE_BYTES`].
 pub const MAX_PASSWORD_BYTES: usize = 1023;
-const _: () = assert!(3 * MAX_PASSWORD_BYTES + 2 <= MAX_MESSAGE_BYTES);
+const _: () = assert!(3 * MAX_PART_BYTES + 1 + 2 + MAX_PASSWORD_BYTES <= MAX_MESSAGE_BYTES);
 
 /// What the store keeps for one SCRAM hash (RFC 5802 3): never a password.
 #[derive(Clone, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use super::Failure;
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use std::borrow::Cow;
 
-/// The longest message of a client, before base64: three names and a password of 1,023 bytes each fit; what is
-/// longer is an attack on memory.
+/// The longest message of a client, before base64: PLAIN's longest, a bare JID, a user name and a password with parts of
+/// 1,023 bytes each, fits; what is longer is an attack on memory.
 pub const MAX_MESSAGE_BYTES: usize = 4096;
 
 /// PLAIN's only message.
@@ -210,7 +210,7 @@ fn decode_name(name: &str) -> Result<Cow<'_, str>, Failure> {
         return Err(Failure::MalformedRequest);
     }
     let mut parts = name.split('=');
-    let first = parts.next().unwrap_or_default();
+    let first = parts.next().expect("splitting gives at least one part");
     let mut decoded = Cow::Borrowed(first);
     for part in parts {
         let (character, rest) = match part.as_bytes() {

@@ -49,6 +49,33 @@ fn log_in(
     }
 }
 
+/// The right proof of whatever the final message says, as a client would make it that keeps no rule but this one.
+fn proof(mechanism: MechanismName, first_bare: &str, challenge: &str, unproven: &str) -> String {
+    fn over<D: hmac::EagerHash>(salt: u8, signed: &str) -> String {
+        let password = keys::prepare(PASSWORD).unwrap();
+        let client_key = keys::SaltedPassword::<D>::derive(&password, &[salt; 16], 2).client_key();
+        let signature = keys::hmac::<D>(&D::digest(&*client_key), &[signed.as_bytes()]);
+        let proof: Vec<u8> = client_key.iter().zip(&signature).map(|(a, b)| a ^ b).collect();
+        message::encode_base64(&proof)
+    }
+    let signed = format!("{first_bare},{challenge},{unproven}");
+    match mechanism {
+        MechanismName::ScramSha1 => over::<Sha1>(1, &signed),
+        MechanismName::ScramSha256 => over::<Sha256>(2, &signed),
+        MechanismName::ScramSha512 => over::<Sha512>(3, &signed),
+        MechanismName::Plain => unreachable!("PLAIN proves nothing"),
+    }
+}
+
+/// Sends the first message to a new server, which must take it; gives the server and its challenge.
+fn challenged(mechanism: MechanismName, first: &str) -> (Box<dyn Mechanism>, String) {
+    let mut server = exchange(mechanism, Some(credentials(PASSWORD)));
+    match server.respond(first.as_bytes()) {
+        Ok(Response::Proceed(challenge)) => (server, String::from_utf8(challenge).unwrap()),
+        other => panic!("{mechanism:?} {first}: {other:?}"),
+    }
+}
+
 fn log_in_as(mechanism: MechanismName, user: &str, password: &str) -> Result<Identity, Failure> {
     let client = Client::new(mechanism, user, password, "fyko+d2lbbFgONRv9qkxdawL").unwrap();
     let account = account(mechanism, DOMAIN, client.first().as_bytes())?;
@@ -157,15 +184,42 @@ fn names_with_commas_and_equals_signs_are_quoted() {
 }
 
 #[test]
-fn unknown_optional_extensions_are_ignored_but_signed() {
-    // RFC 5802 5.1. The client signs what it sent, extensions included, so the server must, too.
-    let mut server = exchange(MechanismName::ScramSha1, Some(credentials(PASSWORD)));
-    let Ok(Response::Proceed(_)) = server.respond(b"n,,n=juliet,r=abc,x=1,Z=a=b") else {
-        panic!("refused an extension in the first message")
-    };
-    let last = format!("c=biws,r=abc{SERVER_NONCE},y=2,p={}", message::encode_base64(&[0; 20]));
-    let refused = server.respond(last.as_bytes()).unwrap_err();
-    assert_eq!(failure(&refused), Failure::NotAuthorized, "the proof alone is at fault");
+fn whatever_a_first_message_may_hold_can_be_proved() {
+    // The flag, the authzid and unknown optional extensions (RFC 5802 5.1) are all part of what is signed; `y` is
+    // refused only by servers that offer -PLUS (RFC 5802 6).
+    for (header, bare, c, extension) in [
+        ("n,,", "n=juliet,r=abc", "biws", ""),
+        ("y,,", "n=juliet,r=abc", "eSws", ""),
+        ("n,,", "n=juliet,r=abc,x=1,Z=a=b", "biws", ",y=2"),
+        ("n,a=,", "n=JULIET,r=abc", "bixhPSw=", ""),
+        (
+            "n,a=juliet@capulet.example,",
+            "n=juliet,r=abc",
+            "bixhPWp1bGlldEBjYXB1bGV0LmV4YW1wbGUs",
+            "",
+        ),
+    ] {
+        for mechanism in SCRAM {
+            let (mut server, challenge) = challenged(mechanism, &format!("{header}{bare}"));
+            let unproven = format!("c={c},r=abc{SERVER_NONCE}{extension}");
+            let proof = proof(mechanism, bare, &challenge, &unproven);
+            let answer = server.respond(format!("{unproven},p={proof}").as_bytes());
+            let Ok(Response::Success(identity, _)) = answer else {
+                panic!("{mechanism:?} {header}{bare}: {answer:?}")
+            };
+            assert_eq!(identity, Identity::Username("juliet".into()));
+        }
+    }
+}
+
+#[test]
+fn accounts_keep_the_salts_and_rounds_that_they_were_made_with() {
+    let old = Credentials::derive(PASSWORD, 5, &[[9; 16], [8; 16], [7; 16]]).unwrap();
+    for mechanism in ALL {
+        let client = Client::new(mechanism, "juliet", PASSWORD, "nonce").unwrap();
+        let identity = log_in(&mut *exchange(mechanism, Some(old.clone())), client);
+        assert_eq!(identity, Ok((Identity::Username("juliet".into()), Ok(()))), "{mechanism:?}");
+    }
 }
 
 #[test]
@@ -266,11 +320,8 @@ proptest! {
     fn a03_a_final_message_changed_in_any_byte_is_refused(at in 0..200usize, bit in 0..8u8) {
         for mechanism in SCRAM {
             let mut client = Client::new(mechanism, "juliet", PASSWORD, "abc").unwrap();
-            let mut server = exchange(mechanism, Some(credentials(PASSWORD)));
-            let Ok(Response::Proceed(challenge)) = server.respond(client.first().as_bytes()) else {
-                panic!("refused the first message")
-            };
-            let mut last = client.respond(&challenge).unwrap().into_bytes();
+            let (mut server, challenge) = challenged(mechanism, &client.first());
+            let mut last = client.respond(challenge.as_bytes()).unwrap().into_bytes();
             let at = at % last.len();
             last[at] ^= 1 << bit;
             prop_assert!(server.respond(&last).is_err());
