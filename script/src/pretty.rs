@@ -1,0 +1,72 @@
+//! Elements as people like to read them.
+
+use std::fmt::Write as _;
+use xmpp_core::{
+    ns,
+    xml::{Node, escape_into},
+};
+
+/// The element on lines of its own, two spaces per level after `indent`, with `xmlns` wherever the namespace changes
+/// (`jabber:client` outside).
+pub fn pretty(node: &Node, indent: usize) -> String {
+    let mut out = String::new();
+    write(node, ns::CLIENT, indent, &mut out);
+    out
+}
+
+/// Recursive: scripts and what a server answers to them are shallow (at most the reader's limit of depth).
+fn write(node: &Node, outer: &str, indent: usize, out: &mut String) {
+    let margin = " ".repeat(indent);
+    let name = &node.name;
+    write!(out, "{margin}<{name}").expect("a String takes all");
+    if node.ns != outer {
+        write!(out, " xmlns='{}'", escaped(&node.ns)).expect("a String takes all");
+    }
+    for (space, name, value) in &node.attributes {
+        let prefix = match space.as_str() {
+            "" => "",
+            ns::XML => "xml:",
+            crate::NAMESPACE => "scansion:",
+            _ => "?:",
+        };
+        write!(out, " {prefix}{name}='{}'", escaped(value)).expect("a String takes all");
+    }
+    let text = node.text.trim();
+    match (text.is_empty(), node.children.is_empty()) {
+        (true, true) => out.push_str("/>\n"),
+        (false, true) => {
+            writeln!(out, ">{}</{name}>", escaped(&node.text)).expect("a String takes all");
+        }
+        _ => {
+            out.push_str(">\n");
+            if !text.is_empty() {
+                writeln!(out, "{margin}  {}", escaped(text)).expect("a String takes all");
+            }
+            for child in &node.children {
+                write(child, &node.ns, indent + 2, out);
+            }
+            writeln!(out, "{margin}</{name}>").expect("a String takes all");
+        }
+    }
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = bytes::BytesMut::new();
+    escape_into(text, &mut out);
+    String::from_utf8(out.to_vec()).expect("escaping keeps UTF-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_are_shown_where_they_change() {
+        let raw = b"<iq xmlns='jabber:client' id='1'><query xmlns='urn:a' b='&lt;'><c/><d>e&amp;f</d></query></iq>";
+        let node = Node::parse(raw, "").unwrap();
+        assert_eq!(
+            pretty(&node, 1),
+            " <iq id='1'>\n   <query xmlns='urn:a' b='&lt;'>\n     <c/>\n     <d>e&amp;f</d>\n   </query>\n </iq>\n"
+        );
+    }
+}
