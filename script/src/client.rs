@@ -141,7 +141,10 @@ impl Client {
                     .and_then(|jid| jid.text.parse().ok())
                     .ok_or_else(|| unexpected(node, "the bound address"))?;
                 if session {
-                    self.send_iq(SESSION_ID, format!("<session xmlns='{}'/>", ns::SESSION).as_bytes());
+                    self.send_iq(
+                        SESSION_ID,
+                        format!("<session xmlns='{}'/>", ns::SESSION).as_bytes(),
+                    );
                     State::ExpectSession(jid)
                 } else {
                     State::Bound(jid)
@@ -312,7 +315,11 @@ mod tests {
         let features = "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\
             <mechanism>PLAIN</mechanism><mechanism>SCRAM-SHA-1</mechanism></mechanisms></stream:features>";
         let auth = sent(&mut client, features);
-        assert!(auth.contains("mechanism='SCRAM-SHA-1'>biwsbj11c2VyLHI9ZnlrbytkMmxiYkZnT05Sdjlxa3hkYXdM<"));
+        assert!(
+            auth.contains(
+                "mechanism='SCRAM-SHA-1'>biwsbj11c2VyLHI9ZnlrbytkMmxiYkZnT05Sdjlxa3hkYXdM<"
+            )
+        );
         let challenge = "r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096";
         let challenge = format!(
             "<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{}</challenge>",
@@ -327,10 +334,7 @@ mod tests {
             "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{}</success>",
             BASE64_STANDARD.encode("v=AAAAAAAAAAAAAAAAAAAAAAAAAAA=")
         );
-        assert_eq!(
-            client.handle(&node(&wrong)),
-            Err(ClientError::Sasl(SaslError::Signature))
-        );
+        assert_eq!(client.handle(&node(&wrong)), Err(ClientError::Sasl(SaslError::Signature)));
     }
 
     #[test]
@@ -339,7 +343,10 @@ mod tests {
         let features = "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>\
             <mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms>\
             </stream:features>";
-        assert_eq!(sent(&mut client, features), "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+        assert_eq!(
+            sent(&mut client, features),
+            "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+        );
         client.handle(&node("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")).unwrap();
         assert_eq!(client.poll(), Some(Request::StartTls));
         assert_eq!(client.poll(), Some(Request::Open));

@@ -87,9 +87,8 @@ fn element(
 
 /// Elements in `jabber:client` are matched loosely, others strictly, unless they say otherwise themselves.
 fn is_strict(expected: &Node) -> bool {
-    let said = expected.attributes.iter().find(|(ns, name, _)| {
-        ns == crate::NAMESPACE && name == "strict"
-    });
+    let said =
+        expected.attributes.iter().find(|(ns, name, _)| ns == crate::NAMESPACE && name == "strict");
     match said {
         Some((.., value)) => value == "true",
         None => expected.ns != ns::CLIENT,
@@ -219,14 +218,22 @@ mod tests {
         good("<presence/>", "<presence from='a@b' id='1'><priority>1</priority></presence>");
         good("<message><body> x\n</body></message>", "<message><thread/><body>x</body></message>");
         good("<message><b/><a/></message>", "<message><a/><c/><b/></message>");
-        bad("<presence to='a'/>", "<presence/>", "presence: attribute to: expected \"a\", it is missing");
+        bad(
+            "<presence to='a'/>",
+            "<presence/>",
+            "presence: attribute to: expected \"a\", it is missing",
+        );
         bad(
             "<presence to='a'/>",
             "<presence to='b'/>",
             "presence: attribute to: expected \"a\", received \"b\"",
         );
         bad("<presence/>", "<message/>", "presence: expected <presence/>, received <message/>");
-        bad("<presence><a/></presence>", "<presence/>", "presence: no child left that matches <a/>");
+        bad(
+            "<presence><a/></presence>",
+            "<presence/>",
+            "presence: no child left that matches <a/>",
+        );
         bad(
             "<message><body>x</body></message>",
             "<message><body>y</body></message>",
@@ -236,7 +243,10 @@ mod tests {
 
     #[test]
     fn payloads_are_matched_strictly() {
-        good("<iq><q xmlns='u' a='1' b='2'><c/></q></iq>", "<iq><q b='2' a='1' xmlns='u'><c/></q></iq>");
+        good(
+            "<iq><q xmlns='u' a='1' b='2'><c/></q></iq>",
+            "<iq><q b='2' a='1' xmlns='u'><c/></q></iq>",
+        );
         good("<iq><q xmlns='u'>\n <c/>\n</q></iq>", "<iq><q xmlns='u'><c/></q></iq>");
         bad(
             "<iq><q xmlns='u'/></iq>",
@@ -248,14 +258,26 @@ mod tests {
             "<iq><q xmlns='u'><b/><a/></q></iq>",
             "iq/q/a: expected <a xmlns='u'/>, received <b xmlns='u'/>",
         );
-        bad("<iq><q xmlns='u'/></iq>", "<iq><q xmlns='u'>x</q></iq>", "iq/q: text: expected \"\", received \"x\"");
+        bad(
+            "<iq><q xmlns='u'/></iq>",
+            "<iq><q xmlns='u'>x</q></iq>",
+            "iq/q: text: expected \"\", received \"x\"",
+        );
         bad(
             "<iq><q xmlns='u'>x</q></iq>",
             "<iq><q xmlns='u'> x</q></iq>",
             "iq/q: text: expected \"x\", received \" x\"",
         );
-        bad("<iq><q xmlns='u'/></iq>", "<iq><q xmlns='u'><a/></q></iq>", "iq/q: not expected: <a xmlns='u'/>");
-        bad("<iq><q xmlns='u'><a/></q></iq>", "<iq><q xmlns='u'/></iq>", "iq/q: missing: <a xmlns='u'/>");
+        bad(
+            "<iq><q xmlns='u'/></iq>",
+            "<iq><q xmlns='u'><a/></q></iq>",
+            "iq/q: not expected: <a xmlns='u'/>",
+        );
+        bad(
+            "<iq><q xmlns='u'><a/></q></iq>",
+            "<iq><q xmlns='u'/></iq>",
+            "iq/q: missing: <a xmlns='u'/>",
+        );
     }
 
     #[test]

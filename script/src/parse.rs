@@ -171,7 +171,8 @@ fn statements(text: &str) -> Result<Vec<Statement<'_>>, ParseError> {
         } else if let Some(statement) = statements.last_mut() {
             statement.body.push((line, content));
         } else {
-            let reason = "an indented line belongs to a statement, but there is none above".to_owned();
+            let reason =
+                "an indented line belongs to a statement, but there is none above".to_owned();
             return Err(ParseError { line, reason });
         }
     }
@@ -270,7 +271,8 @@ fn block(
     let find = |name: &str| cast.iter().position(|c| c.name == name);
     let template = Template::parse(text.trim(), captures, find)
         .map_err(|inside| statement.error(format!("{inside:?} is no address of a character")))?;
-    let elements = wire::elements(&template.sample()).map_err(|e| statement.error(e.to_string()))?;
+    let elements =
+        wire::elements(&template.sample()).map_err(|e| statement.error(e.to_string()))?;
     if elements.children().next().is_none() {
         return Err(statement.error("an element is missing"));
     }
@@ -309,7 +311,10 @@ mod tests {
         .unwrap();
         let [juliet, phone, paris] = &script.characters[..] else { panic!("three") };
         assert_eq!((&*juliet.password, &juliet.resource), ("a: b", &None));
-        assert_eq!((phone.jid.as_str(), phone.resource.as_deref()), ("juliet@localhost", Some("phone")));
+        assert_eq!(
+            (phone.jid.as_str(), phone.resource.as_deref()),
+            ("juliet@localhost", Some("phone"))
+        );
         assert_eq!(paris.resource.as_deref(), Some("r"));
         assert_eq!((paris.connect_host.as_deref(), paris.connect_port), (Some("h"), Some(5222)));
         assert!(!format!("{juliet:?}").contains("a: b"));
@@ -331,7 +336,10 @@ mod tests {
 
     #[test]
     fn errors_name_the_line() {
-        assert_eq!(error(" x"), "line 1: an indented line belongs to a statement, but there is none above");
+        assert_eq!(
+            error(" x"),
+            "line 1: an indented line belongs to a statement, but there is none above"
+        );
         assert_eq!(error("[Client Romeo"), "line 1: `[` without its `]`");
         assert_eq!(error("[Server] S"), "line 1: [Server] is unknown; there is [Client]");
         assert_eq!(error("[Client] "), "line 1: the character needs a name");
@@ -342,13 +350,22 @@ mod tests {
         assert_eq!(error("[Client] R\n hat: blue"), "line 2: hat is not a property of a client");
         assert_eq!(error("[Client] R\n connect_port: 99999"), "line 2: 99999 is not a port number");
         assert_eq!(error(&format!("{CAST}{CAST}")), "line 7: Juliet is there already");
-        assert_eq!(error(&format!("{CAST}\nRomeo connects")), "line 8: who acts in \"Romeo connects\"?");
-        assert_eq!(error(&format!("{CAST}\nJulietta connects")), "line 8: who acts in \"Julietta connects\"?");
+        assert_eq!(
+            error(&format!("{CAST}\nRomeo connects")),
+            "line 8: who acts in \"Romeo connects\"?"
+        );
+        assert_eq!(
+            error(&format!("{CAST}\nJulietta connects")),
+            "line 8: who acts in \"Julietta connects\"?"
+        );
         assert_eq!(
             error(&format!("{CAST}Juliet sighs")),
             "line 7: \"sighs\" is unknown; a client connects, disconnects, sends: or receives:"
         );
-        assert_eq!(error(&format!("{CAST}Juliet connects\n now")), "line 7: nothing may follow \"Juliet connects\"");
+        assert_eq!(
+            error(&format!("{CAST}Juliet connects\n now")),
+            "line 7: nothing may follow \"Juliet connects\""
+        );
         assert_eq!(error(&format!("{CAST}Juliet sends:")), "line 7: an element is missing");
         assert_eq!(
             error(&format!("{CAST}Juliet sends: <a to=\"${{Romeo's JID}}\"/>")),
@@ -358,11 +375,15 @@ mod tests {
 
     #[test]
     fn elements_must_be_well_formed() {
-        for wrong in ["<a>", "<a></b>", "text", "<a/>text", "<x:a/>", "nothing more", "</block><block>"] {
+        for wrong in
+            ["<a>", "<a></b>", "text", "<a/>text", "<x:a/>", "nothing more", "</block><block>"]
+        {
             let error = error(&format!("{CAST}Juliet receives: {wrong}"));
             assert!(error.starts_with("line 7: "), "{error}");
         }
-        for right in ["<a/>", "<stream:error/>", "<a scansion:strict='true'/>", "<a/><b/>", "<a>\n </a>"] {
+        for right in
+            ["<a/>", "<stream:error/>", "<a scansion:strict='true'/>", "<a/><b/>", "<a>\n </a>"]
+        {
             Script::parse(&format!("{CAST}Juliet receives:\n {right}")).unwrap();
         }
     }

@@ -1,8 +1,8 @@
 //! Plays scripts over connections of any kind.
 
 use crate::{
-    Action, Block, Captures, Character, Client, ClientError, Login, Mismatch, Request, Script, Verb,
-    matches, pretty,
+    Action, Block, Captures, Character, Client, ClientError, Login, Mismatch, Request, Script,
+    Verb, matches, pretty,
     template::{Unfilled, Values},
     wire,
 };
@@ -247,10 +247,10 @@ impl<S: Stage> Player<'_, S> {
 
     async fn leave(&mut self, actor: usize) -> Result<(), Cause> {
         let actor = &mut self.cast[actor];
-        let left = actor.inbox.drain(..).map(|stanza| Leftover {
-            character: actor.character.name.clone(),
-            stanza,
-        });
+        let left = actor
+            .inbox
+            .drain(..)
+            .map(|stanza| Leftover { character: actor.character.name.clone(), stanza });
         self.leftovers.extend(left);
         if let Some(mut link) = actor.link.take().filter(|link| !link.ended) {
             link.connection.close().await?;
@@ -279,9 +279,7 @@ impl<S: Stage> Player<'_, S> {
 
     fn fill(&self, block: &Block) -> Result<String, Cause> {
         block.0.fill(&self.cast[..], &self.captures).map_err(|unfilled| match unfilled {
-            Unfilled::NoFullJid(actor) => {
-                Cause::NoFullJid(self.cast[actor].character.name.clone())
-            }
+            Unfilled::NoFullJid(actor) => Cause::NoFullJid(self.cast[actor].character.name.clone()),
             Unfilled::NotCaptured(name) => Cause::NotCaptured(name),
         })
     }

@@ -83,7 +83,7 @@ impl Template {
     /// The text with all values in it, escaped.
     pub(crate) fn fill(
         &self,
-        values: &impl Values,
+        values: &(impl Values + ?Sized),
         captures: &Captures,
     ) -> Result<String, Unfilled> {
         let mut out = BytesMut::new();
@@ -138,7 +138,8 @@ mod tests {
 
     #[test]
     fn addresses_are_filled_in_and_escaped() {
-        let text = r#"<a b="${Juliet's phone's full JID}" c="${Juliet's phone's JID}"/>${Romeo's JID}"#;
+        let text =
+            r#"<a b="${Juliet's phone's full JID}" c="${Juliet's phone's JID}"/>${Romeo's JID}"#;
         let template = Template::parse(text, false, find).unwrap();
         assert_eq!(
             template.fill(&Two, &Captures::default()).unwrap(),

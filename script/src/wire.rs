@@ -135,8 +135,12 @@ mod tests {
                     got.push(incoming);
                 }
             }
-            let [Incoming::Header, Incoming::Element(message), Incoming::Element(error), Incoming::End] =
-                &got[..]
+            let [
+                Incoming::Header,
+                Incoming::Element(message),
+                Incoming::Element(error),
+                Incoming::End,
+            ] = &got[..]
             else {
                 panic!("{got:?}")
             };

@@ -137,7 +137,8 @@ const HELLO: &str =
 
 #[test]
 fn a_message_arrives() {
-    let heard = "Juliet receives:\n <message from=\"${Romeo's full JID}\"><body>Hi</body></message>\n";
+    let heard =
+        "Juliet receives:\n <message from=\"${Romeo's full JID}\"><body>Hi</body></message>\n";
     let rest = "Juliet receives: nothing\nRomeo disconnects\nRomeo disconnects\n";
     assert_eq!(run(&format!("{BOTH}{HELLO}{heard}{rest}")), Ok(vec![]));
 }
@@ -163,7 +164,8 @@ fn stanzas_come_in_order() {
 #[test]
 fn several_in_one_block_come_in_any_order() {
     let sent = "Romeo sends:\n <message to=\"${Juliet's full JID}\" id='1'/>\n <message to=\"${Juliet's full JID}\" id='2'/>\n";
-    let heard = "Juliet receives:\n <message id='2'/>\n <message id='1'/>\nJuliet receives: nothing\n";
+    let heard =
+        "Juliet receives:\n <message id='2'/>\n <message id='1'/>\nJuliet receives: nothing\n";
     assert_eq!(run(&format!("{BOTH}{sent}{heard}")), Ok(vec![]));
     let wrong = "Juliet receives:\n <message id='2'/>\n <message id='3'/>\n";
     assert!(failure(&format!("{BOTH}{sent}{wrong}")).contains("none of what was expected"));
@@ -185,7 +187,11 @@ fn leftovers_are_given_back_at_a_disconnect_and_at_the_end() {
     for last in ["", "Juliet disconnects\n"] {
         let leftovers = run(&format!("{BOTH}{HELLO}{last}")).unwrap();
         let [leftover] = &leftovers[..] else { panic!("{leftovers:?}") };
-        assert!(leftover.to_string().starts_with("Juliet received what nobody asked for:\n    <message"));
+        assert!(
+            leftover
+                .to_string()
+                .starts_with("Juliet received what nobody asked for:\n    <message")
+        );
     }
 }
 
