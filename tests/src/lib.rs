@@ -1,1 +1,7 @@
 //! Plays any server should pass, real clients, hostile input.
+//!
+//! A play is a script in the Scansion dialect under `plays/`, named for the section that it shows. The same file is
+//! played through every [door](doors): in memory, over TCP with STARTTLS, and over BOSH.
+
+pub mod doors;
+pub mod plays;
