@@ -99,7 +99,8 @@ impl Session {
         let answer = patiently(oldest).await?;
         self.pending.pop_front();
         let answer = answer?;
-        let body = Element::check(answer, &Scope::default(), &Limits::AFTER_AUTH).map_err(broken)?;
+        let body =
+            Element::check(answer, &Scope::default(), &Limits::AFTER_AUTH).map_err(broken)?;
         if !body.is(ns::HTTPBIND, "body") {
             return Err(broken(format!("<{}> instead of a body", body.name())));
         }
