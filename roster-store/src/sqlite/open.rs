@@ -127,3 +127,45 @@ fn unusable(path: &Path, why: impl Display) -> StoreError {
 mod schema {
     refinery::embed_migrations!("migrations");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durability_decides_what_a_commit_flushes() {
+        for (durability, level) in [(Durability::Disk, 2), (Durability::Process, 1)] {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let path = folder.path().join("store.db");
+            let (conn, _) = writable(&path, durability).expect("opened");
+            let pragma = |name| {
+                conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).expect("a value")
+            };
+            assert_eq!(pragma("synchronous"), level);
+            assert_eq!(pragma("foreign_keys"), 1);
+            let journal: String =
+                conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("a value");
+            assert_eq!(journal, "wal");
+        }
+    }
+
+    #[test]
+    fn a_reader_cannot_write() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("store.db");
+        let (_conn, _) = writable(&path, Durability::Process).expect("opened");
+        let reader = readable(&path).expect("opened");
+        assert!(reader.execute("DELETE FROM meta", []).is_err());
+    }
+
+    #[test]
+    fn a_kill_before_the_first_migration_leaves_a_database_of_ours() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("store.db");
+        create(&path).expect("made");
+        let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("opened");
+        assert!(is_ours(&conn).expect("read"));
+        drop(conn);
+        writable(&path, Durability::Process).expect("opened");
+    }
+}

@@ -184,3 +184,118 @@ impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T> + Send> Work for Task<T, F> {
 fn failed(why: &str) -> StoreError {
     StoreError::Failed(why.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database() -> Connection {
+        let conn = Connection::open_in_memory().expect("opened");
+        conn.execute_batch("CREATE TABLE word (text TEXT PRIMARY KEY)").expect("made");
+        conn
+    }
+
+    fn insert(text: &str) -> (Job, BoxFuture<Result<i64>>) {
+        let text = text.to_owned();
+        Job::new(Access::Write, move |tx| {
+            tx.0.execute("INSERT INTO word VALUES (?1)", [&text])?;
+            Ok(tx.0.last_insert_rowid())
+        })
+    }
+
+    fn count() -> (Job, BoxFuture<Result<i64>>) {
+        Job::new(Access::Read, |tx| {
+            Ok(tx.0.query_row("SELECT count(*) FROM word", [], |row| row.get(0))?)
+        })
+    }
+
+    /// Runs the operations as one batch.
+    fn batch<T>(
+        conn: &mut Connection,
+        operations: impl IntoIterator<Item = (Job, BoxFuture<Result<T>>)>,
+    ) -> Vec<Result<T>> {
+        let (jobs, results): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
+        commit(conn, jobs);
+        let now = |result: BoxFuture<_>| {
+            futures_util::FutureExt::now_or_never(result).expect("every future is completed")
+        };
+        results.into_iter().map(now).collect()
+    }
+
+    #[test]
+    fn what_fails_takes_only_itself_back() {
+        let mut conn = database();
+        let results = batch(
+            &mut conn,
+            [insert("a"), count(), insert("a"), insert("b"), count(), insert("c")],
+        );
+        assert_eq!(results[..2], [Ok(1), Ok(1)]);
+        assert!(matches!(results[2], Err(StoreError::Failed(_))));
+        assert_eq!(results[3..], [Ok(2), Ok(2), Ok(3)]);
+    }
+
+    #[test]
+    fn a_fault_inside_an_operation_is_rolled_back_and_reported() {
+        let mut conn = database();
+        let faulty = Job::new(Access::Write, |tx| {
+            tx.0.execute("INSERT INTO word VALUES ('half')", [])?;
+            let nothing: Option<i64> = None;
+            Ok(nothing.expect("a fault planted here"))
+        });
+        let results = batch(&mut conn, [insert("a"), faulty, insert("b"), count()]);
+        assert_eq!(results, [Ok(1), Err(failed("a fault inside")), Ok(2), Ok(2)]);
+    }
+
+    #[test]
+    fn a_full_disk_fails_the_writes_serves_the_reads_and_heals() {
+        let mut conn = database();
+        let pages: i64 = conn.query_row("PRAGMA page_count", [], |r| r.get(0)).expect("a count");
+        conn.pragma_update(None, "max_page_count", pages).expect("set");
+        let long = "long ".repeat(10_000);
+        let results = batch(&mut conn, [count(), insert(&long), count()]);
+        assert!(matches!(results[1], Err(StoreError::Failed(_))), "{results:?}");
+        assert_eq!((&results[0], &results[2]), (&Ok(0), &Ok(0)));
+        conn.pragma_update(None, "max_page_count", 1_000).expect("set");
+        assert_eq!(batch(&mut conn, [insert(&long), count()])[1], Ok(1));
+    }
+
+    #[test]
+    fn a_commit_that_fails_fails_every_write_in_it_and_no_read() {
+        let mut conn = database();
+        conn.execute_batch(
+            "PRAGMA foreign_keys = ON;
+             CREATE TABLE child (word TEXT REFERENCES word DEFERRABLE INITIALLY DEFERRED)",
+        )
+        .expect("made");
+        let orphan = Job::new(Access::Write, |tx| {
+            tx.0.execute("INSERT INTO child VALUES ('nobody')", [])?; // noticed at the commit
+            Ok(0)
+        });
+        let results = batch(&mut conn, [insert("a"), orphan, count()]);
+        assert!(matches!(&results[..2], [Err(StoreError::Failed(_)), Err(StoreError::Failed(_))]));
+        assert_eq!(results[2], Ok(0), "read again, without what was not committed");
+        assert_eq!(batch(&mut conn, [insert("a"), count()]), [Ok(1), Ok(1)]);
+    }
+
+    #[test]
+    fn what_sqlite_rolls_back_by_itself_is_not_reported_as_done() {
+        let mut conn = database();
+        let rollback = Job::new(Access::Write, |tx| {
+            tx.0.execute("INSERT OR ROLLBACK INTO word VALUES ('a')", [])?;
+            Ok(0)
+        });
+        let results = batch(&mut conn, [insert("a"), rollback, insert("b"), count()]);
+        for result in &results[..3] {
+            assert!(matches!(result, Err(StoreError::Failed(_))), "{results:?}");
+        }
+        assert_eq!(results[3], Ok(0));
+    }
+
+    #[test]
+    fn a_job_that_is_never_run_fails_its_future() {
+        let (job, result) = count();
+        drop(job);
+        let result = futures_util::FutureExt::now_or_never(result).expect("completed");
+        assert_eq!(result, Err(failed("the thread has ended")));
+    }
+}

@@ -1,0 +1,234 @@
+//! What only a store with a file promises.
+
+use crate::stage::{CAPS, block_on, credentials, jid, open};
+use roster_store::{Durability, Revoked, StoreError, sqlite::Sqlite};
+use rusqlite::Connection;
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    thread,
+    time::UNIX_EPOCH,
+};
+use tempfile::TempDir;
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// Why a file is refused.
+fn refused(path: &Path) -> String {
+    match Sqlite::open(path, Durability::Disk, CAPS) {
+        Err(error @ StoreError::Unusable(_)) => error.to_string(),
+        Err(other) => panic!("refused for another reason: {other}"),
+        Ok(_) => panic!("not refused"),
+    }
+}
+
+#[test]
+fn a_new_database_and_its_folder_are_for_their_owner_only() {
+    let folder = folder();
+    let path = folder.path().join("new/data/store.db");
+    let store = open(&path);
+    let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o600);
+    assert_eq!(mode(&log(&path)), 0o600);
+    assert_eq!(mode(path.parent().expect("a folder")), 0o700);
+    block_on(store.close());
+}
+
+#[test]
+fn a_foreign_database_is_refused_and_left_alone() {
+    let folder = folder();
+    let other = folder.path().join("other.db");
+    let conn = Connection::open(&other).expect("opened");
+    conn.execute_batch("CREATE TABLE account (id INTEGER PRIMARY KEY)").expect("made");
+    drop(conn);
+    let stamped = folder.path().join("stamped.db");
+    let conn = Connection::open(&stamped).expect("opened");
+    conn.execute_batch("PRAGMA application_id = 7").expect("stamped");
+    drop(conn);
+    let text = folder.path().join("text.db");
+    fs::write(&text, "This is not a database. ".repeat(99)).expect("written");
+    for path in [other, stamped, text] {
+        let before = fs::read(&path).expect("read");
+        let why = format!("{} is not a Stonechat database: name another file", path.display());
+        assert_eq!(refused(&path), why);
+        assert_eq!(fs::read(&path).expect("read"), before);
+        assert!(!log(&path).exists());
+    }
+}
+
+#[test]
+fn an_empty_file_becomes_ours() {
+    let folder = folder();
+    let path = folder.path().join("store.db");
+    fs::write(&path, "").expect("written");
+    block_on(open(&path).create(&jid("juliet@capulet.example"), credentials(0))).expect("created");
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let folder = folder();
+    let path = folder.path().join("store.db");
+    block_on(open(&path).close());
+    let conn = Connection::open(&path).expect("opened");
+    let newer = "INSERT INTO refinery_schema_history SELECT 9999, 'later', applied_on, checksum
+                 FROM refinery_schema_history";
+    conn.execute_batch(newer).expect("written");
+    drop(conn);
+    let why = "was written by another version of Stonechat: use that version, or restore a backup";
+    assert_eq!(refused(&path), format!("{} {why}", path.display()));
+}
+
+#[test]
+fn what_cannot_be_opened_is_named() {
+    let folder = folder();
+    let why = refused(folder.path());
+    assert!(why.starts_with(&format!("{} cannot be opened", folder.path().display())), "{why}");
+    assert_eq!(why.lines().count(), 1);
+}
+
+#[test]
+fn two_processes_see_each_others_changes() {
+    let folder = folder();
+    let path = folder.path().join("store.db");
+    let (server, tool) = (open(&path), open(&path));
+    let juliet = jid("juliet@capulet.example");
+    let (_, since) = block_on(server.revoked(None)).expect("a number");
+    block_on(tool.create(&juliet, credentials(1))).expect("created");
+    assert!(block_on(server.credentials(&juliet)) == Ok(Some(credentials(1))));
+    block_on(server.set_item(&juliet, &jid("romeo@montague.example"), None, vec![])).expect("set");
+    block_on(tool.set_credentials(&juliet, credentials(2))).expect("set");
+    assert!(block_on(server.credentials(&juliet)) == Ok(Some(credentials(2))));
+    let (told, since) = block_on(server.revoked(Some(since))).expect("revocations");
+    assert_eq!((told.len(), told[0].what), (1, Revoked::Password));
+    block_on(tool.delete(&juliet)).expect("deleted");
+    let (told, _) = block_on(server.revoked(Some(since))).expect("revocations");
+    assert_eq!((told.len(), told[0].what), (1, Revoked::Account));
+    assert_eq!(block_on(server.roster(&juliet)), Err(StoreError::NotFound));
+    assert_eq!(server.masking_key(), tool.masking_key());
+}
+
+#[test]
+fn two_processes_that_write_at_once_lose_nothing() {
+    let folder = folder();
+    let path = folder.path().join("store.db");
+    let stores = [open(&path), open(&path)];
+    let mut created = Vec::new();
+    for n in 0..200 {
+        let account = jid(&format!("n{n}@capulet.example"));
+        created.push(stores[n % 2].create(&account, credentials(0)));
+    }
+    for result in created {
+        assert_eq!(block_on(result), Ok(()));
+    }
+    assert_eq!(block_on(stores[0].list()).expect("a list").len(), 200);
+}
+
+#[test]
+fn processes_that_make_the_database_at_once_take_turns() {
+    let folder = folder();
+    let path = &folder.path().join("store.db");
+    let keys: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| open(path).masking_key())).collect();
+        threads.into_iter().map(|t| t.join().expect("opened")).collect()
+    });
+    assert!(keys.iter().all(|key| *key == keys[0]));
+}
+
+#[test]
+fn writes_that_wait_together_are_committed_together() {
+    let folder = folder();
+    let path = folder.path().join("store.db");
+    let store = open(&path);
+    let juliet = jid("juliet@capulet.example");
+    block_on(store.create(&juliet, credentials(0))).expect("created");
+    // Another process holds the lock while they are queued.
+    let other = Connection::open(&path).expect("opened");
+    other.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let before = commits(&path);
+    let names = (0..100).map(|n| Some(format!("name {n}")));
+    let set = |name| store.set_item(&juliet, &jid("romeo@montague.example"), name, vec![]);
+    let writes: Vec<_> = names.map(set).collect();
+    other.execute_batch("ROLLBACK").expect("unlocked");
+    for (write, version) in writes.into_iter().zip(1..) {
+        assert_eq!(block_on(write).expect("set").version, version);
+    }
+    let commits = commits(&path) - before;
+    // The first may have been taken alone, before the others came.
+    assert!((1..=2).contains(&commits), "100 writes took {commits} commits");
+}
+
+#[test]
+fn n5_a_result_is_given_only_after_the_commit() {
+    let folder = folder();
+    let path = folder.path().join("store.db");
+    let store = open(&path);
+    let juliet = jid("juliet@capulet.example");
+    block_on(store.create(&juliet, credentials(0))).expect("created");
+    let reader = Connection::open(&path).expect("opened");
+    for n in 1..=50_i64 {
+        block_on(store.set_item(&juliet, &jid("romeo@montague.example"), None, vec![]))
+            .expect("set");
+        let version: i64 = reader
+            .query_row("SELECT roster_version FROM account", [], |row| row.get(0))
+            .expect("a version");
+        assert_eq!(version, n);
+    }
+}
+
+#[test]
+fn after_close_the_file_alone_is_a_backup() {
+    let folder = folder();
+    let path = folder.path().join("store.db");
+    let store = open(&path);
+    let juliet = jid("juliet@capulet.example");
+    block_on(store.create(&juliet, credentials(0))).expect("created");
+    drop(store.keep(&juliet, UNIX_EPOCH, b"still queued".into()));
+    block_on(store.close());
+    assert!(!log(&path).exists());
+    let copy = folder.path().join("copy.db");
+    fs::copy(&path, &copy).expect("copied");
+    assert_eq!(block_on(open(&copy).count(&juliet)), Ok(1));
+}
+
+#[test]
+fn a_deleted_account_leaves_no_rows() {
+    let folder = folder();
+    let path = folder.path().join("store.db");
+    let store = open(&path);
+    let juliet = jid("juliet@capulet.example");
+    let stranger = jid("paris@verona.example");
+    block_on(store.create(&juliet, credentials(0))).expect("created");
+    block_on(store.set_item(&juliet, &stranger, None, vec!["Suitors".into()])).expect("set");
+    let ask = store.subscription(roster_store::Verb::Subscribe, &stranger, &juliet, b"?".into());
+    block_on(ask).expect("asked");
+    block_on(store.keep(&juliet, UNIX_EPOCH, b"hello".into())).expect("kept");
+    let conn = Connection::open(&path).expect("opened");
+    let rows = |table: &str| -> i64 {
+        conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |r| r.get(0)).expect("a count")
+    };
+    let owned = ["account", "credential", "roster", "roster_group", "request", "offline"];
+    assert_eq!(owned.map(rows), [1, 3, 1, 1, 1, 1]);
+    block_on(store.delete(&juliet)).expect("deleted");
+    assert_eq!(owned.map(rows), [0; 6]);
+}
+
+/// The write-ahead log of a database.
+fn log(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+/// Commits in the log: its frames that carry the size of the database after them (SQLite file format 4.1).
+fn commits(path: &Path) -> usize {
+    const HEADER: usize = 32;
+    const FRAME_HEADER: usize = 24;
+    let log = fs::read(log(path)).expect("the log");
+    let word = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().expect("four bytes"));
+    let (page, salt) = (word(8) as usize, word(16));
+    let frames = (HEADER..log.len()).step_by(FRAME_HEADER + page);
+    frames.filter(|&frame| word(frame + 8) == salt && word(frame + 4) != 0).count()
+}

@@ -1,0 +1,61 @@
+//! What a store promises, kept by each backend; and, in `database.rs`, what only the one with a file can promise.
+//!
+//! A rule is a function over a [`Stage`]. It runs in memory, in a database, and in a database that is closed and
+//! opened again between every two steps.
+
+mod accounts;
+mod database;
+mod offline;
+mod rosters;
+mod stage;
+
+use stage::Stage;
+
+macro_rules! contract {
+    ($($room:ident: $($rule:ident),* $(,)?;)*) => {
+        mod memory { $($(#[test] fn $rule() { crate::$room::$rule(&mut crate::Stage::memory()); })*)* }
+        mod sqlite { $($(#[test] fn $rule() { crate::$room::$rule(&mut crate::Stage::sqlite()); })*)* }
+        mod reopened { $($(#[test] fn $rule() { crate::$room::$rule(&mut crate::Stage::reopened()); })*)* }
+    };
+}
+
+contract! {
+    accounts:
+        a_new_account_exists_and_is_listed_in_order,
+        a_second_account_at_one_address_is_refused,
+        credentials_are_those_last_set,
+        what_is_unknown_is_not_found,
+        the_masking_key_stays,
+        a_deleted_account_leaves_nothing_to_its_successor,
+        rfc6121_2_5_2_deletion_parts_from_every_contact,
+        p08_nothing_granted_to_an_address_passes_on_to_its_next_owner,
+        revocations_are_told_once_and_the_last_of_a_kind_counts,
+        a_closed_store_refuses;
+    rosters:
+        rfc6121_2_3_an_item_is_kept_as_it_was_set,
+        rfc6121_2_6_versions_rise_without_gaps,
+        rfc6121_3_1_a_subscription_from_request_to_agreement,
+        rfc6121_3_1_2_a_request_to_another_domain_changes_the_sender_only,
+        rfc6121_3_1_3_the_first_request_is_kept_whole_until_answered,
+        rfc6121_3_1_3_an_agreed_subscription_answers_by_itself,
+        rfc6121_3_2_denial_and_cancellation,
+        rfc6121_3_3_unsubscribing_is_confirmed,
+        rfc6121_3_4_a_request_approved_beforehand_is_answered_at_once,
+        rfc6121_2_5_removal_ends_both_directions,
+        rfc6121_2_5_removal_takes_requests_back,
+        rfc6121_2_5_3_what_is_not_listed_cannot_be_removed,
+        a_subscription_to_oneself_does_nothing,
+        a05_an_address_without_an_account_looks_like_one_that_does_not_answer,
+        r03_caps_of_a_roster,
+        r03_strangers_cannot_fill_a_roster,
+        r03_a_refused_request_changes_neither_side,
+        r08_texts_are_kept_as_they_are,
+        p08_all_nine_states_are_kept_on_both_sides;
+    offline:
+        xep0160_messages_are_kept_in_order_until_forgotten,
+        ids_are_never_used_again,
+        r03_caps_of_offline_messages,
+        times_are_kept_to_the_microsecond,
+        a_call_takes_its_place_when_it_is_made,
+        r08_any_bytes_are_kept;
+}
