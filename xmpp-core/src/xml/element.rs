@@ -149,13 +149,20 @@ impl Element {
     }
     /// The same for the direct child at `span` (see [`Child::span`]).
     pub fn standalone_child(&self, child: &Child<'_>) -> Bytes {
+        self.child_within(child, "")
+    }
+    /// The same for a place where `default` is the default namespace already: it is declared on the child only
+    /// if the child takes another one from outside.
+    pub fn child_within(&self, child: &Child<'_>, default: &str) -> Bytes {
         let start = self.parsed.inner.start as usize + child.span.start;
         let children = &self.parsed.children;
         let index = children.binary_search_by_key(&start, |c| c.span.start as usize);
         let child = &children[index.expect("a child of this element")];
         let mut declarations = BytesMut::new();
-        let default = child.takes_default.then(|| self.parsed.inner_default());
-        self.declare_default(default, &mut declarations);
+        let taken = self.parsed.inner_default();
+        if child.takes_default && self.namespace(taken) != default {
+            self.declare("", taken, &mut declarations);
+        }
         for u in &self.parsed.uses[child.uses.range()] {
             self.declare(u.prefix.str(&self.raw), u.ns, &mut declarations);
         }
