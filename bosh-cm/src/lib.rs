@@ -1,28 +1,15 @@
 //! The BOSH connection manager (XEP-0124, XEP-0206): HTTP bodies in, XMPP streams out.
+//!
+//! - [`session`]: one BOSH session as a value, without socket, clock or dice.
+//! - [`driver`]: the [`Manager`] of all sessions, and the task that moves each of them.
+//! - [`upstream`]: the way to the XMPP server.
+//! - [`http`]: the listener's side; a [`http::Site`] can carry other pages too.
 
-use std::{future::Future, io, net::IpAddr, pin::Pin};
-use tokio::io::{AsyncRead, AsyncWrite};
+pub mod driver;
+pub mod http;
+pub mod session;
+pub mod upstream;
 
-/// Where a session comes from.
-#[derive(Debug, Clone, Copy)]
-pub struct Visitor {
-    /// The browser's address, as the HTTP listener or a trusted proxy tells it.
-    pub address: Option<IpAddr>,
-    /// Whether the HTTP connection counts as secure: HTTPS, loopback, or a trusted proxy says so.
-    pub secure: bool,
-}
-
-/// A stream to an XMPP server.
-pub trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Pipe for T {}
-
-/// Opens streams to XMPP servers.
-pub trait Upstream: Send + Sync + 'static {
-    /// A connected byte stream for this domain, ready for a stream header. An error is `remote-connection-failed`;
-    /// [`io::ErrorKind::NotFound`] is `host-unknown`.
-    fn connect(
-        &self,
-        domain: &str,
-        visitor: Visitor,
-    ) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Pipe>>> + Send + '_>>;
-}
+pub use driver::{Insecure, Manager, Settings};
+pub use session::Terms;
+pub use upstream::{Pipe, TcpUpstream, Upstream, Visitor};

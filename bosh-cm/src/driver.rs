@@ -1,0 +1,390 @@
+//! All sessions, and the task that moves each of them between HTTP and its server.
+
+use crate::{
+    session::{Answer, Condition, Conn, Effect, End, Event, Malformed, Request, Session, Terms},
+    upstream::{Did, Line, Upstream, Visitor},
+};
+use bytes::{Bytes, BytesMut};
+use net::address::{AddressBook, AddressLimits, Attempts, Permit};
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+use xmpp_core::xml::Limits;
+
+/// Requests on their way into one session's task. More wait in their connections, which are limited by the
+/// listener.
+const DOOR: usize = 8;
+/// What a `<body/>` may be longer than the largest stanza.
+pub(crate) const ENVELOPE: usize = 8_192;
+
+/// What a [`Manager`] allows.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What sessions are granted.
+    pub terms: Terms,
+    /// Whether sessions may begin over a connection that is not secure.
+    pub insecure: Insecure,
+    /// Sessions in all, of one address, and new ones of one address before they authenticate. A session may
+    /// hold some hundred KiB while its client is behind.
+    pub sessions: AddressLimits,
+    /// Requests per minute of one address that may name a session which is not there; further ones are not
+    /// answered (threat B01).
+    pub strays: u32,
+    /// The largest stanza in bytes; a `<body/>` may be 8 KiB longer.
+    pub stanza_bytes: usize,
+}
+
+/// What happens to a session that would begin over a connection that is not secure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Insecure {
+    /// It begins.
+    Accept,
+    /// It is refused before the server hears of it.
+    Refuse {
+        /// The `https:` address to go to (`see-other-uri`); without one it is a `policy-violation`.
+        see_other: Option<String>,
+    },
+}
+
+impl Default for Settings {
+    /// Sessions over any connection; 10,000 in all, 100 per address, of which 30 new per minute, loopback not
+    /// counted; 20 strays per minute; stanzas of 256 KiB.
+    fn default() -> Self {
+        let trusted = ["127.0.0.0/8", "::1/128"].map(|net| net.parse().expect("a network"));
+        Self {
+            terms: Terms::default(),
+            insecure: Insecure::Accept,
+            sessions: AddressLimits {
+                total: 10_000,
+                per_address: 100,
+                new_per_minute: 30,
+                trusted: trusted.to_vec(),
+            },
+            strays: 20,
+            stanza_bytes: Limits::AFTER_AUTH.bytes,
+        }
+    }
+}
+
+/// The connection manager: every session there is.
+pub struct Manager {
+    settings: Settings,
+    limits: Limits,
+    upstream: Arc<dyn Upstream>,
+    book: Arc<AddressBook>,
+    strays: Attempts,
+    table: Mutex<Table>,
+    stop: CancellationToken,
+    kill: CancellationToken,
+    tasks: TaskTracker,
+}
+
+#[derive(Default)]
+struct Table {
+    sessions: HashMap<String, Entry>,
+    /// Numbers sessions for the log: their identifiers are secrets.
+    count: u64,
+}
+
+#[derive(Clone)]
+struct Entry {
+    door: mpsc::Sender<Knock>,
+    modern: bool,
+    secure: bool,
+}
+
+/// A request at a session's door.
+struct Knock {
+    request: Request,
+    reply: oneshot::Sender<Answer>,
+}
+
+/// A place in the table, given back on drop, whatever becomes of the task.
+struct Place {
+    manager: Arc<Manager>,
+    sid: String,
+    number: u64,
+    permit: Option<Permit>,
+}
+
+impl Manager {
+    /// A manager without sessions.
+    pub fn new(settings: Settings, upstream: Arc<dyn Upstream>) -> Arc<Self> {
+        let limits = Limits {
+            bytes: settings.stanza_bytes + ENVELOPE,
+            elements: 2 * Limits::AFTER_AUTH.elements,
+            depth: Limits::AFTER_AUTH.depth + 1,
+            ..Limits::AFTER_AUTH
+        };
+        Arc::new(Self {
+            book: AddressBook::new(settings.sessions.clone()),
+            strays: Attempts::new(settings.strays, settings.sessions.trusted.clone()),
+            settings,
+            limits,
+            upstream,
+            table: Mutex::default(),
+            stop: CancellationToken::new(),
+            kill: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// The most bytes that a request may have.
+    pub fn body_bytes(&self) -> usize {
+        self.limits.bytes
+    }
+
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.table().sessions.len()
+    }
+
+    /// Answers one HTTP body, which may take as long as the session's `wait`. If the future is dropped the
+    /// session takes the connection for lost. `None`: close the connection without an answer. Either a secure
+    /// session was named over a connection that is not (XEP-0124 19.1), or this address guesses.
+    pub async fn request(self: &Arc<Self>, raw: Bytes, visitor: Visitor) -> Option<Answer> {
+        let request = match Request::parse(raw, &self.limits) {
+            Ok(request) => request,
+            Err(malformed) => return Some(self.refuse(malformed)),
+        };
+        let Some(sid) = &request.sid else { return Some(self.create(request, visitor).await) };
+        let entry = self.table().sessions.get(sid).cloned();
+        let Some(entry) = entry else { return self.stray(visitor) };
+        if entry.secure && !visitor.secure {
+            return None;
+        }
+        let (reply, answer) = oneshot::channel();
+        let knocked = entry.door.send(Knock { request, reply }).await.is_ok();
+        let answer = if knocked { answer.await.ok() } else { None };
+        // It ended while this request was at the door.
+        Some(answer.unwrap_or_else(|| Condition::ItemNotFound.answer(entry.modern)))
+    }
+
+    /// Stops: no new sessions, and every session is told `system-shutdown`. Those whose client does not ask
+    /// before the deadline go without a word.
+    pub async fn shut(&self, deadline: Duration) {
+        self.stop.cancel();
+        self.tasks.close();
+        if timeout(deadline, self.tasks.wait()).await.is_err() {
+            warn!(sessions = self.sessions(), "sessions ended without being told");
+            self.kill.cancel();
+            self.tasks.wait().await;
+        }
+    }
+
+    fn refuse(&self, malformed: Malformed) -> Answer {
+        let modern = match malformed {
+            Malformed::Xml => false,
+            Malformed::Body { sid: None, ver } => ver,
+            // Who guesses learns nothing: an unknown session answers like most known ones.
+            Malformed::Body { sid: Some(sid), .. } => {
+                self.table().sessions.get(&sid).is_none_or(|entry| entry.modern)
+            }
+        };
+        Condition::BadRequest.answer(modern)
+    }
+
+    /// No such session: it may have ended, and it may be a guess.
+    fn stray(&self, visitor: Visitor) -> Option<Answer> {
+        if let Some(address) = visitor.address {
+            if !self.strays.allowed(address, now()) {
+                return None;
+            }
+            self.strays.failed(address, now());
+        }
+        Some(Condition::ItemNotFound.answer(true))
+    }
+
+    async fn create(self: &Arc<Self>, request: Request, visitor: Visitor) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        let modern = request.has_version();
+        if let Err(condition) = self.begin(&request, visitor, reply) {
+            info!(%condition, address = ?visitor.address, "session refused");
+            return condition.answer(modern);
+        }
+        answer.await.unwrap_or_else(|_| Condition::InternalServerError.answer(modern))
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        request: &Request,
+        visitor: Visitor,
+        reply: oneshot::Sender<Answer>,
+    ) -> Result<(), Condition> {
+        if self.stop.is_cancelled() {
+            return Err(Condition::SystemShutdown);
+        }
+        if let (Insecure::Refuse { see_other }, false) = (&self.settings.insecure, visitor.secure) {
+            return Err(match see_other {
+                Some(uri) => Condition::SeeOtherUri(uri.as_str().into()),
+                None => Condition::PolicyViolation,
+            });
+        }
+        let sid = net::random::token();
+        let mut waiting = Waiting::default();
+        let conn = waiting.add(reply);
+        let terms = &self.settings.terms;
+        let session = Session::open(now(), conn, request, sid.clone(), terms)?;
+        let (door, knocks) = mpsc::channel(DOOR);
+        let entry = Entry { door, modern: session.is_modern(), secure: visitor.secure };
+        let permit = visitor.address.map(|address| self.book.admit(address, now())).transpose();
+        let permit = permit.map_err(|_| Condition::PolicyViolation)?;
+        let number = self.table().insert(sid.clone(), entry);
+        let place = Place { manager: Arc::clone(self), sid, number, permit };
+        info!(session = number, address = ?visitor.address, "session begins");
+        self.tasks.spawn(run(place, session, waiting, knocks, visitor));
+        Ok(())
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Every change of the table is complete before anything can panic.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn insert(&mut self, sid: String, entry: Entry) -> u64 {
+        self.sessions.insert(sid, entry);
+        self.count += 1;
+        self.count
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.manager.table().sessions.remove(&self.sid);
+    }
+}
+
+/// Moves one session until it ends.
+async fn run(
+    mut place: Place,
+    mut session: Session,
+    mut waiting: Waiting,
+    mut knocks: mpsc::Receiver<Knock>,
+    visitor: Visitor,
+) {
+    let manager = Arc::clone(&place.manager);
+    let mut line: Option<Line> = None;
+    let mut input = BytesMut::new();
+    let mut told = false;
+    let timer = sleep_until(Instant::now());
+    tokio::pin!(timer);
+    let end = 'session: loop {
+        while let Some(effect) = session.poll() {
+            match effect {
+                Effect::Connect(domain) => {
+                    line = Some(Line::open(Arc::clone(&manager.upstream), domain, visitor));
+                }
+                Effect::Write(bytes) => {
+                    if let Some(line) = &mut line {
+                        line.write(bytes);
+                    }
+                }
+                Effect::Answer(conn, answer) => waiting.answer(conn, answer),
+                Effect::Authenticated => {
+                    if let Some(permit) = &mut place.permit {
+                        permit.authenticated();
+                    }
+                }
+                Effect::Close => {
+                    if let Some(line) = line.take() {
+                        manager.tasks.spawn(line.close());
+                    }
+                }
+                Effect::End(end) => break 'session Some(end),
+            }
+        }
+        let deadline = session.deadline();
+        if let Some(deadline) = deadline {
+            timer.as_mut().reset(deadline.into());
+        }
+        let reads = session.reads();
+        tokio::select! {
+            Some(Knock { request, reply }) = knocks.recv() => {
+                let conn = waiting.add(reply);
+                session.handle(now(), Event::Request(conn, request));
+            }
+            conn = waiting.lost() => session.handle(now(), Event::Lost(conn)),
+            did = turn(&mut line, reads, &mut input) => {
+                let event = match did {
+                    Did::Read => Event::Received(&mut input),
+                    Did::Wrote(bytes) => Event::Written(bytes),
+                    Did::Fail(condition) => Event::Failed(condition),
+                    Did::Close => Event::Closed,
+                };
+                session.handle(now(), event);
+            }
+            () = &mut timer, if deadline.is_some() => session.handle(now(), Event::Tick),
+            () = manager.stop.cancelled(), if !told => {
+                told = true;
+                session.handle(now(), Event::Shutdown);
+            }
+            () = manager.kill.cancelled() => break None,
+        }
+    };
+    let number = place.number;
+    match end {
+        Some(End::Condition(condition)) => info!(session = number, %condition, "session ends"),
+        Some(end) => info!(session = number, ?end, "session ends"),
+        None => info!(session = number, "session cut off"),
+    }
+}
+
+async fn turn(line: &mut Option<Line>, reads: bool, input: &mut BytesMut) -> Did {
+    match line {
+        Some(line) => line.turn(reads, input).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The connections that wait for an answer of one session: as many as its window has places.
+#[derive(Default)]
+struct Waiting {
+    replies: Vec<(Conn, oneshot::Sender<Answer>)>,
+    count: u64,
+}
+
+impl Waiting {
+    fn add(&mut self, reply: oneshot::Sender<Answer>) -> Conn {
+        let conn = Conn(self.count);
+        self.count += 1;
+        self.replies.push((conn, reply));
+        conn
+    }
+
+    fn answer(&mut self, conn: Conn, answer: Answer) {
+        if let Some(at) = self.replies.iter().position(|(one, _)| *one == conn) {
+            // If the connection is gone the client will ask for the answer again.
+            let _gone = self.replies.swap_remove(at).1.send(answer);
+        }
+    }
+
+    /// The next connection whose client is gone.
+    async fn lost(&mut self) -> Conn {
+        poll_fn(|cx| self.poll_lost(cx)).await
+    }
+
+    fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<Conn> {
+        let gone = self.replies.iter_mut().position(|(_, reply)| reply.poll_closed(cx).is_ready());
+        match gone {
+            Some(at) => Poll::Ready(self.replies.swap_remove(at).0),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// The runtime's clock, which tests can stop.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}

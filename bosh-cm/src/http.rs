@@ -1,0 +1,285 @@
+//! HTTP/1.1 for browsers: the BOSH endpoint, and static pages beside it.
+
+use crate::{driver::Manager, session::Answer, upstream::Visitor};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+        ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY,
+        CONTENT_TYPE, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
+use net::{address::is_within, listener::Listener};
+use std::{net::IpAddr, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
+
+/// How long the head of a request may take, and how long a connection may be idle between requests.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long the body of a request may take.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// The largest head of a request, and the least hyper can be held to.
+const HEAD_BYTES: usize = 8_192;
+/// How long connections may take to end once the server stops.
+const DRAIN: Duration = Duration::from_secs(5);
+/// For how long a browser remembers that it may post here.
+const PREFLIGHT_SECONDS: HeaderValue = HeaderValue::from_static("86400");
+/// Nothing in an answer is to be run or shown (threat U03).
+const NO_CONTENT_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// What one listener serves.
+pub struct Site {
+    /// The sessions.
+    pub manager: Arc<Manager>,
+    /// The path of the BOSH endpoint, such as `/http-bind`.
+    pub bosh: String,
+    /// The origins whose scripts may use the endpoint; empty: any. No cookies are ever involved, so any is
+    /// safe (threat B09).
+    pub origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub proxies: Vec<IpNet>,
+    /// Other pages, by their path.
+    pub pages: Vec<Page>,
+}
+
+/// A static answer to GET and HEAD.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// Its path, from the first slash to the query.
+    pub path: String,
+    /// 200, or for something that is missing on purpose an error such as 501.
+    pub status: StatusCode,
+    /// Its `Content-Type`.
+    pub content_type: HeaderValue,
+    /// Its `Content-Security-Policy`.
+    pub policy: HeaderValue,
+    /// Its content.
+    pub body: Bytes,
+}
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// The address at the other end.
+    pub address: Option<IpAddr>,
+    /// Whether it is HTTPS.
+    pub tls: bool,
+}
+
+/// Close the connection without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the request is not answered")]
+struct HangUp;
+
+type Reply = Response<Full<Bytes>>;
+
+impl Page {
+    /// A plain text, with this status.
+    pub fn text(path: impl Into<String>, status: StatusCode, text: impl Into<Bytes>) -> Self {
+        Self {
+            path: path.into(),
+            status,
+            content_type: HeaderValue::from_static(TEXT),
+            policy: NO_CONTENT_POLICY,
+            body: text.into(),
+        }
+    }
+}
+
+/// Accepts connections until `shutdown`, then lets the open ones finish what they have begun. Call
+/// [`Manager::shut`] at the same time, or held requests are cut off.
+pub async fn serve(listener: Listener, site: Arc<Site>, shutdown: CancellationToken) {
+    let connections = TaskTracker::new();
+    loop {
+        let (stream, address, permit) = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.cancelled() => break,
+        };
+        let peer = Peer { address: Some(address.ip()), tls: false };
+        let (site, shutdown) = (Arc::clone(&site), shutdown.clone());
+        connections.spawn(async move {
+            connection(stream, peer, site, shutdown).await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    connections.close();
+    if timeout(DRAIN, connections.wait()).await.is_err() {
+        warn!(connections = connections.len(), "HTTP connections cut off");
+    }
+}
+
+/// Serves one connection. From `shutdown` on it takes no further request.
+pub async fn connection<S>(stream: S, peer: Peer, site: Arc<Site>, shutdown: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let service = service_fn(|request| {
+        let site = Arc::clone(&site);
+        async move { site.respond(request, peer).await }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let outcome = tokio::select! {
+        outcome = &mut connection => outcome,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        debug!(%error, address = ?peer.address, "HTTP connection ends");
+    }
+}
+
+impl Site {
+    async fn respond(&self, request: Request<Incoming>, peer: Peer) -> Result<Reply, HangUp> {
+        if request.uri().path() == self.bosh {
+            let origin = request.headers().get(ORIGIN).cloned();
+            let mut reply = self.bosh(request, peer).await?;
+            self.dress(reply.headers_mut(), origin);
+            return Ok(reply);
+        }
+        let page = self.pages.iter().find(|page| page.path == request.uri().path());
+        let missing = || Page::text("", StatusCode::NOT_FOUND, "There is nothing here.\n");
+        let page = page.cloned().unwrap_or_else(missing);
+        let mut reply = match *request.method() {
+            Method::GET | Method::HEAD => reply(page.status, page.content_type, page.body),
+            _ => not_allowed(&HeaderValue::from_static("GET, HEAD")),
+        };
+        reply.headers_mut().insert(CONTENT_SECURITY_POLICY, page.policy);
+        reply.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+        Ok(reply)
+    }
+
+    async fn bosh(&self, request: Request<Incoming>, peer: Peer) -> Result<Reply, HangUp> {
+        match *request.method() {
+            Method::POST => self.post(request, peer).await,
+            Method::OPTIONS => {
+                let mut reply = Response::new(Full::default());
+                *reply.status_mut() = StatusCode::NO_CONTENT;
+                let headers = reply.headers_mut();
+                let methods = HeaderValue::from_static("POST, OPTIONS");
+                headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+                let names = HeaderValue::from_static("Content-Type");
+                headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names);
+                headers.insert(ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS);
+                Ok(reply)
+            }
+            Method::GET | Method::HEAD => {
+                let text = "This is a BOSH endpoint (XEP-0124): XMPP clients post to it.\n";
+                Ok(reply(StatusCode::OK, HeaderValue::from_static(TEXT), text.into()))
+            }
+            _ => Ok(not_allowed(&HeaderValue::from_static("POST, OPTIONS, GET, HEAD"))),
+        }
+    }
+
+    async fn post(&self, request: Request<Incoming>, peer: Peer) -> Result<Reply, HangUp> {
+        let visitor = self.visitor(request.headers(), peer);
+        let body = Limited::new(request.into_body(), self.manager.body_bytes());
+        let body = match timeout(BODY_TIME, body.collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return Ok(refusal(StatusCode::PAYLOAD_TOO_LARGE));
+            }
+            Ok(Err(_)) => return Err(HangUp),
+            Err(_) => return Ok(refusal(StatusCode::REQUEST_TIMEOUT)),
+        };
+        let answer = self.manager.request(body, visitor).await.ok_or(HangUp)?;
+        Ok(answered(answer))
+    }
+
+    /// The address that counts and whether the way to it is secure: of the connection, or as a trusted
+    /// proxy tells it (threat B08).
+    fn visitor(&self, headers: &HeaderMap, peer: Peer) -> Visitor {
+        let trusted = |address: &IpAddr| is_within(&self.proxies, *address);
+        let direct = Visitor {
+            address: peer.address,
+            secure: peer.tls || peer.address.is_some_and(|address| address.is_loopback()),
+        };
+        if !peer.address.as_ref().is_some_and(trusted) {
+            return direct;
+        }
+        // Every proxy appends the address it sees, so the last one that is no proxy of ours is the visitor's.
+        let forwarded = list(headers, "x-forwarded-for");
+        let mut addresses = forwarded.iter().rev().map_while(|text| text.parse::<IpAddr>().ok());
+        let visitor = addresses.find(|address| !trusted(address));
+        let address = visitor.map(|address| address.to_canonical());
+        let proto = list(headers, "x-forwarded-proto").pop();
+        match (address, proto) {
+            (None, None) => direct,
+            (address, proto) => Visitor {
+                address: address.or(peer.address),
+                secure: proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https")),
+            },
+        }
+    }
+
+    /// What every answer of the endpoint carries, errors too: the leave for scripts of other origins to read
+    /// it, and the warning not to keep it or to make anything else of it.
+    fn dress(&self, headers: &mut HeaderMap, origin: Option<HeaderValue>) {
+        headers.insert(CACHE_CONTROL, NO_STORE);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+        headers.insert(CONTENT_SECURITY_POLICY, NO_CONTENT_POLICY);
+        if self.origins.is_empty() {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            return;
+        }
+        headers.insert(VARY, HeaderValue::from_static("Origin"));
+        let known = |origin: &HeaderValue| self.origins.iter().any(|one| origin == one.as_str());
+        if let Some(origin) = origin.filter(known) {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        }
+    }
+}
+
+/// The comma-separated values of a header, over all its lines.
+fn list<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).collect()
+}
+
+fn answered(answer: Answer) -> Reply {
+    let status = StatusCode::from_u16(answer.status).expect("one of four codes");
+    let content = HeaderValue::from_str(&answer.content).expect("one of a few types");
+    reply(status, content, answer.body)
+}
+
+fn reply(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Reply {
+    let mut reply = Response::new(Full::new(body));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, content_type);
+    reply
+}
+
+/// The answer to a body that was not read to its end, so the connection is of no further use.
+fn refusal(status: StatusCode) -> Reply {
+    let answer = crate::session::Condition::PolicyViolation.answer(true);
+    let mut reply = answered(answer);
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    reply
+}
+
+fn not_allowed(allow: &HeaderValue) -> Reply {
+    let text = Bytes::from_static(b"This method is not for here.\n");
+    let mut reply = reply(StatusCode::METHOD_NOT_ALLOWED, HeaderValue::from_static(TEXT), text);
+    reply.headers_mut().insert(ALLOW, allow.clone());
+    reply
+}

@@ -1,0 +1,173 @@
+//! What the connection manager sends: responses, and the conditions that end a session.
+
+use bytes::Bytes;
+use std::sync::Arc;
+use xmpp_core::{ns, xml::Writer};
+
+/// The `Content-Type` of responses unless the client asks for another (XEP-0124 7.1).
+pub const CONTENT: &str = "text/xml; charset=utf-8";
+
+/// An HTTP response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The value of `Content-Type`.
+    pub content: Arc<str>,
+    /// One `<body/>` element.
+    pub body: Bytes,
+}
+
+/// A terminal binding condition (XEP-0124 17.2).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Condition {
+    /// The form of a request is unacceptable.
+    #[error("bad-request")]
+    BadRequest,
+    /// The domain asked for is not served here.
+    #[error("host-unknown")]
+    HostUnknown,
+    /// The domain is missing, or is not one.
+    #[error("improper-addressing")]
+    ImproperAddressing,
+    /// The fault is here.
+    #[error("internal-server-error")]
+    InternalServerError,
+    /// A bad session or request identifier; which of them is not told (XEP-0124 14.3).
+    #[error("item-not-found")]
+    ItemNotFound,
+    /// Another request ended the session.
+    #[error("other-request")]
+    OtherRequest,
+    /// The client broke the rules of the session.
+    #[error("policy-violation")]
+    PolicyViolation,
+    /// The server cannot be reached, or no longer.
+    #[error("remote-connection-failed")]
+    RemoteConnectionFailed,
+    /// The server closed the stream with an error, which stands in the body.
+    #[error("remote-stream-error")]
+    RemoteStreamError,
+    /// The service is at this address instead.
+    #[error("see-other-uri")]
+    SeeOtherUri(Box<str>),
+    /// The connection manager is stopping.
+    #[error("system-shutdown")]
+    SystemShutdown,
+}
+
+impl Condition {
+    /// The status to send it with: 200, or for a client that named no version the code that preceded
+    /// the condition (XEP-0124 17.1).
+    pub fn status(&self, modern: bool) -> u16 {
+        match self {
+            _ if modern => 200,
+            Self::BadRequest => 400,
+            Self::PolicyViolation => 403,
+            Self::ItemNotFound => 404,
+            _ => 200,
+        }
+    }
+
+    /// The response to a request that has no session, or whose session ends with it. The body says the
+    /// same whatever the status.
+    pub fn answer(&self, modern: bool) -> Answer {
+        let body = terminal(Some(self), &[]);
+        Answer { status: self.status(modern), content: CONTENT.into(), body }
+    }
+}
+
+/// Something for the client, on its way.
+#[derive(Debug, Clone)]
+pub(super) struct Payload {
+    /// One element, complete in itself but for the prefix `stream`.
+    pub(super) bytes: Bytes,
+    /// What may stand beside it.
+    pub(super) kind: Kind,
+}
+
+/// What a response may hold: features, or one element of SASL, or any number of others (XEP-0206 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `<stream:features/>` or `<stream:error/>`: alone, and with the prefix declared.
+    Stream,
+    /// SASL: alone.
+    Sasl,
+    /// A stanza, or anything else.
+    Other,
+}
+
+/// `<body/>` with these attributes and payloads.
+pub(super) fn body(attributes: &[(&str, &str)], payloads: &[Payload]) -> Bytes {
+    let mut out = Writer::new();
+    out.open_ns("body", ns::HTTPBIND);
+    if payloads.iter().any(|payload| payload.kind == Kind::Stream) {
+        out.attr("xmlns:stream", ns::STREAMS);
+    }
+    for (name, value) in attributes {
+        out.attr(name, value);
+    }
+    for payload in payloads {
+        out.raw(&payload.bytes);
+    }
+    out.close();
+    out.finish()
+}
+
+/// The last word of a session: a condition, or none where the end was asked for.
+pub(super) fn terminal(condition: Option<&Condition>, payloads: &[Payload]) -> Bytes {
+    let name = condition.map(Condition::to_string);
+    let attributes = [("type", "terminate"), ("condition", name.as_deref().unwrap_or_default())];
+    let attributes = &attributes[..1 + usize::from(name.is_some())];
+    if let Some(Condition::SeeOtherUri(uri)) = condition {
+        let mut out = Writer::new();
+        out.open("uri").text(uri).close();
+        let uri = Payload { bytes: out.finish(), kind: Kind::Other };
+        return body(attributes, &[uri]);
+    }
+    body(attributes, payloads)
+}
+
+/// Nothing to say.
+pub(super) const EMPTY: Bytes =
+    Bytes::from_static(b"<body xmlns='http://jabber.org/protocol/httpbind'/>");
+
+/// A recoverable condition: the request is to be sent again (XEP-0124 17.3).
+pub(super) const AGAIN: Bytes =
+    Bytes::from_static(b"<body xmlns='http://jabber.org/protocol/httpbind' type='error'/>");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_22_errors_are_200_for_who_named_a_version_and_http_codes_for_who_did_not() {
+        for (condition, legacy) in [
+            (Condition::BadRequest, 400),
+            (Condition::PolicyViolation, 403),
+            (Condition::ItemNotFound, 404),
+            (Condition::HostUnknown, 200),
+            (Condition::SystemShutdown, 200),
+        ] {
+            assert_eq!(condition.answer(true).status, 200);
+            assert_eq!(condition.answer(false).status, legacy);
+            assert_eq!(condition.answer(true).body, condition.answer(false).body);
+        }
+    }
+
+    #[test]
+    fn row_27_another_address_stands_in_a_uri_element() {
+        let answer = Condition::SeeOtherUri("https://x.example/b?a&b".into()).answer(true);
+        assert_eq!(
+            answer.body,
+            "<body xmlns='http://jabber.org/protocol/httpbind' type='terminate' \
+             condition='see-other-uri'><uri>https://x.example/b?a&amp;b</uri></body>"
+        );
+    }
+
+    #[test]
+    fn the_fixed_bodies_are_what_the_writer_makes() {
+        assert_eq!(EMPTY, body(&[], &[]));
+        assert_eq!(AGAIN, body(&[("type", "error")], &[]));
+    }
+}

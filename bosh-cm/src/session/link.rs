@@ -1,0 +1,210 @@
+//! The stream to the server, as far as the connection manager understands it: header, features, the
+//! outcome of SASL, and the end.
+
+use super::answer::{Kind, Payload};
+use bytes::{Bytes, BytesMut};
+use xmpp_core::{
+    ns,
+    stream::{FOOTER, Header, write_initiating_header},
+    xml::{Element, Frame, Framer, Limits, Node, Scope, Writer, XmlError},
+};
+
+/// What one element from the server may hold. The server is chosen by the operator, so these only keep
+/// memory bounded; a large roster has to fit.
+const LIMITS: Limits = Limits {
+    bytes: 1_048_576,
+    elements: 65_536,
+    depth: 256,
+    attributes: 128,
+    declarations: 1_024,
+    name: 1_024,
+};
+
+/// Features that are of no use over HTTP: encryption and compression belong to HTTP (XEP-0206 4), and
+/// channel bindings would name a channel that is not the client's.
+const USELESS: [(&str, &str); 3] = [
+    (ns::TLS, "starttls"),
+    ("http://jabber.org/features/compress", "compression"),
+    ("urn:xmpp:sasl-cb:0", "sasl-channel-binding"),
+];
+
+/// Elements that list mechanisms: RFC 6120 6.4.1 and XEP-0388.
+const MECHANISMS: [(&str, &str); 2] =
+    [(ns::SASL, "mechanisms"), ("urn:xmpp:sasl:2", "authentication")];
+
+/// The stream to the server.
+pub(super) struct Link {
+    to: String,
+    from: Option<String>,
+    lang: Option<String>,
+    framer: Framer,
+    scope: Scope,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// A header was sent; the server's header or its features are still to come.
+    Opening,
+    /// Features have come.
+    Open,
+    /// SASL has succeeded: a restart is due.
+    Authenticated,
+}
+
+/// What came from the server.
+pub(super) enum News {
+    /// Its stream header.
+    Header {
+        /// Who it says it is.
+        from: Option<String>,
+        /// The stream's identifier.
+        id: Option<String>,
+    },
+    /// The success of SASL, for the client.
+    Success(Payload),
+    /// Something else for the client.
+    Payload(Payload),
+    /// A stream error, for the client too.
+    Error(Payload),
+    /// The end of the stream.
+    Footer,
+}
+
+/// The server does not speak XMPP.
+#[derive(Debug)]
+pub(super) struct Broken;
+
+impl Link {
+    /// A stream to be opened with [`Link::header`].
+    pub(super) fn new(to: String, from: Option<String>, lang: Option<String>) -> Self {
+        let framer = Framer::new(LIMITS);
+        Self { to, from, lang, framer, scope: Scope::default(), state: State::Opening }
+    }
+
+    /// The domain at the other end.
+    pub(super) fn domain(&self) -> &str {
+        &self.to
+    }
+
+    /// The stream header to send, for the first stream and after [`Link::restart`].
+    pub(super) fn header(&self) -> Bytes {
+        let mut out = BytesMut::new();
+        write_initiating_header(&mut out, &self.to, self.from.as_deref(), self.lang.as_deref());
+        out.freeze()
+    }
+
+    /// The end of the stream.
+    pub(super) fn footer(&self) -> Bytes {
+        Bytes::from_static(FOOTER.as_bytes())
+    }
+
+    /// Whether features have come.
+    pub(super) fn is_open(&self) -> bool {
+        self.state != State::Opening
+    }
+
+    /// A new stream on the same connection, in `lang` if it is given (XEP-0206 5). Refused before SASL has
+    /// succeeded, and to another domain: what was authenticated there is nobody here (CVE-2018-10847).
+    pub(super) fn restart(&mut self, to: Option<&str>, lang: Option<String>) -> Result<(), Broken> {
+        let same = to.is_none_or(|to| to == self.to);
+        if self.state != State::Authenticated || !same {
+            return Err(Broken);
+        }
+        self.lang = lang.or(self.lang.take());
+        self.framer = Framer::new(LIMITS);
+        self.state = State::Opening;
+        Ok(())
+    }
+
+    /// The next thing in what was read, which is taken out of `input`. Call again until `None`.
+    pub(super) fn next(&mut self, input: &mut BytesMut) -> Result<Option<News>, Broken> {
+        loop {
+            return Ok(Some(match self.framer.next(input)? {
+                None => return Ok(None),
+                Some(Frame::Whitespace) => continue,
+                Some(Frame::Footer) => News::Footer,
+                Some(Frame::Header(raw)) => {
+                    let header = Header::parse(raw, ns::CLIENT, &LIMITS).map_err(|_| Broken)?;
+                    self.scope = header.scope;
+                    News::Header { from: header.from, id: header.id }
+                }
+                Some(Frame::Element(raw)) => {
+                    self.element(Element::check(raw, &self.scope, &LIMITS)?)?
+                }
+            }));
+        }
+    }
+
+    fn element(&mut self, element: Element) -> Result<News, Broken> {
+        let (kind, bytes) = match (element.ns(), element.name()) {
+            (ns::STREAMS, "features") => {
+                self.state = State::Open;
+                (Kind::Stream, features(&element)?)
+            }
+            (ns::STREAMS, "error") => {
+                let inside = element.children().map(|child| element.standalone_child(&child));
+                let bytes = rewrap("stream:error", inside.collect());
+                return Ok(News::Error(Payload { bytes, kind: Kind::Stream }));
+            }
+            (ns::SASL, "success") => {
+                self.state = State::Authenticated;
+                let bytes = element.standalone();
+                return Ok(News::Success(Payload { bytes, kind: Kind::Sasl }));
+            }
+            (ns::SASL, _) => (Kind::Sasl, element.standalone()),
+            _ => (Kind::Other, element.standalone()),
+        };
+        Ok(News::Payload(Payload { bytes, kind }))
+    }
+}
+
+impl From<XmlError> for Broken {
+    fn from(_: XmlError) -> Self {
+        Self
+    }
+}
+
+/// The features that are of use to a client over HTTP.
+fn features(element: &Element) -> Result<Bytes, Broken> {
+    let mut kept = Vec::new();
+    for child in element.children() {
+        let named = |one: &&(&str, &str)| **one == (child.ns, child.name);
+        if USELESS.iter().find(named).is_some() {
+            continue;
+        }
+        let bytes = element.standalone_child(&child);
+        kept.push(match MECHANISMS.iter().find(named) {
+            Some((ns, name)) => without_binding(ns, name, bytes)?,
+            None => bytes,
+        });
+    }
+    Ok(rewrap("stream:features", kept))
+}
+
+/// A list of mechanisms without those that bind to a TLS channel: the client's ends here.
+fn without_binding(ns: &str, name: &'static str, list: Bytes) -> Result<Bytes, Broken> {
+    let list = Element::check(list, &Scope::default(), &LIMITS)?;
+    let mut out = Writer::new();
+    out.open_ns(name, ns);
+    for child in list.children() {
+        let bytes = list.child_within(&child, ns);
+        let binds = child.name == "mechanism" && Node::parse(&bytes, ns)?.text.ends_with("-PLUS");
+        if !binds {
+            out.raw(&bytes);
+        }
+    }
+    out.close();
+    Ok(out.finish())
+}
+
+/// An element of the stream's namespace under the prefix that clients look for.
+fn rewrap(name: &'static str, children: Vec<Bytes>) -> Bytes {
+    let mut out = Writer::new();
+    out.open(name);
+    for child in children {
+        out.raw(&child);
+    }
+    out.close();
+    out.finish()
+}

@@ -1,0 +1,385 @@
+//! What a client sends: one `<body/>` element, checked once.
+
+use super::answer::Condition;
+use bytes::{Bytes, BytesMut};
+use std::{fmt, str::FromStr};
+use xmpp_core::{
+    Jid, ns,
+    xml::{Element, Frame, Framer, Limits, Scope},
+};
+
+/// The highest `rid` there is (XEP-0124 14.1): integers above 2^53 - 1 are not exact in JavaScript.
+pub const RID_MAX: u64 = 9_007_199_254_740_991;
+
+/// The version of the protocol spoken here (XEP-0124 7.1, `ver`).
+pub const VERSION: Version = Version { major: 1, minor: 11 };
+
+/// A request whose form is acceptable. Its attributes other than `rid` and `sid` are read when needed.
+pub struct Request {
+    body: Element,
+    /// The request's number, 1 to [`RID_MAX`].
+    pub rid: u64,
+    /// The session it claims to belong to; `None` asks for a new one.
+    pub sid: Option<String>,
+    /// What it asks for beside delivering its payloads.
+    pub wish: Wish,
+    payloads: bool,
+}
+
+/// What a request wants beside the delivery of its payloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Nothing more.
+    Payloads,
+    /// A new stream on the same connection (XEP-0206 5).
+    Restart,
+    /// Every request back, and so many seconds of silence allowed (XEP-0124 10).
+    Pause(u64),
+    /// The end of the session (XEP-0124 13).
+    Terminate,
+}
+
+/// A request whose form is not acceptable: `bad-request`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Malformed {
+    /// Not one well-formed `<body/>` element, so nothing is known of the client.
+    Xml,
+    /// A `<body/>` with an unacceptable attribute or with text in it.
+    Body {
+        /// The session it names.
+        sid: Option<String>,
+        /// Whether it has a `ver`.
+        ver: bool,
+    },
+}
+
+/// A version of BOSH: two integers, not a decimal fraction (XEP-0124 7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    major: u64,
+    minor: u64,
+}
+
+impl Request {
+    /// Checks one HTTP body. White space between payloads is ignored; other text directly inside is
+    /// refused (XEP-0124 6).
+    pub fn parse(raw: Bytes, limits: &Limits) -> Result<Self, Malformed> {
+        let body = document(raw, limits).ok_or(Malformed::Xml)?;
+        if !body.is(ns::HTTPBIND, "body") {
+            return Err(Malformed::Xml);
+        }
+        let sid = body.attr("sid").map(|sid| sid.into_owned());
+        let (Some(rid), Some(wish), false) = (rid(&body), wish(&body), body.has_text()) else {
+            return Err(Malformed::Body { sid, ver: body.attr("ver").is_some() });
+        };
+        let payloads = body.children().next().is_some();
+        Ok(Self { body, rid, sid, wish, payloads })
+    }
+
+    /// Whether it only asks for payloads and brings none: what polling limits count (XEP-0124 11, 12).
+    pub fn is_empty(&self) -> bool {
+        !self.payloads && self.wish == Wish::Payloads
+    }
+
+    /// Whether it may be one more than there may be at once: it pauses or terminates (XEP-0124 11).
+    pub fn is_extra(&self) -> bool {
+        matches!(self.wish, Wish::Pause(_) | Wish::Terminate)
+    }
+
+    /// Its payloads, each fit for the server's stream as it is: what stands in the namespace of the
+    /// `<body/>` by inheritance falls into the stream's own (XEP-0206 2).
+    pub fn payloads(&self) -> Vec<Bytes> {
+        let children = self.body.children();
+        children.map(|child| self.body.child_within(&child, ns::HTTPBIND)).collect()
+    }
+
+    /// Whether the client names a version, and so understands terminal conditions (XEP-0124 17.1).
+    pub fn has_version(&self) -> bool {
+        self.body.attr("ver").is_some()
+    }
+
+    /// The version to be spoken: the lower of both (XEP-0124 7.2).
+    pub fn version(&self) -> Result<Version, Condition> {
+        match self.body.attr("ver") {
+            None => Ok(VERSION),
+            Some(text) => text.parse().map(|theirs| VERSION.min(theirs)),
+        }
+    }
+
+    /// The domain asked for, if it is served here; where `served` is empty every domain is.
+    pub fn domain(&self, served: &[String]) -> Result<String, Condition> {
+        let to = self.body.attr("to").unwrap_or_default();
+        let to: Jid = to.parse().map_err(|_| Condition::ImproperAddressing)?;
+        if to.local().is_some() || to.resource().is_some() {
+            return Err(Condition::ImproperAddressing);
+        }
+        match served.is_empty() || served.iter().any(|one| one == to.domain()) {
+            true => Ok(to.domain().to_owned()),
+            false => Err(Condition::HostUnknown),
+        }
+    }
+
+    /// Whether the client names a domain.
+    pub fn has_to(&self) -> bool {
+        self.body.attr("to").is_some_and(|to| !to.is_empty())
+    }
+
+    /// Who the client says it is (XEP-0206 3).
+    pub fn from(&self) -> Option<String> {
+        self.body.attr("from").map(|from| from.into_owned())
+    }
+
+    /// The language of what it sends.
+    pub fn lang(&self) -> Option<String> {
+        self.body.attr_ns(ns::XML, "lang").map(|lang| lang.into_owned())
+    }
+
+    /// A number among the attributes, such as `hold` or `wait`.
+    pub fn number(&self, name: &str) -> Result<Option<u64>, Condition> {
+        let Some(text) = self.body.attr(name) else { return Ok(None) };
+        number(&text).map(Some).ok_or(Condition::BadRequest)
+    }
+
+    /// The `Content-Type` that every response of the session carries, unchanged (XEP-0124 7.1). Only
+    /// types that browsers may be given are taken, and no other character encoding.
+    pub fn content(&self) -> Result<Option<String>, Condition> {
+        const TYPES: [&str; 4] = ["text/xml", "application/xml", "text/plain", "text/html"];
+        let Some(text) = self.body.attr("content") else { return Ok(None) };
+        let (kind, charset) = match text.split_once(';') {
+            Some((kind, rest)) => (kind, rest.trim_matches(' ')),
+            None => (&*text, "charset=utf-8"),
+        };
+        let known = TYPES.iter().any(|one| kind.eq_ignore_ascii_case(one));
+        match known && charset.eq_ignore_ascii_case("charset=utf-8") {
+            true => Ok(Some(text.into_owned())),
+            false => Err(Condition::BadRequest),
+        }
+    }
+}
+
+// Neither the session's secret nor the content belongs in a log.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("wish", &self.wish).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl FromStr for Version {
+    type Err = Condition;
+    fn from_str(text: &str) -> Result<Self, Condition> {
+        let parts = text.split_once('.').and_then(|(a, b)| Some((number(a)?, number(b)?)));
+        parts.map(|(major, minor)| Self { major, minor }).ok_or(Condition::BadRequest)
+    }
+}
+
+/// One strict parser for every number of the protocol: decimal digits, no sign, no leading zero, at most
+/// [`RID_MAX`].
+fn number(text: &str) -> Option<u64> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let plain = text == "0" || !text.starts_with('0');
+    (digits && plain).then(|| text.parse().ok())?.filter(|value| *value <= RID_MAX)
+}
+
+/// The single element of a document, with nothing but white space around it.
+fn document(raw: Bytes, limits: &Limits) -> Option<Element> {
+    let mut framer = Framer::document(limits.clone());
+    let mut buffer = BytesMut::from(raw);
+    let mut body = None;
+    while let Some(frame) = framer.next(&mut buffer).ok()? {
+        match frame {
+            Frame::Whitespace => {}
+            Frame::Element(raw) if body.is_none() => body = Some(raw),
+            _ => return None,
+        }
+    }
+    if !buffer.is_empty() {
+        return None;
+    }
+    Element::check(body?, &Scope::default(), limits).ok()
+}
+
+fn rid(body: &Element) -> Option<u64> {
+    number(&body.attr("rid")?).filter(|rid| *rid > 0)
+}
+
+fn wish(body: &Element) -> Option<Wish> {
+    if body.attr("type").is_some_and(|kind| kind == "terminate") {
+        return Some(Wish::Terminate);
+    }
+    if let Some(seconds) = body.attr("pause") {
+        return number(&seconds).map(Wish::Pause);
+    }
+    let restart = body.attr_ns(ns::XBOSH, "restart");
+    match restart.as_deref() {
+        Some("true" | "1") => Some(Wish::Restart),
+        _ => Some(Wish::Payloads),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Request, Malformed> {
+        Request::parse(Bytes::copy_from_slice(text.as_bytes()), &Limits::AFTER_AUTH)
+    }
+
+    fn with(attributes: &str) -> Request {
+        parse(&format!("<body xmlns='{}' rid='1' {attributes}/>", ns::HTTPBIND)).unwrap()
+    }
+
+    #[test]
+    fn x18_a_number_is_plain_digits_up_to_2_to_53_less_1() {
+        assert_eq!(number("0"), Some(0));
+        assert_eq!(number("9007199254740991"), Some(RID_MAX));
+        let digits = "9".repeat(400);
+        for bad in [
+            "",
+            "-0",
+            "-1",
+            "+1",
+            "01",
+            "00",
+            "1e3",
+            " 1",
+            "1 ",
+            "1.0",
+            "0x1",
+            "١",
+            "１",
+            "9007199254740992",
+            "9223372036854775808",
+            "18446744073709551616",
+            &digits,
+        ] {
+            assert_eq!(number(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn row_11_a_missing_or_odd_rid_is_a_bad_request() {
+        for rid in ["", "rid='0'", "rid='-1'", "rid='x'", "rid='9007199254740992'", "rid=' 7'"] {
+            let text = format!("<body xmlns='{}' ver='1.6' {rid}/>", ns::HTTPBIND);
+            assert_eq!(parse(&text).err(), Some(Malformed::Body { sid: None, ver: true }), "{rid}");
+        }
+    }
+
+    #[test]
+    fn row_7_the_body_is_one_element_of_its_namespace() {
+        let body = format!("<body xmlns='{}' rid='1'/>", ns::HTTPBIND);
+        assert!(parse(&body).is_ok());
+        assert!(parse(&format!(" {body}\r\n")).is_ok(), "white space around it is nothing");
+        for bad in [
+            String::new(),
+            format!("{body}{body}"),
+            format!("{body}x"),
+            format!("{body}<"),
+            body.replace("httpbind", "other"),
+            body.replace("<body", "<bodies"),
+            body.replace("/>", ">"),
+            format!("<!-- -->{body}"),
+            format!("<!DOCTYPE body []>{body}"),
+            body.replace("/>", "><?x y?></body>"),
+            body.replace("/>", "><a>&x;</a></body>"),
+        ] {
+            assert_eq!(parse(&bad).err(), Some(Malformed::Xml), "{bad}");
+        }
+    }
+
+    #[test]
+    fn row_9_white_space_between_payloads_is_ignored_and_text_refused() {
+        let body = |inner| format!("<body xmlns='{}' rid='1' sid='s'>{inner}</body>", ns::HTTPBIND);
+        let request = parse(&body(" <a xmlns='x'/>\n <b xmlns='y'/> ")).unwrap();
+        assert_eq!(request.payloads(), ["<a xmlns='x'/>", "<b xmlns='y'/>"]);
+        let bad = Malformed::Body { sid: Some("s".into()), ver: false };
+        assert_eq!(parse(&body("<a xmlns='x'/>hm")).err(), Some(bad));
+    }
+
+    #[test]
+    fn row_14_a_minor_version_is_an_integer_of_its_own() {
+        let version = |text: &str| with(&format!("ver='{text}'")).version().map(|v| v.to_string());
+        assert_eq!(version("1.6"), Ok("1.6".into()));
+        assert_eq!(version("1.10"), Ok("1.10".into()));
+        assert_eq!(version("1.100"), Ok("1.11".into()));
+        assert_eq!(version("2.0"), Ok("1.11".into()));
+        assert_eq!(with("").version().map(|v| v.to_string()), Ok("1.11".into()));
+        for bad in ["", "1", "1.", ".6", "1.6.1", "1.x", "+1.6"] {
+            assert_eq!(version(bad), Err(Condition::BadRequest), "{bad}");
+        }
+    }
+
+    #[test]
+    fn row_4_a_content_type_is_taken_from_a_fixed_list_only() {
+        for good in ["text/xml", "text/xml; charset=utf-8", "text/html;charset=UTF-8", "text/plain"]
+        {
+            let request = with(&format!("content='{good}'"));
+            assert_eq!(request.content(), Ok(Some(good.into())));
+        }
+        for bad in [
+            "image/svg+xml",
+            "text/xml; charset=utf-16",
+            "text/html; charset=utf-8; x=y",
+            "text/xml&#13;&#10;X: y",
+            "",
+        ] {
+            let request = with(&format!("content='{bad}'"));
+            assert_eq!(request.content(), Err(Condition::BadRequest), "{bad}");
+        }
+    }
+
+    #[test]
+    fn row_19_an_address_is_a_domain_that_is_served() {
+        let served = ["example.com".to_owned()];
+        let domain = |to: &str| with(&format!("to='{to}'")).domain(&served);
+        assert_eq!(domain("example.com"), Ok("example.com".into()));
+        assert_eq!(domain("EXAMPLE.com"), Ok("example.com".into()));
+        assert_eq!(domain("other.example"), Err(Condition::HostUnknown));
+        for bad in ["", "a@example.com", "example.com/r"] {
+            assert_eq!(domain(bad), Err(Condition::ImproperAddressing), "{bad}");
+        }
+        assert_eq!(with("").domain(&served), Err(Condition::ImproperAddressing));
+        assert_eq!(with("to='any.example'").domain(&[]), Ok("any.example".into()));
+    }
+
+    #[test]
+    fn row_74_both_styles_of_stanza_arrive_in_the_stream_s_namespace() {
+        let own = parse(&format!(
+            "<body xmlns='{}' xmlns:xmpp='{}' rid='1'><message xmlns='jabber:client'><body>a</body></message></body>",
+            ns::HTTPBIND,
+            ns::XBOSH,
+        ));
+        let own = own.unwrap().payloads();
+        assert_eq!(own, ["<message xmlns='jabber:client'><body>a</body></message>"]);
+        let inherited = parse(&format!(
+            "<body xmlns='{}' rid='1'><message><body>a</body></message></body>",
+            ns::HTTPBIND,
+        ));
+        assert_eq!(inherited.unwrap().payloads(), ["<message><body>a</body></message>"]);
+    }
+
+    #[test]
+    fn row_10_a_prefix_declared_on_the_body_travels_with_the_payload() {
+        let request = parse(&format!(
+            "<b:body xmlns:b='{}' xmlns='urn:x' xmlns:j='urn:json' rid='1'><j:json>[]</j:json><x/></b:body>",
+            ns::HTTPBIND,
+        ));
+        let payloads = request.unwrap().payloads();
+        assert_eq!(payloads[0], "<j:json xmlns:j='urn:json'>[]</j:json>");
+        assert_eq!(payloads[1], "<x xmlns='urn:x'/>");
+    }
+
+    #[test]
+    fn row_73_a_restart_is_true_or_1() {
+        let wish = |value| with(&format!("xmlns:xmpp='{}' xmpp:restart='{value}'", ns::XBOSH)).wish;
+        assert_eq!(wish("true"), Wish::Restart);
+        assert_eq!(wish("1"), Wish::Restart);
+        assert_eq!(wish("false"), Wish::Payloads);
+        assert_eq!(with("restart='true'").wish, Wish::Payloads, "only in its namespace");
+    }
+}

@@ -1,0 +1,154 @@
+//! How a session ends: XEP-0124 13 and 17, XEP-0206 6.
+
+use super::*;
+
+#[test]
+fn row_59_the_payloads_of_a_terminate_request_reach_the_server_first() {
+    let mut talk = Talk::usual();
+    let farewell = "<presence type='unavailable' xmlns='jabber:client'/>";
+    talk.send(101, "").on(102, 102, "type='terminate'", farewell);
+    assert_eq!(talk.written(), format!("{farewell}</stream:stream>"));
+    assert_eq!(talk.answers(), [(101, "<body type='terminate'/>".into()), empty(102)]);
+    assert_eq!(talk.end, Some(End::Terminated));
+    assert!(talk.closed);
+}
+
+#[test]
+fn row_59_a_terminate_request_alone_has_the_last_word() {
+    let mut talk = Talk::usual();
+    talk.on(101, 101, "type='terminate'", "");
+    assert_eq!(talk.answer(), (101, "<body type='terminate'/>".into()));
+}
+
+#[test]
+fn row_59_what_was_pending_goes_with_the_last_word() {
+    let mut talk = Talk::usual();
+    talk.server(&inherited("x")).on(101, 101, "type='terminate'", "");
+    assert_eq!(talk.answer(), (101, format!("<body type='terminate'>{}</body>", message("x"))));
+}
+
+#[test]
+fn b12_a_terminate_request_before_its_turn_waits() {
+    let mut talk = Talk::usual();
+    talk.on(102, 102, "type='terminate'", "<b xmlns='x'/>");
+    assert_eq!(talk.end, None);
+    talk.send(101, "<a xmlns='x'/>");
+    assert_eq!(talk.written(), "<a xmlns='x'/><b xmlns='x'/></stream:stream>");
+    assert_eq!(talk.end, Some(End::Terminated));
+}
+
+#[test]
+fn a_session_cannot_begin_with_its_end() {
+    assert_eq!(open("type='terminate'").err(), Some(Condition::BadRequest));
+}
+
+#[test]
+fn row_75_a_stream_error_comes_whole_after_the_stanzas_before_it() {
+    let mut talk = Talk::usual();
+    let error = "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+        <text xmlns='urn:ietf:params:xml:ns:xmpp-streams' xml:lang='en'>Replaced</text>\
+        <x xmlns='urn:app'/></stream:error>";
+    talk.server(&inherited("last")).server(error).server("</stream:stream>");
+    assert_eq!(talk.written(), "</stream:stream>");
+    assert!(talk.closed);
+    assert_eq!(talk.end, None, "the client is still to learn it");
+    talk.tell(Event::Closed);
+    talk.send(101, "");
+    assert_eq!(
+        talk.answer(),
+        (
+            101,
+            format!(
+                "<body xmlns:stream='http://etherx.jabber.org/streams' type='terminate' \
+                 condition='remote-stream-error'>{}{error}</body>",
+                message("last")
+            )
+        )
+    );
+    assert_eq!(talk.end, Some(End::Condition(Condition::RemoteStreamError)));
+}
+
+#[test]
+fn row_75_a_stream_error_finds_the_request_that_is_held() {
+    let mut talk = Talk::with("hold='2'");
+    talk.send(101, "").send(102, "<a xmlns='x'/>");
+    talk.server(
+        "<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+    );
+    let answers = talk.answers();
+    assert!(answers[0].1.contains("<stream:error><reset "), "{answers:?}");
+    assert_eq!(answers[1], (102, terminate("remote-stream-error")));
+}
+
+#[test]
+fn row_25_a_connection_dropped_is_remote_connection_failed() {
+    let mut talk = Talk::usual();
+    talk.send(101, "").tell(Event::Closed);
+    assert_eq!(talk.answer(), (101, terminate("remote-connection-failed")));
+    assert_eq!(talk.written(), "");
+}
+
+#[test]
+fn a_stream_closed_in_good_order_is_no_error() {
+    let mut talk = Talk::usual();
+    talk.send(101, "").server("</stream:stream>");
+    assert_eq!(talk.answer(), (101, "<body type='terminate'/>".into()));
+    assert_eq!(talk.written(), "</stream:stream>");
+    assert_eq!(talk.end, Some(End::Finished));
+}
+
+#[test]
+fn an_end_that_nobody_asks_for_is_kept_for_as_long_as_a_session_may_be_silent() {
+    let mut talk = Talk::usual();
+    talk.tell(Event::Closed);
+    talk.after(54);
+    assert_eq!(talk.end, None);
+    talk.after(1);
+    assert!(talk.end.is_some(), "60 s after the last response");
+    assert_eq!(talk.answers(), []);
+}
+
+#[test]
+fn row_28_every_session_is_told_that_the_connection_manager_stops() {
+    let mut talk = Talk::usual();
+    talk.send(101, "").tell(Event::Shutdown);
+    assert_eq!(talk.answer(), (101, terminate("system-shutdown")));
+    assert_eq!(talk.written(), "</stream:stream>");
+    let mut talk = Talk::usual();
+    talk.tell(Event::Shutdown);
+    talk.send(101, &message("too late"));
+    assert_eq!(talk.answer(), (101, terminate("system-shutdown")));
+    assert_eq!(talk.written(), "</stream:stream>");
+}
+
+#[test]
+fn row_22_a_client_without_ver_gets_the_old_codes() {
+    let legacy = || {
+        let mut talk = Talk::asked("");
+        talk.server(HEADER).server(FEATURES).after(5);
+        talk.answers();
+        talk
+    };
+    let mut talk = legacy();
+    talk.on(1, 7, "", "");
+    assert_eq!(talk.answers.remove(0).1.status, 404);
+    let mut talk = legacy();
+    talk.on(1, 101, "pause='121'", "");
+    assert_eq!(talk.answers.remove(0).1.status, 403);
+    let mut talk = legacy();
+    talk.on(1, 101, "xmpp:restart='1'", "");
+    assert_eq!(talk.answers.remove(0).1.status, 400);
+    let mut talk = Talk::usual();
+    talk.on(1, 7, "", "");
+    assert_eq!(talk.answers.remove(0).1.status, 200);
+}
+
+#[test]
+fn nothing_happens_after_the_end() {
+    let mut talk = Talk::usual();
+    talk.on(101, 101, "type='terminate'", "").answers();
+    talk.written();
+    talk.send(102, &message("x")).server(&inherited("y")).lose(101).after(600);
+    assert_eq!((talk.answers(), talk.written()), (vec![], String::new()));
+    assert_eq!(talk.session.deadline(), None);
+}

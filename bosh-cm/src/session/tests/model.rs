@@ -1,0 +1,222 @@
+//! Random schedules against a simple reference: a client that keeps the rules, over a network that reorders,
+//! repeats, cuts and loses. Whatever happens, each side gets all that the other sent, once and in order.
+
+use super::*;
+use proptest::{collection::vec, prelude::*};
+use std::collections::BTreeMap;
+
+/// A client that keeps the rules of XEP-0124, and the network before it.
+struct World {
+    talk: Talk,
+    hold: usize,
+    conns: u64,
+    /// The next request of the client.
+    rid: u64,
+    /// Requests that the client has no answer to, as it sent them.
+    open: BTreeMap<u64, String>,
+    /// Answers that the client has, from `heard` on.
+    answers: BTreeMap<u64, String>,
+    heard: u64,
+    /// Copies of requests under way.
+    requests: Vec<(u64, u64)>,
+    /// Connections that wait at the session.
+    waiting: Vec<(u64, u64)>,
+    /// Answers under way.
+    responses: Vec<(u64, String)>,
+    up: usize,
+    down: usize,
+    got: String,
+    repeats: usize,
+}
+
+impl World {
+    fn new(hold: usize) -> Self {
+        let talk = Talk::with(&format!("hold='{hold}' wait='30'"));
+        Self {
+            talk,
+            hold,
+            conns: 1_000,
+            rid: FIRST + 1,
+            open: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            heard: FIRST,
+            requests: Vec::new(),
+            waiting: Vec::new(),
+            responses: Vec::new(),
+            up: 0,
+            down: 0,
+            got: String::new(),
+            repeats: 0,
+        }
+    }
+
+    fn up(number: usize) -> String {
+        format!("<u n='{number}' xmlns='x'/>")
+    }
+
+    /// One thing happens; `pick` chooses among the ways it can.
+    fn step(&mut self, what: u8, pick: usize) {
+        match what {
+            0..=2 => self.client_sends(true),
+            3 => self.client_sends(false),
+            4..=7 => self.request_arrives(pick),
+            8..=10 => self.response_arrives(pick),
+            11..=12 => self.server_sends(),
+            13 if self.repeats < 20 => self.request_lost(pick),
+            14 if self.repeats < 20 => self.response_lost(pick),
+            15 if self.repeats < 20 => self.connection_cut(pick),
+            _ => self.time_passes(1 + pick as u64 % 5),
+        }
+    }
+
+    fn client_sends(&mut self, brings: bool) {
+        // An answer has to be still there to be asked for: XEP-0124 14.3.
+        let room = self.open.first_key_value().is_none_or(|(first, _)| {
+            self.rid < first + self.hold as u64 + 1 && self.open.len() < self.hold + 1
+        });
+        if !room || (!brings && self.open.len() >= self.hold) {
+            return;
+        }
+        let payload = if brings {
+            self.up += 1;
+            Self::up(self.up)
+        } else {
+            self.time_passes(2);
+            String::new()
+        };
+        self.open.insert(self.rid, payload);
+        self.sends(self.rid);
+        self.rid += 1;
+    }
+
+    fn sends(&mut self, rid: u64) {
+        self.conns += 1;
+        self.requests.push((self.conns, rid));
+    }
+
+    fn request_arrives(&mut self, pick: usize) {
+        if self.requests.is_empty() {
+            return;
+        }
+        let (conn, rid) = self.requests.remove(pick % self.requests.len());
+        let Some(payload) = self.open.get(&rid).cloned() else { return };
+        self.waiting.push((conn, rid));
+        self.talk.on(conn, rid, "", &payload);
+        self.collect();
+    }
+
+    fn server_sends(&mut self) {
+        if !self.talk.session.reads() {
+            return;
+        }
+        self.down += 1;
+        self.talk.server(&format!("<d n='{}' xmlns='x'/>", self.down));
+        self.collect();
+    }
+
+    fn response_arrives(&mut self, pick: usize) {
+        if self.responses.is_empty() {
+            return;
+        }
+        let (rid, body) = self.responses.remove(pick % self.responses.len());
+        if body == "<body type='error'/>" {
+            // XEP-0124 17.3: this one again, and those before it.
+            self.repeat(rid);
+            return;
+        }
+        if self.open.remove(&rid).is_none() {
+            let before = self.answers.get(&rid);
+            assert!(before.is_none_or(|before| *before == body), "two answers to {rid}");
+            return;
+        }
+        self.answers.insert(rid, body);
+        while let Some(body) = self.answers.get(&(self.heard + 1)) {
+            self.heard += 1;
+            let inner = body.trim_start_matches("<body/>").trim_start_matches("<body>");
+            self.got.push_str(inner.trim_end_matches("</body>"));
+        }
+    }
+
+    fn repeat(&mut self, rid: u64) {
+        self.repeats += 1;
+        let again: Vec<_> = self.open.range(..=rid).map(|(rid, _)| *rid).collect();
+        again.into_iter().for_each(|rid| self.sends(rid));
+    }
+
+    fn request_lost(&mut self, pick: usize) {
+        if !self.requests.is_empty() {
+            let (_, rid) = self.requests.remove(pick % self.requests.len());
+            self.repeat(rid);
+        }
+    }
+
+    fn response_lost(&mut self, pick: usize) {
+        if !self.responses.is_empty() {
+            let (rid, _) = self.responses.remove(pick % self.responses.len());
+            self.repeat(rid);
+        }
+    }
+
+    fn connection_cut(&mut self, pick: usize) {
+        if !self.waiting.is_empty() {
+            let (conn, rid) = self.waiting.remove(pick % self.waiting.len());
+            self.talk.lose(conn);
+            self.collect();
+            self.repeat(rid);
+        }
+    }
+
+    fn time_passes(&mut self, seconds: u64) {
+        self.talk.after(seconds);
+        self.collect();
+    }
+
+    fn collect(&mut self) {
+        assert_eq!(self.talk.end, None, "{:?}", self.talk.answers);
+        for (conn, body) in self.talk.answers() {
+            let at = self.waiting.iter().position(|(one, _)| *one == conn).expect("it waits");
+            let (_, rid) = self.waiting.remove(at);
+            self.responses.push((rid, body));
+        }
+        assert!(self.waiting.len() <= 2 * self.hold + 2);
+    }
+
+    /// From here on nothing goes wrong, so everything has to arrive.
+    fn settle(&mut self) {
+        for turn in 0.. {
+            assert!(turn < 1_000, "it does not settle: {:?}", self.open);
+            while !self.requests.is_empty() {
+                self.request_arrives(0);
+            }
+            while !self.responses.is_empty() {
+                self.response_arrives(0);
+            }
+            let up = self.talk.written.matches("<u ").count();
+            if (up, self.got.matches("<d ").count()) == (self.up, self.down) {
+                break;
+            }
+            self.client_sends(false);
+            self.time_passes(10);
+        }
+        let up: String = (1..=self.up).map(Self::up).collect();
+        assert_eq!(self.talk.written(), up);
+        let down: String = (1..=self.down).map(|n| format!("<d n='{n}' xmlns='x'/>")).collect();
+        assert_eq!(self.got, down);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn b13_nothing_is_lost_doubled_or_reordered(
+        hold in 1_usize..=4,
+        steps in vec((0_u8..17, 0_usize..64), 0..300),
+    ) {
+        let mut world = World::new(hold);
+        for (what, pick) in steps {
+            world.step(what, pick);
+        }
+        world.settle();
+    }
+}

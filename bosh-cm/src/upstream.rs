@@ -1,0 +1,222 @@
+//! The way to the XMPP server.
+
+use crate::session::Condition;
+use bytes::{Buf, Bytes, BytesMut};
+use std::{
+    collections::VecDeque,
+    future::{Future, poll_fn},
+    io,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+use tokio_util::io::poll_read_buf;
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long the server may take to read the end of a stream and close its side.
+const LINGER: Duration = Duration::from_secs(5);
+/// Bytes read at once.
+const READ: usize = 4_096;
+
+/// Where a session comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Visitor {
+    /// The browser's address, as the HTTP listener or a trusted proxy tells it.
+    pub address: Option<IpAddr>,
+    /// Whether the HTTP connection counts as secure: HTTPS, loopback, or a trusted proxy says so.
+    pub secure: bool,
+}
+
+/// A stream to an XMPP server.
+pub trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Pipe for T {}
+
+/// What [`Upstream::connect`] gives.
+pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Box<dyn Pipe>>> + Send + 'a>>;
+
+/// Opens streams to XMPP servers.
+pub trait Upstream: Send + Sync + 'static {
+    /// A connected byte stream for this domain, ready for a stream header. An error is
+    /// `remote-connection-failed`; [`io::ErrorKind::NotFound`] is `host-unknown`.
+    fn connect(&self, domain: &str, visitor: Visitor) -> Connecting<'_>;
+}
+
+/// One server at a fixed address, over plain TCP: whoever asks for which domain ends there, whatever the
+/// client's `route` says (threat B07).
+///
+/// The stream is not encrypted, so the server has to be on the same host (XEP-0124 19.2), or on a network
+/// that the operator vouches for.
+#[derive(Debug)]
+pub struct TcpUpstream {
+    address: String,
+    anywhere: bool,
+}
+
+impl TcpUpstream {
+    /// `HOST:PORT`. Unless `anywhere`, connections to addresses other than loopback fail.
+    pub fn new(address: impl Into<String>, anywhere: bool) -> Self {
+        Self { address: address.into(), anywhere }
+    }
+}
+
+impl Upstream for TcpUpstream {
+    fn connect(&self, _domain: &str, _visitor: Visitor) -> Connecting<'_> {
+        Box::pin(async move {
+            let mut failure = io::Error::other("the upstream has no address on loopback");
+            for address in lookup_host(&self.address).await.map_err(io::Error::other)? {
+                if !self.anywhere && !address.ip().to_canonical().is_loopback() {
+                    continue;
+                }
+                match TcpStream::connect(address).await {
+                    Ok(stream) => {
+                        stream.set_nodelay(true)?;
+                        return Ok(Box::new(stream) as Box<dyn Pipe>);
+                    }
+                    Err(error) => failure = error,
+                }
+            }
+            // Not "no such host": whether the domain is served is not known.
+            Err(io::Error::other(failure))
+        })
+    }
+}
+
+/// A session's connection to its server, from the first attempt on.
+pub(crate) struct Line {
+    state: State,
+    output: VecDeque<Bytes>,
+}
+
+enum State {
+    Connecting(Connecting<'static>),
+    Open(Box<dyn Pipe>),
+    Gone,
+}
+
+/// What a [`Line`] did.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Did {
+    /// Read something into the input.
+    Read,
+    /// Wrote so many bytes.
+    Wrote(usize),
+    /// Did not get a connection.
+    Fail(Condition),
+    /// Lost the connection.
+    Close,
+}
+
+impl Line {
+    /// Connects, for at most ten seconds.
+    pub(crate) fn open(upstream: Arc<dyn Upstream>, domain: String, visitor: Visitor) -> Self {
+        let connecting = async move {
+            let connecting = upstream.connect(&domain, visitor);
+            timeout(CONNECT, connecting).await.unwrap_or_else(|late| Err(late.into()))
+        };
+        Self { state: State::Connecting(Box::pin(connecting)), output: VecDeque::new() }
+    }
+
+    /// Queues bytes for the server.
+    pub(crate) fn write(&mut self, bytes: Bytes) {
+        self.output.push_back(bytes);
+    }
+
+    /// Does one thing: connects, writes what is queued, or reads if `reads`. Nothing is lost if the future
+    /// is dropped.
+    pub(crate) async fn turn(&mut self, reads: bool, input: &mut BytesMut) -> Did {
+        poll_fn(|cx| self.poll(cx, reads, input)).await
+    }
+
+    /// Writes what is queued, ends the stream and waits for the server's end: closing a socket with unread
+    /// input would reset it, and take what was just written with it.
+    pub(crate) async fn close(self) {
+        let State::Open(mut pipe) = self.state else { return };
+        let goodbye = async {
+            for bytes in self.output {
+                pipe.write_all(&bytes).await?;
+            }
+            pipe.shutdown().await?;
+            let mut rest = [0; 1024];
+            while pipe.read(&mut rest).await? > 0 {}
+            io::Result::Ok(())
+        };
+        if let Ok(Err(error)) = timeout(LINGER, goodbye).await {
+            tracing::debug!(%error, "the server was gone before its stream was closed");
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, reads: bool, input: &mut BytesMut) -> Poll<Did> {
+        if let State::Connecting(connecting) = &mut self.state {
+            match ready!(connecting.as_mut().poll(cx)) {
+                Ok(pipe) => self.state = State::Open(pipe),
+                Err(error) => {
+                    self.state = State::Gone;
+                    tracing::warn!(%error, "no connection to the server");
+                    return Poll::Ready(Did::Fail(match error.kind() {
+                        io::ErrorKind::NotFound => Condition::HostUnknown,
+                        _ => Condition::RemoteConnectionFailed,
+                    }));
+                }
+            }
+        }
+        let State::Open(pipe) = &mut self.state else { return Poll::Pending };
+        let done = match write(pipe, &mut self.output, cx) {
+            Poll::Pending if reads => read(pipe, input, cx),
+            done => done,
+        };
+        done.map(|done| {
+            done.unwrap_or_else(|error| {
+                tracing::debug!(%error, "the connection to the server broke");
+                self.state = State::Gone;
+                Did::Close
+            })
+        })
+    }
+}
+
+/// Writes from the front of the queue, several pieces at once where the connection can.
+fn write(
+    pipe: &mut Box<dyn Pipe>,
+    output: &mut VecDeque<Bytes>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Did>> {
+    if output.is_empty() {
+        return Poll::Pending;
+    }
+    let mut slices = [io::IoSlice::new(&[]); 16];
+    for (slice, bytes) in slices.iter_mut().zip(output.iter()) {
+        *slice = io::IoSlice::new(bytes);
+    }
+    let used = output.len().min(slices.len());
+    let wrote = ready!(Pin::new(pipe).poll_write_vectored(cx, &slices[..used]))?;
+    if wrote == 0 {
+        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+    }
+    let mut left = wrote;
+    while let Some(front) = output.front_mut().filter(|front| left >= front.len()) {
+        left -= front.len();
+        output.pop_front();
+    }
+    if let Some(front) = output.front_mut() {
+        front.advance(left);
+    }
+    Poll::Ready(Ok(Did::Wrote(wrote)))
+}
+
+fn read(
+    pipe: &mut Box<dyn Pipe>,
+    input: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Did>> {
+    input.reserve(READ);
+    let got = ready!(poll_read_buf(Pin::new(pipe), cx, input))?;
+    Poll::Ready(Ok(if got == 0 { Did::Close } else { Did::Read }))
+}
