@@ -1,1 +1,65 @@
 //! Features that a user can name, one file per XEP family.
+//!
+//! [`all`] is the one list. What a module does is what it declares to the router; service discovery, the table of
+//! XEPs and the documentation are derived from that.
+
+mod delay;
+mod directory;
+mod disco;
+mod offline;
+mod ping;
+mod roster;
+mod session;
+mod stored;
+mod subscription;
+mod time;
+mod version;
+
+pub use directory::StoreDirectory;
+pub use router::{Xep, xeps as declarations};
+pub use version::Software;
+
+use roster_store::{Caps, Store};
+use router::Module;
+use std::sync::Arc;
+
+/// What the modules are made of.
+#[derive(Clone)]
+pub struct Deps {
+    /// Where rosters and offline messages are kept.
+    pub store: Arc<dyn Store>,
+    /// The limits that the store was opened with.
+    pub caps: Caps,
+    /// The domains served here, in prepared form.
+    pub domains: Vec<String>,
+    /// What the server calls itself.
+    pub software: Software,
+}
+
+/// All modules, in order.
+pub fn all(deps: &Deps) -> Vec<Arc<dyn Module>> {
+    let Deps { store, caps, domains, software } = deps.clone();
+    vec![
+        // what only the server may say of a stanza's past: before anything reads it
+        Arc::new(delay::Delay { domains }),
+        // who knows whom
+        Arc::new(roster::Rosters { store: store.clone(), caps }),
+        // who may see whose presence
+        Arc::new(subscription::Subscriptions { store: store.clone() }),
+        // messages for those who are not there: the last resort of delivery
+        Arc::new(offline::Offline { store }),
+        // what there is to be found here
+        Arc::new(disco::Disco { name: software.name.clone() }),
+        // whether anybody is there
+        Arc::new(ping::Ping),
+        // what runs here
+        Arc::new(version::Version { software }),
+        // what time it is here
+        Arc::new(time::Time),
+        // a step of older clients' logins that does nothing any more
+        Arc::new(session::Session),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

@@ -89,12 +89,12 @@ pub struct View<'a> {
 }
 
 /// The right to change an account's roster, one holder at a time: take it before the store is asked, and
-/// [`update`](crate::Router::update) once it answered. Dropped without an update (the store refused, or the
-/// session ended in between) the account is read again before its next use.
+/// [`update`](crate::Router::update) or say [`unchanged`](Turn::unchanged) once it answered. Dropped without
+/// either (the store failed, or the session ended in between) the account is read again before its next use.
 pub struct Turn {
     pub(crate) account: Arc<Account>,
     _held: OwnedMutexGuard<()>,
-    pub(crate) updated: bool,
+    known: bool,
 }
 
 impl Account {
@@ -124,7 +124,7 @@ impl Account {
     /// Waits for the right to change the roster.
     pub(crate) async fn turn(self: &Arc<Self>) -> Turn {
         let held = self.turn.clone().lock_owned().await;
-        Turn { account: self.clone(), _held: held, updated: false }
+        Turn { account: self.clone(), _held: held, known: false }
     }
 
     /// The state if it is known now.
@@ -329,11 +329,16 @@ impl Turn {
     pub fn account(&self) -> &Arc<Account> {
         &self.account
     }
+
+    /// The store answered and this roster is as it was.
+    pub fn unchanged(&mut self) {
+        self.known = true;
+    }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if !self.updated {
+        if !self.known {
             self.account.guard().doubt();
         }
     }

@@ -120,20 +120,23 @@ impl Router {
         }))
     }
 
-    /// Closes all sessions of an account, e.g. after its password changed or it was deleted. What is known of it is
-    /// read again, and what is known of its contacts, who lose their subscriptions where it was deleted.
+    /// Closes all sessions of an account, e.g. after its password changed or it was deleted, and
+    /// [`recheck`](Self::recheck)s it.
     pub fn close_account(&self, account: &BareJid, error: &StreamError) {
-        let Some(account) = self.table.get(account.as_str()) else { return };
-        let contacts: Vec<BareJid> = {
+        if let Some(account) = self.table.get(account.as_str()) {
             let mut state = account.guard();
             state.doubt();
             for seat in &state.seats {
                 seat.post.close(error.clone());
             }
-            state.contacts.keys().cloned().collect()
-        };
-        for contact in contacts.iter().filter_map(|contact| self.table.get(contact.as_str())) {
-            contact.guard().doubt();
+        }
+    }
+
+    /// What is known of an account is read again before its next use: another process created or deleted it, or
+    /// changed its roster.
+    pub fn recheck(&self, account: &BareJid) {
+        if let Some(account) = self.table.get(account.as_str()) {
+            account.guard().doubt();
         }
     }
 
@@ -225,7 +228,7 @@ impl Router {
         relation: Relation,
         tell: impl FnOnce(&mut View<'_>) -> T,
     ) -> T {
-        turn.updated = true;
+        turn.unchanged();
         let account = turn.account.clone();
         self.enter(&account, |view| {
             let state = &mut *view.state;

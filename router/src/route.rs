@@ -51,6 +51,10 @@ impl Router {
 
     async fn take(self: &Arc<Self>, session: &Session, mut stanza: Stanza, after: &mut After) {
         let own = session.account.jid();
+        if let Err(error) = self.account(own.as_jid()).await {
+            // What is known is good enough to go on with while the store is away.
+            tracing::warn!(account = %own, %error, "not read again");
+        }
         // RFC 6120 8.1.2.1
         stanza.head.from = Some(session.jid.clone());
         if stanza.head.to.is_none() && matches!(stanza.kind(), Kind::Message(_)) {

@@ -1,0 +1,48 @@
+//! What the router must know of an account, from the store.
+
+use futures_util::FutureExt;
+use roster_store::{Roster, Store, StoreError};
+use router::{BoxFuture, Directory, LoadError, Record, Relation};
+use std::sync::Arc;
+use xmpp_core::BareJid;
+
+/// The router's directory over a store.
+pub struct StoreDirectory {
+    store: Arc<dyn Store>,
+}
+
+impl StoreDirectory {
+    /// A directory of the accounts in this store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+}
+
+impl Directory for StoreDirectory {
+    fn load(&self, account: &BareJid) -> BoxFuture<'static, Result<Option<Record>, LoadError>> {
+        let roster = self.store.roster(account);
+        let account = account.clone();
+        async move {
+            match roster.await {
+                Ok(roster) => Ok(Some(record(roster))),
+                Err(StoreError::NotFound) => Ok(None),
+                Err(error) => {
+                    tracing::error!(%account, %error, "the account could not be read");
+                    Err(LoadError)
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+fn record(roster: Roster) -> Record {
+    let contacts = roster.items.into_iter().map(|item| {
+        let relation = Relation { to: item.subscription.to, from: item.subscription.from };
+        (item.jid, relation)
+    });
+    Record {
+        version: roster.version,
+        contacts: contacts.filter(|(_, relation)| *relation != Relation::default()).collect(),
+    }
+}

@@ -1,0 +1,95 @@
+//! XEP-0030: Service Discovery. Features are what the modules declare.
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use router::{Answer, At, Declare, Module, Request};
+use std::sync::Arc;
+use xmpp_core::{StanzaError, error::StanzaCondition, ns, stanza::IqType, xml::Writer};
+
+/// Tells what there is to be found at the server and at accounts.
+pub(crate) struct Disco {
+    /// The server's name for people.
+    pub(crate) name: String,
+}
+
+impl Module for Disco {
+    fn name(&self) -> &'static str {
+        "disco"
+    }
+
+    fn declare(self: Arc<Self>, declare: &mut Declare) {
+        declare.xep(30, "Service Discovery", "2.5.0");
+        for at in [At::Server, At::Own] {
+            declare.feature(at, ns::DISCO_INFO);
+            declare.feature(at, ns::DISCO_ITEMS);
+        }
+        // XEP-0030 8: strangers get `service-unavailable`, whether there is such an account or not.
+        let at = [At::Server, At::Own, At::Contact];
+        declare
+            .answer(IqType::Get, (ns::DISCO_INFO, "query"), at, move |request| self.info(request));
+        // XEP-0030 8: and the same empty list.
+        let at = [At::Server, At::Own, At::Contact, At::Stranger];
+        declare
+            .handle(IqType::Get, (ns::DISCO_ITEMS, "query"), at, |request| items(request).boxed());
+    }
+}
+
+impl Disco {
+    /// XEP-0030 3.1
+    fn info(&self, request: &Request) -> Answer {
+        if request.payload()?.attr("node").is_some() {
+            // XEP-0030 3.2: there are no nodes here.
+            return Err(StanzaError::new(StanzaCondition::ItemNotFound));
+        }
+        let mut out = Writer::new();
+        out.open_ns("query", ns::DISCO_INFO);
+        let features = if request.at == At::Server {
+            out.open("identity").attr("category", "server").attr("type", "im");
+            out.attr("name", &self.name).close();
+            request.router.features(At::Server)
+        } else {
+            out.open("identity").attr("category", "account").attr("type", "registered").close();
+            request.router.features(At::Own)
+        };
+        for feature in features {
+            out.open("feature").attr("var", feature).close();
+        }
+        Ok(out.finish().into())
+    }
+}
+
+/// XEP-0030 4.1: an account's items are its available sessions.
+async fn items(request: Request) -> Answer {
+    let payload = request.payload()?;
+    let node = payload.attr("node");
+    let mut out = Writer::new();
+    out.open_ns("query", ns::DISCO_ITEMS).maybe("node", node);
+    match request.at {
+        At::Stranger => {}
+        _ if node.is_some() => return Err(StanzaError::new(StanzaCondition::ItemNotFound)),
+        At::Server => {}
+        At::Own | At::Contact => {
+            for session in available(&request).await? {
+                out.open("item").attr("jid", &session).close();
+            }
+        }
+    }
+    let payload: Bytes = out.finish();
+    Ok(payload.into())
+}
+
+async fn available(request: &Request) -> Result<Vec<String>, StanzaError> {
+    let router = &request.router;
+    let account = match &request.stanza.head.to {
+        None => request.session.account().clone(),
+        Some(to) => router
+            .account(to)
+            .await
+            .map_err(|_| StanzaError::new(StanzaCondition::InternalServerError))?,
+    };
+    let sessions = router.enter(&account, |view| {
+        let available = view.seats().iter().filter(|seat| seat.is_available());
+        available.map(|seat| seat.jid().to_string()).collect()
+    });
+    Ok(sessions.await)
+}

@@ -1,0 +1,108 @@
+//! XEP-0160: messages for those who are not there.
+//!
+//! What is kept is forgotten once it is in the mailbox of the account's first available session; if that session ends
+//! before it was written, the router routes it again, and it is kept again.
+
+use crate::{
+    delay,
+    stored::{failed, freeze, thaw},
+};
+use futures_util::FutureExt;
+use roster_store::{Store, StoreError};
+use router::{At, Backlog, BoxFuture, Declare, Keeping, Module, Receipt};
+use std::sync::Arc;
+use xmpp_core::{
+    BareJid, Kind, Stanza, StanzaError, error::StanzaCondition, ns, stanza::MessageType,
+};
+
+/// Keeps messages until their recipient is there.
+pub(crate) struct Offline {
+    pub(crate) store: Arc<dyn Store>,
+}
+
+impl Module for Offline {
+    fn name(&self) -> &'static str {
+        "offline"
+    }
+
+    fn declare(self: Arc<Self>, declare: &mut Declare) {
+        declare.xep(160, "Best Practices for Handling Offline Messages", "1.0.1");
+        declare.xep(334, "Message Processing Hints", "1.0.0");
+        declare.feature(At::Server, "msgoffline");
+        let this = self.clone();
+        declare.keep(move |keeping| this.keep(keeping));
+        declare.backlog(move |account| self.backlog(account));
+    }
+}
+
+impl Offline {
+    fn keep(&self, keeping: &Keeping<'_>) -> Option<Receipt> {
+        if keeping.delivered || !is_worth_keeping(keeping.message) {
+            return None;
+        }
+        let kept = self.store.keep(keeping.account, keeping.at, freeze(keeping.message));
+        Some(kept.map(|result| result.map(|_| ()).map_err(|error| refusal(&error))).boxed())
+    }
+
+    fn backlog(&self, account: &BareJid) -> BoxFuture<'static, Option<Backlog>> {
+        let kept = self.store.kept(account);
+        let (store, account) = (self.store.clone(), account.clone());
+        async move {
+            let rows = match kept.await {
+                Ok(rows) => rows,
+                Err(error) => {
+                    tracing::error!(%account, %error, "offline messages could not be read");
+                    return None;
+                }
+            };
+            let last = rows.last()?.id;
+            let read = rows.into_iter().filter_map(|row| {
+                Some(delay::stamped(thaw(row.stanza)?, account.domain(), row.at))
+            });
+            let stanzas = read.collect();
+            let handed = Box::new(move || {
+                let forgotten = store.forget(&account, last);
+                async move {
+                    if let Err(error) = forgotten.await {
+                        tracing::error!(%account, %error, "offline messages will come again");
+                    }
+                }
+                .boxed()
+            });
+            Some(Backlog { stanzas, handed })
+        }
+        .boxed()
+    }
+}
+
+/// XEP-0160 3, XEP-0334 4.2. The router offers only messages that may wait at all.
+fn is_worth_keeping(message: &Stanza) -> bool {
+    if message.child(ns::HINTS, "no-store").is_some() {
+        return false;
+    }
+    match message.kind() {
+        Kind::Message(MessageType::Normal) => true,
+        Kind::Message(MessageType::Chat) => !is_chat_state(message),
+        _ => false,
+    }
+}
+
+/// Whether a message says nothing but a chat state (XEP-0085 5.1): who comes back later has no use for it.
+fn is_chat_state(message: &Stanza) -> bool {
+    let mut states = false;
+    message.children().all(|child| {
+        let state = child.ns == ns::CHAT_STATES;
+        states |= state;
+        state || child.ns == ns::HINTS || (child.ns == ns::CLIENT && child.name == "thread")
+    }) && states
+}
+
+fn refusal(error: &StoreError) -> StanzaError {
+    match error {
+        // XEP-0160 2: the queue is full. An account deleted meanwhile: RFC 6121 8.5.1.
+        StoreError::Full(_) | StoreError::NotFound => {
+            StanzaError::new(StanzaCondition::ServiceUnavailable)
+        }
+        error => failed(error),
+    }
+}

@@ -1,0 +1,48 @@
+//! Stanzas on their way into a store and back.
+
+use bytes::{Bytes, BytesMut};
+use roster_store::StoreError;
+use xmpp_core::{
+    Stanza, StanzaError,
+    error::{ErrorAction, StanzaCondition},
+    ns,
+    xml::{Element, Limits, Scope},
+};
+
+/// What was checked when it came in is only read again, so these are no limits.
+const STORED: Limits = Limits {
+    bytes: usize::MAX,
+    elements: u32::MAX,
+    depth: u32::MAX,
+    attributes: u32::MAX,
+    declarations: u32::MAX,
+    name: usize::MAX,
+};
+
+/// A stanza as it is stored.
+pub(crate) fn freeze(stanza: &Stanza) -> Vec<u8> {
+    let mut out = BytesMut::with_capacity(stanza.weight());
+    stanza.write(&mut out);
+    out.to_vec()
+}
+
+/// A stored stanza; `None`, and a line in the log, where it is none.
+pub(crate) fn thaw(stored: Vec<u8>) -> Option<Stanza> {
+    let scope = Scope { default: ns::CLIENT.to_owned(), ..Scope::default() };
+    let stanza = Element::check(Bytes::from(stored), &scope, &STORED)
+        .ok()
+        .and_then(|element| Stanza::parse(&element).ok().flatten());
+    if stanza.is_none() {
+        tracing::error!("a stored stanza cannot be read");
+    }
+    stanza
+}
+
+/// The store failed, which is logged here: the sender may try again.
+pub(crate) fn failed(error: &StoreError) -> StanzaError {
+    tracing::error!(%error, "the store failed");
+    StanzaError {
+        action: ErrorAction::Wait,
+        ..StanzaError::new(StanzaCondition::InternalServerError)
+    }
+}
