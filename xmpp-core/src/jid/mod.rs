@@ -1,8 +1,7 @@
 //! XMPP addresses (RFC 7622), prepared once when parsed and cheap to clone.
 //!
 //! An address is kept in its prepared form only, so comparing two addresses is comparing two texts. An
-//! ASCII address costs one pass and one allocation; anything else goes through [`prepare`](self::prepare_local)
-//! part by part.
+//! ASCII address costs one pass and one allocation; anything else is prepared part by part.
 
 mod prepare;
 #[cfg(test)]
