@@ -274,11 +274,11 @@ impl Framer {
                 self.state = State::Cdata(u8::from(found));
                 return Ok(None);
             }
-            State::Instruction(3) if is_space(byte) => {
-                if !self.fresh || self.depth > 0 {
-                    return Err(XmlError::NotWellFormed("an XML declaration after the start"));
-                }
+            State::Instruction(3) if is_space(byte) && self.fresh && self.depth == 0 => {
                 self.state = State::Declaration;
+            }
+            State::Instruction(3) if is_space(byte) || byte == b'?' => {
+                return Err(XmlError::NotWellFormed("an XML declaration not at the start"));
             }
             State::Instruction(n) if b"xml".get(usize::from(n)) == Some(&byte) => {
                 self.state = State::Instruction(n + 1);
