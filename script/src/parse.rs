@@ -114,11 +114,6 @@ impl Script {
         }
         Ok(script)
     }
-
-    /// Whether the script has this tag.
-    pub fn has_tag(&self, name: &str) -> bool {
-        self.tags.iter().any(|tag| tag.name == name)
-    }
 }
 
 /// A line at the margin with the indented lines below it.
@@ -297,9 +292,11 @@ mod tests {
         let script = Script::parse(text).unwrap();
         assert_eq!(script.title, "A title");
         assert_eq!(script.description, "and a\ndescription");
-        assert!(script.has_tag("slow") && !script.has_tag("fast"));
-        let status = Tag { name: "status".to_owned(), value: Some("stable".to_owned()) };
-        assert_eq!(script.tags[1], status);
+        let tag = |name: &str, value: Option<&str>| Tag {
+            name: name.to_owned(),
+            value: value.map(str::to_owned),
+        };
+        assert_eq!(script.tags, [tag("slow", None), tag("status", Some("stable"))]);
         assert_eq!(Script::parse("\n# late").unwrap().title, "");
     }
 
