@@ -292,19 +292,14 @@ impl<'a> Step<'a> {
 
     /// Whether there is room for it.
     fn check(&self, rows: &impl Rows, caps: &Caps) -> Result<()> {
-        let listed = |item: &Option<Item>| item.as_ref().map(|item| item.listed);
-        match (listed(&self.before), listed(&self.after)) {
-            (None | Some(false), Some(true)) => {
-                if rows.count_items(self.id, true)? >= caps.roster_items {
-                    return Err(StoreError::Full("roster items"));
-                }
-            }
-            (None, Some(false)) => {
-                if rows.count_items(self.id, false)? >= caps.requests {
-                    return Err(StoreError::Full("subscription requests"));
-                }
-            }
-            _ => {}
+        let listed = |item: &Option<Item>| item.as_ref().is_some_and(|item| item.listed);
+        let (was, is) = (listed(&self.before), listed(&self.after));
+        if is && !was && rows.count_items(self.id, true)? >= caps.roster_items {
+            return Err(StoreError::Full("roster items"));
+        }
+        let begins = self.before.is_none() && self.after.is_some();
+        if begins && !is && rows.count_items(self.id, false)? >= caps.requests {
+            return Err(StoreError::Full("subscription requests"));
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ mod subscription;
 pub use account::{Accounts, REVOCATIONS, Revocation, Revoked};
 pub use offline::{Kept, Offline};
 pub use roster::{
-    Change, Item, Notice, Parting, Removal, Reply, Roster, Rosters, Subscription,
+    Change, Item, Notice, Parting, Removal, Reply, Request, Roster, Rosters, Subscription,
     SubscriptionOutcome, Verb,
 };
 

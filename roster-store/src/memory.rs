@@ -3,13 +3,14 @@
 //! Every call is done before it returns; its future is ready.
 
 use crate::{
-    Accounts, BoxFuture, Caps, Change, Item, Kept, Offline, Parting, REVOCATIONS, Removal, Result,
-    Revocation, Revoked, Roster, Rosters, Store, StoreError, SubscriptionOutcome, Verb,
+    Accounts, BoxFuture, Caps, Change, Item, Kept, Offline, Parting, REVOCATIONS, Removal, Request,
+    Result, Revocation, Revoked, Roster, Rosters, Store, StoreError, SubscriptionOutcome, Verb,
     law::{self, AccountId, Rows},
 };
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     future::ready,
+    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -25,7 +26,7 @@ pub struct Memory {
 impl Memory {
     /// An empty store.
     pub fn new(caps: Caps) -> Arc<Self> {
-        Arc::new(Self { caps, masking_key: rand::random(), state: Mutex::default() })
+        Arc::new(Self { caps, masking_key: masking_key(), state: Mutex::default() })
     }
 
     /// Runs an operation and gives its result as a future that is ready.
@@ -41,6 +42,16 @@ impl Memory {
         };
         Box::pin(ready(result))
     }
+}
+
+/// Keyed hashes under the process's own random keys: enough for salts that end with the process.
+fn masking_key() -> [u8; 32] {
+    let secret = RandomState::new();
+    let mut key = [0; 32];
+    for (n, part) in key.chunks_exact_mut(8).enumerate() {
+        part.copy_from_slice(&secret.hash_one(n).to_le_bytes());
+    }
+    key
 }
 
 #[derive(Default)]
@@ -197,7 +208,7 @@ impl Accounts for Memory {
             let revocations = after
                 .into_iter()
                 .map(|((account, what), _)| Revocation { account: account.clone(), what: *what });
-            Ok((revocations.collect(), state.last_revocation))
+            Ok((revocations.collect(), state.last_revocation.max(since)))
         })
     }
     fn masking_key(&self) -> [u8; 32] {
@@ -230,7 +241,7 @@ impl Rosters for Memory {
     ) -> BoxFuture<Result<SubscriptionOutcome>> {
         self.run(|state| law::subscription(state, &self.caps, verb, sender, recipient, &stanza))
     }
-    fn pending(&self, owner: &BareJid) -> BoxFuture<Result<Vec<(BareJid, Vec<u8>)>>> {
+    fn pending(&self, owner: &BareJid) -> BoxFuture<Result<Vec<Request>>> {
         self.run(|state| {
             let mut requests: Vec<_> = state.find(owner)?.requests.iter().collect();
             requests.sort_unstable_by_key(|(_, (version, _))| *version);

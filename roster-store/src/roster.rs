@@ -155,6 +155,9 @@ pub struct Removal {
     pub parting: Parting,
 }
 
+/// A request that waits: who asks, and the stanza as it was received.
+pub type Request = (BareJid, Vec<u8>);
+
 /// Rosters and subscriptions. An "account here" is one that this store has; an operation of an owner that it does not have
 /// fails with [`StoreError::NotFound`](crate::StoreError::NotFound). Reads see every write queued before them and none
 /// queued after.
@@ -187,6 +190,6 @@ pub trait Rosters: Send + Sync {
         recipient: &BareJid,
         stanza: Vec<u8>,
     ) -> BoxFuture<Result<SubscriptionOutcome>>;
-    /// The requests that wait for the owner's answer, as they were received, oldest first.
-    fn pending(&self, owner: &BareJid) -> BoxFuture<Result<Vec<(BareJid, Vec<u8>)>>>;
+    /// The requests that wait for the owner's answer, oldest first.
+    fn pending(&self, owner: &BareJid) -> BoxFuture<Result<Vec<Request>>>;
 }

@@ -13,8 +13,8 @@ mod rows;
 mod worker;
 
 use crate::{
-    Accounts, BoxFuture, Caps, Change, Durability, Kept, Offline, Parting, Removal, Result,
-    Revocation, Roster, Rosters, Store, StoreError, SubscriptionOutcome, Verb,
+    Accounts, BoxFuture, Caps, Change, Durability, Kept, Offline, Parting, Removal, Request,
+    Result, Revocation, Roster, Rosters, Store, StoreError, SubscriptionOutcome, Verb,
     law::{self, Rows},
 };
 use futures_channel::oneshot;
@@ -188,7 +188,7 @@ impl Rosters for Sqlite {
             law::subscription(tx, &caps, verb, &sender, &recipient, &stanza)
         })
     }
-    fn pending(&self, owner: &BareJid) -> BoxFuture<Result<Vec<(BareJid, Vec<u8>)>>> {
+    fn pending(&self, owner: &BareJid) -> BoxFuture<Result<Vec<Request>>> {
         let owner = owner.clone();
         self.read_in_order(move |tx| tx.pending(&owner))
     }

@@ -110,8 +110,8 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<()> {
 
 /// The key that was made with the database.
 fn masking_key(conn: &Connection) -> Result<[u8; 32]> {
-    let new: [u8; 32] = rand::random();
-    conn.execute("INSERT OR IGNORE INTO meta VALUES ('masking_key', ?1)", [new])?;
+    // SQLite's generator is ChaCha20, seeded by the operating system.
+    conn.execute("INSERT OR IGNORE INTO meta VALUES ('masking_key', randomblob(32))", [])?;
     Ok(conn.query_row("SELECT value FROM meta WHERE key = 'masking_key'", [], |row| row.get(0))?)
 }
 

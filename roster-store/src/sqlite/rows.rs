@@ -1,7 +1,7 @@
 //! The rows of one transaction.
 
 use crate::{
-    Item, Kept, REVOCATIONS, Result, Revocation, Revoked, StoreError, Subscription,
+    Item, Kept, REVOCATIONS, Request, Result, Revocation, Revoked, StoreError, Subscription,
     law::{self, AccountId, Rows},
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
@@ -123,7 +123,7 @@ impl Tx<'_> {
         Ok((revocations, last))
     }
 
-    pub(super) fn pending(&self, owner: &BareJid) -> Result<Vec<(BareJid, Vec<u8>)>> {
+    pub(super) fn pending(&self, owner: &BareJid) -> Result<Vec<Request>> {
         let id = law::account(self, owner)?;
         let mut statement =
             self.sql("SELECT contact, stanza FROM request WHERE account = ?1 ORDER BY version")?;

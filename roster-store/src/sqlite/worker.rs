@@ -47,12 +47,22 @@ pub(super) fn writer(
     alive: impl Send + 'static,
 ) -> io::Result<()> {
     start("store-writer", queue, alive, move |queue| {
+        let mut healthy = true;
         loop {
             let batch = queue.take(BATCH);
             if batch.is_empty() {
                 break;
             }
-            commit(&mut conn, batch);
+            let writes = any_writes(&batch);
+            let outcome = commit(&mut conn, batch);
+            // A full disk would be a line for each batch: say when it begins and when it ends.
+            if writes && outcome.is_ok() != healthy {
+                healthy = !healthy;
+                match outcome {
+                    Ok(()) => tracing::info!("writes succeed again"),
+                    Err(error) => tracing::error!(%error, "writes fail"),
+                }
+            }
         }
         // Everything into one file, so that a copy of it is a backup.
         if let Err(error) = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
@@ -98,27 +108,26 @@ fn start<A: Send + 'static>(
     Ok(())
 }
 
-/// Runs the jobs in one transaction and completes them when it is committed.
-fn commit(conn: &mut Connection, mut jobs: Vec<Job>) {
-    let writes = jobs.iter().filter(|job| job.access == Access::Write).count();
-    if writes > 0
-        && let Err(error) = transact(conn, "BEGIN IMMEDIATE", &mut jobs)
-    {
-        tracing::error!(%error, writes, "the store could not commit");
-        let (reads, writes): (Vec<_>, _) =
-            jobs.into_iter().partition(|job| job.access == Access::Read);
-        for job in writes {
+fn any_writes(jobs: &[Job]) -> bool {
+    jobs.iter().any(|job| job.access == Access::Write)
+}
+
+/// Runs the jobs in one transaction and completes them when it is committed. If it cannot be, those that only read run
+/// again without the others: who is here can still be known.
+fn commit(conn: &mut Connection, mut jobs: Vec<Job>) -> Result<()> {
+    let writes = any_writes(&jobs);
+    let committed = transact(conn, if writes { "BEGIN IMMEDIATE" } else { "BEGIN" }, &mut jobs);
+    if writes && let Err(error) = &committed {
+        for job in jobs.extract_if(.., |job| job.access == Access::Write) {
             job.work.finish(Err(error.clone()));
         }
-        return commit(conn, reads); // who is here can still be known
+        commit(conn, jobs)?;
+    } else {
+        for job in jobs {
+            job.work.finish(committed.clone());
+        }
     }
-    let outcome = match writes {
-        0 => transact(conn, "BEGIN", &mut jobs),
-        _ => Ok(()),
-    };
-    for job in jobs {
-        job.work.finish(outcome.clone());
-    }
+    committed
 }
 
 fn transact(conn: &mut Connection, begin: &str, jobs: &mut [Job]) -> Result<()> {
@@ -215,7 +224,8 @@ mod tests {
         operations: impl IntoIterator<Item = (Job, BoxFuture<Result<T>>)>,
     ) -> Vec<Result<T>> {
         let (jobs, results): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
-        commit(conn, jobs);
+        // Its outcome is each write's own.
+        commit(conn, jobs).ok();
         let now = |result: BoxFuture<_>| {
             futures_util::FutureExt::now_or_never(result).expect("every future is completed")
         };
@@ -239,8 +249,7 @@ mod tests {
         let mut conn = database();
         let faulty = Job::new(Access::Write, |tx| {
             tx.0.execute("INSERT INTO word VALUES ('half')", [])?;
-            let nothing: Option<i64> = None;
-            Ok(nothing.expect("a fault planted here"))
+            panic!("planted here")
         });
         let results = batch(&mut conn, [insert("a"), faulty, insert("b"), count()]);
         assert_eq!(results, [Ok(1), Err(failed("a fault inside")), Ok(2), Ok(2)]);

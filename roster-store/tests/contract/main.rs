@@ -1,9 +1,11 @@
-//! What a store promises, kept by each backend; and, in `database.rs`, what only the one with a file can promise.
+//! What a store promises, kept by each backend; in `agreement.rs`, that they do so alike; and, in `database.rs`,
+//! what only the one with a file can promise.
 //!
 //! A rule is a function over a [`Stage`]. It runs in memory, in a database, and in a database that is closed and
 //! opened again between every two steps.
 
 mod accounts;
+mod agreement;
 mod database;
 mod offline;
 mod rosters;

@@ -1,0 +1,73 @@
+//! The same calls have the same results in both backends.
+
+use crate::stage::{Stage, credentials, jid};
+use roster_store::{Store, Verb};
+use std::time::UNIX_EPOCH;
+
+/// Few enough to meet often, more than the caps.
+const ADDRESSES: [&str; 6] = [
+    "a@capulet.example",
+    "b@capulet.example",
+    "c@capulet.example",
+    "d@capulet.example",
+    "e@montague.example",
+    "f@montague.example",
+];
+
+/// A fixed sequence of numbers that look random (Lehmer).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, sides: usize) -> usize {
+        self.0 = self.0 * 48_271 % 0x7fff_ffff;
+        usize::try_from(self.0).expect("31 bits") % sides
+    }
+    fn of<T: Copy>(&mut self, things: &[T]) -> T {
+        things[self.below(things.len())]
+    }
+}
+
+/// A call and all that it tells, as text.
+fn call(store: &mut Stage, dice: &mut Dice) -> String {
+    let (one, other) = (&jid(dice.of(&ADDRESSES)), &jid(dice.of(&ADDRESSES)));
+    let text = "x".repeat(dice.below(50));
+    let bytes = text.clone().into_bytes();
+    let number = i64::try_from(dice.below(60)).expect("small");
+    let verb = dice.of(&[Verb::Subscribe, Verb::Subscribed, Verb::Unsubscribe, Verb::Unsubscribed]);
+    macro_rules! said {
+        ($call:expr) => {{
+            let call: &dyn Fn(&dyn Store) -> _ = &$call;
+            format!("{} {:?}", stringify!($call), store.run(call))
+        }};
+    }
+    match dice.below(24) {
+        0..3 => said!(|s| s.create(one, credentials(1))),
+        3 => said!(|s| s.delete(one)),
+        4 => said!(|s| s.set_credentials(one, credentials(2))),
+        5 => said!(|s| s.list()),
+        6 => said!(|s| s.revoked(Some(number))),
+        7 => said!(|s| s.pending(one)),
+        8..11 => said!(|s| s.set_item(one, other, Some(text.clone()), vec![text.clone()])),
+        11 => said!(|s| s.remove_item(one, other)),
+        12 => said!(|s| s.keep(one, UNIX_EPOCH, bytes.clone())),
+        13 => said!(|s| s.kept(one)),
+        14 => said!(|s| s.forget(one, number)),
+        15 => said!(|s| s.count(one)),
+        _ => {
+            format!("{one} {other} {}", said!(|s| s.subscription(verb, one, other, bytes.clone())))
+        }
+    }
+}
+
+#[test]
+fn both_backends_say_the_same_about_four_thousand_calls() {
+    let (mut memory, mut sqlite) = (Stage::memory(), Stage::sqlite());
+    let (mut dice, mut same_dice) = (Dice(1), Dice(1));
+    for n in 0..4_000 {
+        let (expected, got) = (call(&mut memory, &mut dice), call(&mut sqlite, &mut same_dice));
+        assert_eq!(got, expected, "call {n}");
+        let owner = &jid(ADDRESSES[n % ADDRESSES.len()]);
+        let (expected, got) = (memory.run(|s| s.roster(owner)), sqlite.run(|s| s.roster(owner)));
+        assert_eq!(got, expected, "{owner} after call {n}");
+    }
+}
