@@ -1,0 +1,139 @@
+//! The door: what all client streams share, and how they begin and end together.
+
+use super::run;
+use crate::{Origin, Settings, session::Host};
+use net::{
+    address::{Attempts, Permit},
+    listener::Listener,
+    random,
+    tls::{Mode, Tls},
+};
+use roster_store::Accounts;
+use router::Router;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Semaphore,
+    time,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, info, warn};
+use xmpp_core::sasl::Masking;
+
+/// Serves client streams; shared by all listeners.
+pub struct Door {
+    pub(super) settings: Settings,
+    pub(super) router: Arc<Router>,
+    pub(super) accounts: Arc<dyn Accounts>,
+    pub(super) tls: Arc<Tls>,
+    pub(super) masking: Masking,
+    /// Failed logins per address.
+    pub(super) attempts: Attempts,
+    /// One permit for each password that is hashed.
+    pub(super) hashing: Arc<Semaphore>,
+    stop: CancellationToken,
+    streams: TaskTracker,
+    /// Streams so far: their numbers in the log.
+    count: AtomicU64,
+}
+
+impl Door {
+    /// A door onto this router.
+    pub fn new(
+        settings: Settings,
+        router: Arc<Router>,
+        accounts: Arc<dyn Accounts>,
+        tls: Arc<Tls>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            masking: Masking::new(accounts.masking_key(), settings.iterations),
+            attempts: Attempts::new(settings.failed_logins_per_minute, settings.trusted.clone()),
+            hashing: Arc::new(Semaphore::new(settings.hashes.max(1))),
+            settings,
+            router,
+            accounts,
+            tls,
+            stop: CancellationToken::new(),
+            streams: TaskTracker::new(),
+            count: AtomicU64::new(0),
+        })
+    }
+
+    /// Serves one connection until it ends. Ends by itself soon after [`Door::shut`].
+    pub async fn serve<S>(self: Arc<Self>, stream: S, origin: Origin)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.enter(stream, origin, None).await;
+    }
+
+    /// Accepts the connections of a listener and serves each in a task of its own, until [`Door::shut`].
+    /// `direct_tls`: TLS comes before the stream (XEP-0368).
+    pub async fn listen(self: Arc<Self>, listener: Listener, direct_tls: bool) {
+        loop {
+            let (stream, address, permit) = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.stop.cancelled() => return,
+            };
+            let origin = Origin { address: Some(address.ip()), secure: direct_tls };
+            let door = Arc::clone(&self);
+            tokio::spawn(async move {
+                if direct_tls {
+                    // boxed: the handshake is large and short, the session small and long
+                    let handshake =
+                        Box::pin(door.tls.accept(stream, Mode::Direct, door.settings.tls_timeout));
+                    match handshake.await {
+                        Ok(stream) => door.enter(stream, origin, Some(permit)).await,
+                        Err(error) => debug!(%address, %error, "no TLS"),
+                    }
+                } else {
+                    door.enter(stream, origin, Some(permit)).await;
+                }
+            });
+        }
+    }
+
+    /// Tells every client `system-shutdown` (RFC 6120 4.9.3.20) and waits until they are gone, or for
+    /// [`Settings::shutdown_timeout`]. Streams that are not done by then end with the runtime.
+    pub async fn shut(&self) {
+        self.stop.cancel();
+        self.streams.close();
+        if time::timeout(self.settings.shutdown_timeout, self.streams.wait()).await.is_err() {
+            warn!(streams = self.streams.len(), "clients did not go in time");
+        }
+    }
+
+    async fn enter(
+        self: Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        origin: Origin,
+        permit: Option<Permit>,
+    ) {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        info!(stream = number, address = ?origin.address, "connected");
+        let streams = self.streams.clone();
+        streams.track_future(run(self, Box::new(stream), origin, permit, number)).await;
+    }
+
+    /// Done once the door shuts. One for each stream: a shared one would make them wait for each other.
+    pub(super) fn stop(&self) -> CancellationToken {
+        self.stop.child_token()
+    }
+}
+
+impl Host for Door {
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn serves(&self, domain: &str) -> bool {
+        self.router.serves(domain)
+    }
+
+    fn token(&self) -> String {
+        random::token()
+    }
+}

@@ -1,0 +1,113 @@
+//! Puts the client's words to SASL: credentials from the store, passwords hashed off the reactor.
+
+use super::{Door, Driver};
+use crate::session::{Answer, Ask, Event, Exchange};
+use net::random;
+use std::{net::IpAddr, sync::Arc, time::Instant};
+use tokio::{task, time};
+use tracing::{error, info, warn};
+use xmpp_core::{
+    BareJid,
+    sasl::{self, Failure, MechanismName, Response},
+};
+
+impl Driver {
+    /// Answers an [`Ask`], unless the time to log in runs out or the server stops meanwhile.
+    pub(super) async fn authenticate(&mut self, ask: Ask) {
+        let login = Login { door: &self.door, address: self.address, stream: self.number };
+        let deadline = self.clock.at(self.session.deadline().unwrap_or_default());
+        let answer = tokio::select! {
+            answer = login.answer(ask) => answer,
+            () = time::sleep_until(deadline) => return self.handle(Event::Tick),
+            () = self.stop.cancelled() => return self.handle(Event::Shutdown),
+        };
+        if let Answer::Responded(_, Response::Success(..)) = &answer
+            && let Some(permit) = &mut self.permit
+        {
+            permit.authenticated();
+        }
+        self.handle(Event::Authenticated(answer));
+    }
+}
+
+/// One step of somebody's login.
+struct Login<'a> {
+    door: &'a Door,
+    address: Option<IpAddr>,
+    stream: u64,
+}
+
+impl Login<'_> {
+    async fn answer(&self, ask: Ask) -> Answer {
+        let (exchange, message, hashes) = match ask {
+            Ask::Continue { exchange, message } => (exchange, message, false),
+            Ask::Begin { mechanism, account, first } => {
+                match self.begin(mechanism, &account).await {
+                    Ok(exchange) => (exchange, first, mechanism == MechanismName::Plain),
+                    Err(failure) => return Answer::Refused(failure),
+                }
+            }
+        };
+        let (exchange, response) =
+            if hashes { self.hash(exchange, message).await } else { respond(exchange, &message) };
+        match response {
+            Ok(response) => {
+                if let Response::Success(..) = &response {
+                    info!(stream = self.stream, mechanism = exchange.name(), "authenticated");
+                }
+                Answer::Responded(exchange, response)
+            }
+            Err(failure) => {
+                if failure == Failure::NotAuthorized
+                    && let Some(address) = self.address
+                {
+                    self.door.attempts.failed(address, Instant::now());
+                }
+                info!(stream = self.stream, failure = failure.name(), "login failed");
+                Answer::Refused(failure)
+            }
+        }
+    }
+
+    /// A new exchange about this account.
+    async fn begin(
+        &self,
+        mechanism: MechanismName,
+        account: &BareJid,
+    ) -> Result<Exchange, Failure> {
+        if let Some(address) = self.address
+            && !self.door.attempts.allowed(address, Instant::now())
+        {
+            // threat A08: whatever the password is, so that guessing has no use
+            warn!(stream = self.stream, %address, "too many failed logins");
+            return Err(Failure::TemporaryAuthFailure);
+        }
+        let credentials = self.door.accounts.credentials(account).await.map_err(|error| {
+            error!(stream = self.stream, %error, "no credentials");
+            Failure::TemporaryAuthFailure
+        })?;
+        let nonce = random::token();
+        Ok(sasl::server(mechanism, account, credentials, &self.door.masking, &nonce))
+    }
+
+    /// A response that takes a password hash: off the reactor, and not too many at once.
+    async fn hash(
+        &self,
+        exchange: Exchange,
+        message: Vec<u8>,
+    ) -> (Exchange, Result<Response, Failure>) {
+        let hashing = Arc::clone(&self.door.hashing);
+        let permit = hashing.acquire_owned().await.expect("nobody closes the semaphore");
+        task::spawn_blocking(move || {
+            let _permit = permit;
+            respond(exchange, &message)
+        })
+        .await
+        .expect("hashing a password does not panic")
+    }
+}
+
+fn respond(mut exchange: Exchange, message: &[u8]) -> (Exchange, Result<Response, Failure>) {
+    let response = exchange.respond(message).map_err(|error| sasl::failure(&error));
+    (exchange, response)
+}

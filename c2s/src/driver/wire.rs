@@ -1,0 +1,151 @@
+//! The bytes of one connection, whatever carries them.
+
+use crate::session::{Event, Session};
+use std::{
+    future::poll_fn,
+    mem::{self, MaybeUninit},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{self, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::{self, Instant},
+};
+
+/// Bytes read in one turn. They are read onto the stack and only what came is kept, so an idle connection holds no
+/// buffer and a stanza that waits somewhere pins no more memory than it arrived in.
+const READ_MAX: usize = 8 * 1_024;
+
+/// TCP, TLS or a pipe.
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A connection and what is under way on it.
+pub(super) struct Wire {
+    io: Box<dyn Io>,
+    /// Something was written that may not be on its way yet.
+    unflushed: bool,
+    lost: bool,
+}
+
+/// The time since a connection began, as its session counts it.
+#[derive(Clone, Copy)]
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(super) fn now(self) -> Duration {
+        self.0.elapsed()
+    }
+
+    pub(super) fn at(self, time: Duration) -> Instant {
+        self.0 + time
+    }
+}
+
+impl Wire {
+    pub(super) fn new(io: Box<dyn Io>) -> Self {
+        Self { io, unflushed: false, lost: false }
+    }
+
+    /// Waits until bytes move one way or the other, and tells the session. May be dropped at any time.
+    pub(super) async fn turn(&mut self, session: &mut Session, clock: Clock) {
+        poll_fn(|cx| match self.poll_turn(cx, session, clock) {
+            Poll::Ready(Ok(())) => Poll::Ready(()),
+            Poll::Ready(Err(_)) => {
+                self.lost = true;
+                session.handle(clock.now(), Event::Lost);
+                Poll::Ready(())
+            }
+            Poll::Pending => Poll::Pending,
+        })
+        .await;
+    }
+
+    fn poll_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: &mut Session,
+        clock: Clock,
+    ) -> Poll<io::Result<()>> {
+        let mut moved = false;
+        while !session.output().is_empty() {
+            match Pin::new(&mut self.io).poll_write(cx, session.output())? {
+                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(count) => {
+                    session.handle(clock.now(), Event::Written(count));
+                    self.unflushed = true;
+                    moved = true;
+                }
+                Poll::Pending => break,
+            }
+        }
+        if self.unflushed && Pin::new(&mut self.io).poll_flush(cx)?.is_ready() {
+            self.unflushed = false;
+        }
+        if session.wants_input() {
+            let mut space = [MaybeUninit::uninit(); READ_MAX];
+            let mut buffer = ReadBuf::uninit(&mut space);
+            if Pin::new(&mut self.io).poll_read(cx, &mut buffer)?.is_ready() {
+                moved = true;
+                let event = match buffer.filled() {
+                    [] => Event::Ended,
+                    bytes => Event::Received(bytes),
+                };
+                session.handle(clock.now(), event);
+            }
+        }
+        if moved {
+            return Poll::Ready(Ok(()));
+        }
+        session.release_output();
+        Poll::Pending
+    }
+
+    /// Writes all of the session's output and hands out the connection, for another layer to be put on it.
+    pub(super) async fn take_written(
+        &mut self,
+        session: &mut Session,
+        clock: Clock,
+    ) -> io::Result<Box<dyn Io>> {
+        self.write_out(session, clock).await?;
+        Ok(mem::replace(&mut self.io, Box::new(io::empty())))
+    }
+
+    /// Writes what is left, says goodbye on every layer, and lets the client's last words come in for at most `patience`:
+    /// a connection closed with unread input is reset, and the client may never see why.
+    pub(super) async fn farewell(
+        mut self,
+        session: &mut Session,
+        clock: Clock,
+        patience: Duration,
+    ) {
+        let farewell = async {
+            if self.lost {
+                return Ok(());
+            }
+            self.write_out(session, clock).await?;
+            self.io.shutdown().await?;
+            let mut space = [0; 512];
+            while self.io.read(&mut space).await? > 0 {}
+            Ok::<_, io::Error>(())
+        };
+        // Whatever goes wrong here, the connection ends: that is all that is asked for.
+        let _ended = time::timeout(patience, farewell).await;
+    }
+
+    async fn write_out(&mut self, session: &mut Session, clock: Clock) -> io::Result<()> {
+        while !session.output().is_empty() {
+            let count = self.io.write(session.output()).await?;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            session.handle(clock.now(), Event::Written(count));
+        }
+        self.io.flush().await
+    }
+}

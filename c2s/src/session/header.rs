@@ -1,0 +1,102 @@
+//! Stream headers: who is asked for, who asks, and what is on offer (RFC 6120 4.7, 4.3.2).
+
+use super::stage::{ExpectAuth, ExpectBind, ExpectHeader, Stage, Stream, Transition};
+use bytes::Bytes;
+use compact_str::CompactString;
+use xmpp_core::{
+    Jid, StreamError,
+    error::StreamCondition,
+    ns,
+    sasl::MechanismName,
+    stream::{Features, Header},
+};
+
+/// Bytes of a language tag that is repeated on stanzas: RFC 5646 4.4.1 finds 35 enough for every tag in use.
+const LANG_MAX: usize = 35;
+
+impl ExpectHeader {
+    pub(super) fn on_header(self, raw: Bytes, stream: &mut Stream) -> Transition {
+        let header = Header::parse(raw, ns::CLIENT, &stream.limits)?;
+        let from = header.from.as_deref().map(str::parse::<Jid>).transpose();
+        stream.peer = from.as_ref().ok().and_then(|from| from.as_ref().map(Jid::to_bare));
+        let domain = asked_domain(header.to.as_deref(), stream)?;
+        from.map_err(|_| StreamError::new(StreamCondition::ImproperAddressing))?;
+        match &stream.domain {
+            None => stream.domain = Some(domain),
+            Some(first) if *first == domain => {}
+            Some(_) => {
+                // threat X14: who is known at one domain is nobody at another
+                return Err(StreamError::new(StreamCondition::NotAuthorized)
+                    .with_text("the domain changed within one connection")
+                    .into());
+            }
+        }
+        // RFC 6120 4.7.5, 4.9.3.25
+        if header.version.is_none_or(|(major, _)| major == 0) {
+            return Err(StreamCondition::UnsupportedVersion.into());
+        }
+        stream.scope = header.scope;
+        stream.lang =
+            header.lang.as_deref().filter(|lang| is_language(lang)).map(CompactString::new);
+
+        match self.account {
+            None => {
+                stream.write_header_once();
+                stream.offer_authentication();
+                Ok(Stage::Auth(ExpectAuth).into())
+            }
+            Some(account) => {
+                if stream.peer.as_ref().is_some_and(|peer| *peer != account) {
+                    return Err(StreamCondition::InvalidFrom.into()); // RFC 6120 4.9.3.9
+                }
+                stream.write_header_once();
+                Features::default().bind().session().write(&mut stream.output); // RFC 6120 7.4
+                Ok(Stage::Bind(ExpectBind { account, refused: 0 }).into())
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// Whether STARTTLS is on offer.
+    pub(super) fn offers_tls(&self) -> bool {
+        !self.secure
+    }
+
+    /// The mechanisms on offer: none in the clear where TLS is required (RFC 6120 6.3.4, threat T02).
+    pub(super) fn mechanisms(&self) -> &[MechanismName] {
+        let settings = self.host.settings();
+        if self.secure || !settings.require_tls { &settings.mechanisms } else { &[] }
+    }
+
+    fn offer_authentication(&mut self) {
+        let mut features = Features::default();
+        if self.offers_tls() {
+            features.starttls(self.host.settings().require_tls);
+        }
+        if !self.mechanisms().is_empty() {
+            features.mechanisms(self.mechanisms().iter().map(|mechanism| mechanism.as_str()));
+        }
+        features.write(&mut self.output);
+    }
+}
+
+/// The domain that a header is for, if it is served here.
+fn asked_domain(to: Option<&str>, stream: &Stream) -> Result<Jid, StreamError> {
+    let unknown = || StreamError::new(StreamCondition::HostUnknown);
+    // RFC 6120 4.7.2: a client must say whom it wants
+    let domain: Jid = to
+        .ok_or_else(unknown)?
+        .parse()
+        .map_err(|_| StreamError::new(StreamCondition::ImproperAddressing))?;
+    if domain.local().is_some() || !domain.is_bare() {
+        return Err(StreamCondition::ImproperAddressing.into());
+    }
+    if stream.host.serves(domain.domain()) { Ok(domain) } else { Err(unknown()) }
+}
+
+/// Whether it has the form of a language tag; anything else is as good as none.
+fn is_language(tag: &str) -> bool {
+    (1..=LANG_MAX).contains(&tag.len())
+        && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}

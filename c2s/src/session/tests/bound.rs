@@ -1,0 +1,123 @@
+//! Stanzas, both ways.
+
+use super::*;
+use bytes::Bytes;
+use router::Mail;
+use xmpp_core::{
+    StreamError,
+    error::StreamCondition,
+    stanza::{Kind, MessageType},
+};
+
+#[test]
+fn stanzas_are_dispatched_one_at_a_time_and_in_order() {
+    let mut talk = Talk::secure().bound();
+    talk.hear("<message to='romeo@montague.lit' id='1'/> <message id='2'/><presence id='3'/><iq ");
+    for id in ["1", "2", "3"] {
+        assert_eq!(talk.dispatched().head.id.as_deref(), Some(id));
+    }
+    talk.says("");
+}
+
+#[test]
+fn p01_a_client_speaks_for_itself_only() {
+    for from in [JULIET, BALCONY, "JULIET@capulet.lit"] {
+        let mut talk = Talk::secure().bound();
+        talk.hear(&format!("<message from='{from}' to='romeo@montague.lit'/>"));
+        talk.dispatched();
+    }
+    let forged = [
+        "romeo@montague.lit",
+        "romeo@montague.lit/orchard",
+        "juliet@capulet.lit/chamber",
+        "juliet@montague.lit",
+        "juliet@capulet.lit.montague.lit",
+        "capulet.lit",
+        "capulet.lit/balcony",
+        "nurse@capulet.lit",
+    ];
+    for from in forged {
+        for stanza in ["<message", "<presence", "<iq type='result' id='1'"] {
+            let mut talk = Talk::secure().bound();
+            talk.hear(&format!("{stanza} from='{from}' to='romeo@montague.lit'/>"));
+            talk.fails("invalid-from");
+        }
+    }
+}
+
+#[test]
+fn a_faulty_stanza_gets_an_error_and_the_stream_goes_on() {
+    let mut talk = Talk::secure().bound();
+    talk.hear("<message to='@@@' id='1'><body>hi</body></message>");
+    assert!(talk.session.poll().is_none());
+    let said = talk.said();
+    assert!(said.contains("<jid-malformed ") && said.contains("id='1'"), "{said}");
+    talk.hear("<iq type='get' id='2'/>");
+    assert!(talk.session.poll().is_none());
+    assert!(talk.said().contains("<bad-request "));
+    talk.hear("<presence/>");
+    talk.dispatched();
+}
+
+#[test]
+fn a_second_resource_is_not_allowed() {
+    for to in ["", " to='capulet.lit'", " to='juliet@capulet.lit'"] {
+        let mut talk = Talk::secure().bound();
+        talk.hear(&bind("<resource>chamber</resource>").replace("<iq", &format!("<iq{to}")));
+        assert!(talk.session.poll().is_none());
+        let said = talk.said();
+        assert!(said.contains("<not-allowed ") && said.contains("id='b'"), "{said}");
+    }
+    // to somebody else it is nobody's business here
+    let mut talk = Talk::secure().bound();
+    talk.hear(&bind("").replace("<iq", "<iq to='romeo@montague.lit/orchard'"));
+    talk.dispatched();
+}
+
+#[test]
+fn stanzas_are_in_the_language_of_the_stream_unless_they_say_otherwise() {
+    for (header_lang, stanza_lang, expected) in [
+        ("it", "", Some("it")),
+        ("it", " xml:lang='de'", Some("de")),
+        ("not a language!", "", None),
+        ("", "", None),
+    ] {
+        let mut talk = Talk::secure().opened();
+        talk.hear(&auth("PLAIN", PLAIN));
+        assert!(matches!(talk.effect(), Effect::Authenticate(_)));
+        talk.answer("juliet", b"");
+        talk.said();
+        let lang = format!("xml:lang='{header_lang}' to=");
+        talk.hear(&header("capulet.lit").replace("to=", &lang));
+        talk.says_after_header();
+        talk.hear(&bind(""));
+        talk.claim();
+        talk.claimed(Ok(BALCONY));
+        talk.hear(&format!("<message{stanza_lang}/>"));
+        assert_eq!(talk.dispatched().head.lang.as_deref(), expected);
+    }
+}
+
+#[test]
+fn mail_is_written_in_order() {
+    let mut talk = Talk::secure().bound();
+    for id in ["1", "2"] {
+        let message = Stanza::new(Kind::Message(MessageType::Chat), Bytes::new())
+            .to(jid(BALCONY))
+            .from(jid("romeo@montague.lit/orchard"))
+            .id(id);
+        talk.event(Event::Mail(Mail::Stanza(message)));
+    }
+    assert!(talk.session.poll().is_none());
+    let said = talk.said();
+    assert!(said.find("id='1'").expect("the first") < said.find("id='2'").expect("the second"));
+    assert_eq!(said.matches("<message ").count(), 2, "{said}");
+}
+
+#[test]
+fn the_router_ends_a_session_with_an_error() {
+    let mut talk = Talk::secure().bound();
+    let conflict = StreamError::new(StreamCondition::Conflict);
+    talk.event(Event::Mail(Mail::Close(conflict)));
+    talk.fails("conflict");
+}

@@ -1,0 +1,88 @@
+//! What a door must know, each limit with its reason.
+
+use ipnet::IpNet;
+use net::tls::HANDSHAKE_DEADLINE;
+use std::time::Duration;
+use xmpp_core::{sasl::MechanismName, xml::Limits};
+
+/// Settings of a [`Door`](crate::Door). [`Settings::new`] gives the defaults; the fields may be changed freely.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The domain that the server calls itself where a client names none that is served (RFC 6120 4.9.1.3).
+    pub domain: String,
+    /// STARTTLS before anything else (RFC 6120 5.3.1). Nothing but STARTTLS is offered before.
+    pub require_tls: bool,
+    /// The mechanisms on offer, in the order they are offered. Not offered is not accepted (threat A02).
+    pub mechanisms: Vec<MechanismName>,
+    /// PBKDF2 rounds of new accounts: accounts that do not exist look like these.
+    pub iterations: u32,
+    /// What a stream may send before it has authenticated.
+    pub before_auth: Limits,
+    /// What it may send after.
+    pub after_auth: Limits,
+    /// From the connection to the success of SASL, and again from there to a bound resource. It is no idle timer:
+    /// bytes do not extend it (threat X17).
+    pub auth_timeout: Duration,
+    /// For a TLS handshake (threat T05).
+    pub tls_timeout: Duration,
+    /// A bound stream that sends no byte for so long is asked for a sign of life (RFC 6120 4.6.1).
+    pub idle_timeout: Duration,
+    /// It has so long to give one.
+    pub idle_grace: Duration,
+    /// A client that reads nothing for so long, while something waits to be written, is gone.
+    pub write_timeout: Duration,
+    /// Failed logins after which another one closes the stream (RFC 6120 6.4.5: at least 2, at most 5).
+    pub login_retries: u32,
+    /// Failed logins of one address (an IPv6 /64) in one minute; more are refused unseen (threat A08).
+    pub failed_logins_per_minute: u32,
+    /// Bytes that one stream may send. Over it, it is not read.
+    pub bytes: Rate,
+    /// Stanzas that one stream may send. Over it, it is not read.
+    pub stanzas: Rate,
+    /// Passwords hashed at a time: each takes a core for milliseconds.
+    pub hashes: usize,
+    /// What [`Door::shut`](crate::Door::shut) waits for clients to go.
+    pub shutdown_timeout: Duration,
+    /// Addresses that no rate and no limit of failed logins holds for.
+    pub trusted: Vec<IpNet>,
+}
+
+/// A token bucket: so many per second in the long run, and so many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// In the long run; 0 counts as 1.
+    pub per_second: u32,
+    /// At once.
+    pub burst: u32,
+}
+
+impl Settings {
+    /// The defaults, for a server that calls itself `domain`.
+    pub fn new(domain: impl Into<String>) -> Self {
+        Self {
+            domain: domain.into(),
+            require_tls: true,
+            mechanisms: vec![
+                MechanismName::ScramSha512,
+                MechanismName::ScramSha256,
+                MechanismName::ScramSha1,
+                MechanismName::Plain,
+            ],
+            iterations: 10_000,
+            before_auth: Limits::BEFORE_AUTH,
+            after_auth: Limits::AFTER_AUTH,
+            auth_timeout: Duration::from_secs(30),
+            tls_timeout: HANDSHAKE_DEADLINE,
+            idle_timeout: Duration::from_secs(300),
+            idle_grace: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            login_retries: 5,
+            failed_logins_per_minute: 10,
+            bytes: Rate { per_second: 20 * 1_024, burst: 256 * 1_024 },
+            stanzas: Rate { per_second: 50, burst: 200 },
+            hashes: 2,
+            shutdown_timeout: Duration::from_secs(5),
+            trusted: Vec::new(),
+        }
+    }
+}
