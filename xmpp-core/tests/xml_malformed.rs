@@ -138,11 +138,14 @@ fn references_to_no_character_are_refused() {
         (NWF, "&#xFFFE;"),
         (NWF, "&#65535;"),
         (NWF, "&#x110000;"),
-        (NWF, "&#4294967361;"),           // 2^32 + 65
-        (NWF, "&#18446744073709551681;"), // 2^64 + 65
-        (NWF, "&#x100000041;"),
-        (NWF, &format!("&#{};", "9".repeat(400))),
-        (NWF, "&#xFFFFFFFFFFFFFFFF0000000000000041;"),
+        (POLICY, "&#4294967361;"),           // 2^32 + 65
+        (POLICY, "&#18446744073709551681;"), // 2^64 + 65
+        (POLICY, "&#x100000041;"),
+        (POLICY, &format!("&#{};", "9".repeat(400))),
+        (POLICY, "&#xFFFFFFFFFFFFFFFF0000000000000041;"),
+        (NWF, "&#99999999;"),
+        (NWF, "&#xFFFFFFFF;"),
+        (POLICY, "&#000000065;"),
         (NWF, "&1;"),
         (NWF, "&a:b;"),
     ]);
@@ -330,6 +333,7 @@ fn x11_text_that_parsers_read_differently() {
         (NWF, "<![CDATA[x]]]]>]]>"),
     ]);
     refused(&[(NWF, "<a b='<'/>"), (NWF, "<a b=\"<c/>\"></a>"), (NWF, "<a b='&#'/>")]);
+    refused(&[(RESTRICTED, "<a b='\r'/>"), (RESTRICTED, "<a b='x\r\n\ry'/>")]);
 }
 
 #[test]

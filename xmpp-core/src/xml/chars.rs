@@ -8,6 +8,10 @@ use std::borrow::Cow;
 const ENTITIES: [(&str, char); 5] =
     [("lt", '<'), ("gt", '>'), ("amp", '&'), ("apos", '\''), ("quot", '"')];
 
+/// Digits of a character reference. U+10FFFF takes 7; XML allows any number of zeros before them, and there
+/// parsers part ways.
+const REFERENCE_DIGITS_MAX: usize = 8;
+
 /// White space (XML 1.0 2.3).
 pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
@@ -105,9 +109,10 @@ pub(super) fn reference(text: &str, start: usize) -> Result<(char, usize), XmlEr
         let end = digits_at + digits.count();
         if end == digits_at {
             return Err(BAD);
+        } else if end > digits_at + REFERENCE_DIGITS_MAX {
+            return Err(XmlError::Limit("a reference too long"));
         }
-        let digits = text[digits_at..end].trim_start_matches('0');
-        let value = u32::from_str_radix(digits, radix).ok(); // none: nothing but zeros, or too large
+        let value = u32::from_str_radix(&text[digits_at..end], radix).ok();
         let char = value.and_then(char::from_u32).filter(|c| all_chars(c.encode_utf8(&mut [0; 4])));
         (char.ok_or(XmlError::NotWellFormed("a reference to no character"))?, end)
     } else {

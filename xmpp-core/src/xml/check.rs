@@ -10,7 +10,7 @@ use super::{
     text::{Span, Text},
 };
 use crate::ns;
-use memchr::{memchr3, memmem};
+use memchr::{memchr_iter, memchr3, memmem};
 use smallvec::SmallVec;
 
 /// Index of a namespace in [`Parsed::namespaces`].
@@ -418,6 +418,12 @@ impl<'a> Pass<'a> {
             match memchr3(quote, b'<', b'&', &bytes[self.at..]).map(|n| self.at + n) {
                 Some(at) if bytes[at] == quote => {
                     self.at = at + 1;
+                    // Well-formed, but parsers stumble: rxml takes what follows for a line feed and throws it away
+                    // or refuses it, so that with one such stanza anybody could end the streams of its users.
+                    let mut returns = memchr_iter(b'\r', &bytes[start..at]);
+                    if returns.any(|n| bytes[start + n + 1] != b'\n') {
+                        return Err(XmlError::Restricted("a lone carriage return in a value"));
+                    }
                     return Ok(Span::new(start, at));
                 }
                 Some(at) if bytes[at] == b'&' => self.at = chars::reference(self.text, at)?.1,

@@ -177,12 +177,15 @@ impl Element {
         self.parsed.name.full != self.parsed.name.local
     }
 
-    /// Appends the start tag's declarations of prefixes and its attributes with a namespace or a name that
-    /// `known` does not tell, each after a space, then the prefixes from outside that the element needs.
+    /// Appends the start tag's declarations of prefixes, those that the element takes from outside, and the
+    /// attributes that are not `known`, each after a space.
     pub(crate) fn rest_of_tag(&self, known: impl Fn(&Attribute<'_>) -> bool, out: &mut BytesMut) {
         for declaration in self.parsed.declarations.iter().filter(|d| d.prefix.start > 0) {
             out.extend_from_slice(b" ");
             out.extend_from_slice(&self.raw[declaration.whole.range()]);
+        }
+        for u in self.parsed.uses.iter().filter(|u| u.outer) {
+            self.declare(u.prefix.str(&self.raw), u.ns, out);
         }
         for (attribute, at) in self.attributes().zip(&self.parsed.attributes) {
             if !known(&attribute) {
@@ -191,9 +194,6 @@ impl Element {
                     &self.raw[at.name.full.start as usize..=at.value.end as usize],
                 );
             }
-        }
-        for u in self.parsed.uses.iter().filter(|u| u.outer) {
-            self.declare(u.prefix.str(&self.raw), u.ns, out);
         }
     }
 

@@ -1,11 +1,12 @@
 //! A small tree, for payloads that the server itself must understand. Not on the routing path.
 
-use super::{Scope, XmlError};
+use super::{Scope, XmlError, escape_into};
+use bytes::BytesMut;
 use quick_xml::{
     XmlVersion,
     escape::resolve_predefined_entity,
-    events::{BytesStart, Event},
-    name::{Namespace, PrefixDeclaration, ResolveResult},
+    events::{BytesStart, Event, attributes::Attribute},
+    name::{Namespace, PrefixDeclaration, QName, ResolveResult},
     reader::NsReader,
 };
 
@@ -54,9 +55,15 @@ impl Node {
         let mut reader = NsReader::from_str(text);
         let resolver = reader.resolver_mut();
         resolver.set_max_namespace_bindings(usize::MAX); // the check has its own limit
-        let mut add = |prefix, ns| resolver.add(prefix, Namespace(ns)).map_err(|_| BAD_PREFIX);
+        let mut add = |prefix, ns: &str| {
+            // written as in a declaration, since that is how the resolver keeps them (see `bound`)
+            let mut written = BytesMut::new();
+            escape_into(ns, &mut written);
+            let written = str::from_utf8(&written).expect("escaped text is text");
+            resolver.add(prefix, Namespace(written)).map_err(|_| BAD_PREFIX)
+        };
         if !scope.default.is_empty() {
-            add(PrefixDeclaration::Default, &*scope.default)?;
+            add(PrefixDeclaration::Default, &scope.default)?;
         }
         for (prefix, ns) in &scope.prefixes {
             add(PrefixDeclaration::Named(prefix), ns)?;
@@ -110,12 +117,7 @@ impl Node {
                 continue;
             }
             let (ns, name) = reader.resolver().resolve_attribute(attribute.key);
-            let value = attribute.normalized_value(XmlVersion::Implicit1_0);
-            node.attributes.push((
-                bound(ns)?.to_owned(),
-                name.as_ref().to_owned(),
-                value.map_err(|_| NOT_CHECKED)?.into_owned(),
-            ));
+            node.attributes.push((bound(ns)?, name.as_ref().to_owned(), value(&attribute)?));
         }
         Ok(node)
     }
@@ -129,10 +131,19 @@ fn inside(open: &mut [Node]) -> Result<&mut String, XmlError> {
     open.last_mut().map(|node| &mut node.text).ok_or(NOT_CHECKED)
 }
 
-fn bound(result: ResolveResult<'_>) -> Result<&str, XmlError> {
+/// The namespace, its references decoded: the resolver keeps it as it is written.
+fn bound(result: ResolveResult<'_>) -> Result<String, XmlError> {
     match result {
-        ResolveResult::Bound(Namespace(ns)) => Ok(ns),
-        ResolveResult::Unbound => Ok(""),
+        ResolveResult::Bound(Namespace(ns)) => {
+            let declaration = Attribute { key: QName("xmlns"), value: ns.into() };
+            value(&declaration)
+        }
+        ResolveResult::Unbound => Ok(String::new()),
         ResolveResult::Unknown(_) => Err(BAD_PREFIX),
     }
+}
+
+fn value(attribute: &Attribute<'_>) -> Result<String, XmlError> {
+    let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|_| NOT_CHECKED)?;
+    Ok(value.into_owned())
 }

@@ -1,0 +1,76 @@
+//! Foreign eyes on what the checker accepts: rxml as the judge, quick-xml (through [`Node`]) as the reader.
+
+use bytes::Bytes;
+use rxml::{Event, Parse, Parser, error::EndOrError, parser::Options, parser::WithOptions};
+use xmpp_core::xml::{Element, Limits, Node, Scope};
+
+/// What rxml makes of a document; `None` where it refuses it.
+pub fn judged(raw: &[u8]) -> Option<Node> {
+    let mut parser = Parser::with_options(Options {
+        max_token_length: raw.len() + 64,
+        context: None,
+        comments: Default::default(),
+    });
+    let mut rest = raw;
+    let mut open = vec![Node::default()];
+    loop {
+        match parser.parse(&mut rest, true) {
+            Ok(None) => break,
+            Ok(Some(Event::XmlDeclaration(..))) => return None,
+            Ok(Some(Event::StartElement(_, (ns, name), attributes))) => open.push(Node {
+                ns: ns.as_str().to_owned(),
+                name: name.as_str().to_owned(),
+                attributes: attributes
+                    .iter()
+                    .map(|((ns, name), value)| {
+                        (ns.as_str().to_owned(), name.as_str().to_owned(), value.clone())
+                    })
+                    .collect(),
+                ..Node::default()
+            }),
+            Ok(Some(Event::Text(_, text))) => open.last_mut()?.text.push_str(&text),
+            Ok(Some(Event::EndElement(_))) => {
+                let node = open.pop()?;
+                open.last_mut()?.children.push(node);
+            }
+            Err(EndOrError::Error(_) | EndOrError::NeedMoreData) => return None,
+        }
+    }
+    sorted(open.pop()?.children.pop()?).into()
+}
+
+/// The same tree with attributes in an order of their own.
+pub fn sorted(mut node: Node) -> Node {
+    node.attributes.sort();
+    node.children = node.children.into_iter().map(sorted).collect();
+    node
+}
+
+/// Whatever the checker accepts, rxml accepts with equal events, quick-xml reads to the same tree, and the
+/// checker's own eyes see the same; whether it accepted.
+pub fn agree(raw: &[u8], limits: &Limits) -> bool {
+    let Ok(element) = Element::check(Bytes::copy_from_slice(raw), &Scope::default(), limits) else {
+        return false;
+    };
+    let text = String::from_utf8_lossy(raw);
+    let judged = judged(raw).unwrap_or_else(|| panic!("rxml refuses {text}"));
+    let node = Node::parse(raw, "").expect("quick-xml refuses it");
+    assert_eq!(sorted(node.clone()), judged, "quick-xml and rxml");
+    assert_eq!((element.ns(), element.name()), (&*node.ns, &*node.name));
+    assert_eq!(element.text(), node.text);
+    let attributes: Vec<_> = element
+        .attributes()
+        .map(|a| (a.ns.to_owned(), a.name.to_owned(), a.value.into_owned()))
+        .collect();
+    assert_eq!(attributes, node.attributes);
+    assert_eq!(element.standalone(), raw, "nothing is taken from outside a document");
+    assert_eq!(element.children().count(), node.children.len());
+    for (child, node) in element.children().zip(&node.children) {
+        assert_eq!((child.ns, child.name), (&*node.ns, &*node.name));
+        assert_eq!(element.inner()[child.span.clone()], *child.raw);
+        let alone = element.standalone_child(&child);
+        assert!(Element::check(alone.clone(), &Scope::default(), limits).is_ok());
+        assert_eq!(Node::parse(&alone, "").as_ref(), Ok(node));
+    }
+    true
+}
