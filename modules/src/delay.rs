@@ -6,7 +6,7 @@ use router::{Declare, Module, Side};
 use std::{sync::Arc, time::SystemTime};
 use xmpp_core::{
     Jid, Stanza, ns,
-    xml::{Child, Node, Writer},
+    xml::{Child, Writer},
 };
 
 /// Takes away delay stamps that users write in the server's name (XEP-0203 5; threat P06).
@@ -22,18 +22,20 @@ impl Module for Delay {
     fn declare(self: Arc<Self>, declare: &mut Declare) {
         declare.xep(203, "Delayed Delivery", "2.0");
         declare.mark(Side::Sender, move |stanza, _| {
-            if stanza.child(ns::DELAY, "delay").is_none() {
-                return stanza;
-            }
-            stanza.without(|child| is_delay(child) && self.is_ours(child))
+            let forged: Vec<_> = stanza
+                .children()
+                .filter(|child| is_delay(child) && self.is_ours(&stanza, child))
+                .map(|child| child.span)
+                .collect();
+            if forged.is_empty() { stanza } else { stanza.without(|c| forged.contains(&c.span)) }
         });
     }
 }
 
 impl Delay {
-    /// Whether the stamp claims to be of a server here, or cannot be read on its own.
-    fn is_ours(&self, child: &Child<'_>) -> bool {
-        let Ok(delay) = Node::parse(child.raw, ns::CLIENT) else { return true };
+    /// Whether the stamp claims to be of a server here.
+    fn is_ours(&self, stanza: &Stanza, delay: &Child<'_>) -> bool {
+        let Ok(delay) = stanza.node(delay) else { return true };
         let from = delay.attr("from").and_then(|from| from.parse::<Jid>().ok());
         from.is_some_and(|from| {
             from.local().is_none() && self.domains.iter().any(|domain| domain == from.domain())
@@ -43,11 +45,9 @@ impl Delay {
 
 /// Adds when the server took the stanza in, unless it has said so before.
 pub(crate) fn stamped(stanza: Stanza, domain: &str, at: SystemTime) -> Stanza {
-    let by_us = |child: &Child<'_>| {
-        is_delay(child)
-            && Node::parse(child.raw, ns::CLIENT).is_ok_and(|d| d.attr("from") == Some(domain))
-    };
-    if stanza.children().any(|child| by_us(&child)) {
+    let by_us =
+        |child: &Child<'_>| stanza.node(child).is_ok_and(|d| d.attr("from") == Some(domain));
+    if stanza.children().any(|child| is_delay(&child) && by_us(&child)) {
         return stanza;
     }
     stanza.with_child(&delay(domain, at))

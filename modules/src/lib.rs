@@ -60,6 +60,3 @@ pub fn all(deps: &Deps) -> Vec<Arc<dyn Module>> {
         Arc::new(session::Session),
     ]
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,7 +7,7 @@ use crate::{
     delay,
     stored::{failed, freeze, thaw},
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::ready};
 use roster_store::{Store, StoreError};
 use router::{At, Backlog, BoxFuture, Declare, Keeping, Module, Receipt};
 use std::sync::Arc;
@@ -37,11 +37,18 @@ impl Module for Offline {
 
 impl Offline {
     fn keep(&self, keeping: &Keeping<'_>) -> Option<Receipt> {
-        if keeping.delivered || !is_worth_keeping(keeping.message) {
-            return None;
+        let Keeping { account, message, delivered, at } = *keeping;
+        if delivered {
+            None
+        } else if is_chat_state(message) {
+            // XEP-0160 3: gone, and not worth an error either; the next one would be as well.
+            Some(ready(Ok(())).boxed())
+        } else if is_worth_keeping(message) {
+            let kept = self.store.keep(account, at, freeze(message));
+            Some(kept.map(|result| result.map(|_| ()).map_err(|error| refusal(&error))).boxed())
+        } else {
+            None
         }
-        let kept = self.store.keep(keeping.account, keeping.at, freeze(keeping.message));
-        Some(kept.map(|result| result.map(|_| ()).map_err(|error| refusal(&error))).boxed())
     }
 
     fn backlog(&self, account: &BareJid) -> BoxFuture<'static, Option<Backlog>> {
@@ -75,26 +82,22 @@ impl Offline {
     }
 }
 
-/// XEP-0160 3, XEP-0334 4.2. The router offers only messages that may wait at all.
+/// XEP-0160 3, XEP-0334 4.2: the sender of what is not kept gets it back.
 fn is_worth_keeping(message: &Stanza) -> bool {
-    if message.child(ns::HINTS, "no-store").is_some() {
-        return false;
-    }
-    match message.kind() {
-        Kind::Message(MessageType::Normal) => true,
-        Kind::Message(MessageType::Chat) => !is_chat_state(message),
-        _ => false,
-    }
+    matches!(message.kind(), Kind::Message(MessageType::Normal | MessageType::Chat))
+        && message.child(ns::HINTS, "no-store").is_none()
 }
 
-/// Whether a message says nothing but a chat state (XEP-0085 5.1): who comes back later has no use for it.
+/// Whether a message says nothing but a chat state (XEP-0085 2): who comes back later has no use for it.
 fn is_chat_state(message: &Stanza) -> bool {
     let mut states = false;
-    message.children().all(|child| {
-        let state = child.ns == ns::CHAT_STATES;
-        states |= state;
-        state || child.ns == ns::HINTS || (child.ns == ns::CLIENT && child.name == "thread")
-    }) && states
+    message.kind() == Kind::Message(MessageType::Chat)
+        && message.children().all(|child| {
+            let state = child.ns == ns::CHAT_STATES;
+            states |= state;
+            state || child.ns == ns::HINTS || (child.ns == ns::CLIENT && child.name == "thread")
+        })
+        && states
 }
 
 fn refusal(error: &StoreError) -> StanzaError {

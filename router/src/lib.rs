@@ -266,6 +266,3 @@ fn share(result: Result<Option<Record>, LoadError>) -> Result<Option<Arc<Record>
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-#[cfg(test)]
-mod tests;

@@ -12,7 +12,7 @@
 use crate::{Account, BoxFuture, Router, Session};
 use bytes::Bytes;
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
-use xmpp_core::{BareJid, Stanza, StanzaError, ns, stanza::IqType};
+use xmpp_core::{BareJid, Stanza, StanzaError, error::StanzaCondition, stanza::IqType, xml::Node};
 
 /// A feature. Its struct holds what it depends on; `declare` says what it does.
 pub trait Module: Send + Sync {
@@ -167,10 +167,10 @@ impl Request {
     ///
     /// # Errors
     /// `bad-request` where it is missing.
-    pub fn payload(&self) -> Result<xmpp_core::xml::Node, StanzaError> {
-        let bad = || StanzaError::new(xmpp_core::error::StanzaCondition::BadRequest);
+    pub fn payload(&self) -> Result<Node, StanzaError> {
+        let bad = || StanzaError::new(StanzaCondition::BadRequest);
         let child = self.stanza.children().next().ok_or_else(bad)?;
-        xmpp_core::xml::Node::parse(child.raw, ns::CLIENT).map_err(|_| bad())
+        self.stanza.node(&child).map_err(|_| bad())
     }
 }
 

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use std::{mem, sync::Arc};
 use xmpp_core::{
     BareJid, Jid, Kind, Stanza, StanzaError, error::StanzaCondition, ns, stanza::PresenceType,
-    xml::Node,
 };
 
 /// A session that became unavailable, and who has to hear of it.
@@ -251,7 +250,7 @@ fn bare_presence(kind: PresenceType, from: Jid) -> Stanza {
 /// The priority in a presence, 0 where there is none (RFC 6121 4.7.2.3).
 fn priority(presence: &Stanza) -> Result<i8, StanzaError> {
     let Some(child) = presence.child(ns::CLIENT, "priority") else { return Ok(0) };
-    let text = Node::parse(child.raw, ns::CLIENT).map(|node| node.text);
+    let text = presence.node(&child).map(|node| node.text);
     text.ok().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
         StanzaError::new(StanzaCondition::BadRequest)
             .with_text("the priority is not a number from -128 to 127")

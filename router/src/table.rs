@@ -11,7 +11,8 @@ use xmpp_core::{BareJid, Jid};
 /// Locks of the table: many more than threads, so that two rarely meet.
 const SHARDS: usize = 64;
 
-/// How many accounts one insertion looks at to find one that can be forgotten.
+/// How many accounts one look for one that can be forgotten takes in; the table outgrows its limit by a sixteenth at most
+/// before all have been looked at.
 const SEARCH: usize = 16;
 
 /// Accounts by bare address, bounded: those without sessions are forgotten first, the least recently asked for
@@ -65,7 +66,7 @@ impl Table {
 
 impl Shard {
     fn forget_one(&mut self) -> bool {
-        for _ in 0..SEARCH.min(self.clock.len()) {
+        for _ in 0..SEARCH {
             let Some(candidate) = self.clock.pop_front() else { return false };
             let Some(account) = self.accounts.get(&candidate) else { continue };
             // Owned by the table alone: no session, no stanza on its way, nobody who is asking.

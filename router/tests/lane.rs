@@ -1,0 +1,354 @@
+//! What is kept on its way, and that nothing overtakes it (RFC 6120 10.1).
+
+mod common;
+
+use common::{Task, World, stanza, xml};
+use futures_util::FutureExt;
+use router::{Backlog, Declare, Module};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use xmpp_core::{Stanza, StanzaError, error::StanzaCondition};
+
+/// Something that completes when the test says so.
+type Gate = Arc<AtomicBool>;
+
+fn gate() -> Gate {
+    Gate::default()
+}
+
+fn open(gate: &Gate) {
+    gate.store(true, Ordering::Relaxed);
+}
+
+async fn passed(gate: Gate) {
+    std::future::poll_fn(|_| match gate.load(Ordering::Relaxed) {
+        true => std::task::Poll::Ready(()),
+        false => std::task::Poll::Pending,
+    })
+    .await;
+}
+
+/// A store whose writes and reads complete when the test says so. As the real ones: a write counts from the call on,
+/// and a read sees what was written before it was called.
+#[derive(Default)]
+struct Drawer {
+    kept: Arc<Mutex<Vec<String>>>,
+    /// Gates of the next writes and reads; without one they complete at once.
+    gates: Mutex<VecDeque<Gate>>,
+    full: AtomicBool,
+    /// Keeps what is delivered, too.
+    archive: bool,
+}
+
+impl Drawer {
+    fn next_waits(&self) -> Gate {
+        let gate = gate();
+        self.gates.lock().unwrap().push_back(gate.clone());
+        gate
+    }
+
+    fn gate(&self) -> Gate {
+        self.gates.lock().unwrap().pop_front().unwrap_or_else(|| Gate::new(true.into()))
+    }
+
+    fn ids(&self) -> Vec<String> {
+        let kept = self.kept.lock().unwrap();
+        kept.iter().map(|xml| stanza(xml).head.id.unwrap().to_string()).collect()
+    }
+}
+
+impl Module for Drawer {
+    fn name(&self) -> &'static str {
+        "drawer"
+    }
+
+    fn declare(self: Arc<Self>, declare: &mut Declare) {
+        let this = self.clone();
+        declare.keep(move |keeping| {
+            if keeping.delivered && !this.archive {
+                return None;
+            }
+            let full = this.full.load(Ordering::Relaxed);
+            if !full && !keeping.delivered {
+                this.kept.lock().unwrap().push(xml(keeping.message));
+            }
+            let gate = this.gate();
+            Some(
+                async move {
+                    passed(gate).await;
+                    let error = StanzaError::new(StanzaCondition::ServiceUnavailable);
+                    if full { Err(error) } else { Ok(()) }
+                }
+                .boxed(),
+            )
+        });
+        declare.backlog(move |_| {
+            let stanzas: Vec<Stanza> =
+                self.kept.lock().unwrap().iter().map(|xml| stanza(xml)).collect();
+            let (gate, kept, count) = (self.gate(), self.kept.clone(), stanzas.len());
+            async move {
+                passed(gate).await;
+                let handed = Box::new(move || {
+                    kept.lock().unwrap().drain(..count);
+                    async {}.boxed()
+                });
+                Some(Backlog { stanzas, handed })
+            }
+            .boxed()
+        });
+    }
+}
+
+fn world() -> (World, Arc<Drawer>) {
+    let drawer = Arc::new(Drawer::default());
+    (World::new(&[drawer.clone()]), drawer)
+}
+
+fn chat(id: &str) -> String {
+    format!("<message to='juliet@localhost' type='chat' id='{id}'/>")
+}
+
+/// The messages among what came.
+fn ids(actor: &mut common::Actor) -> Vec<String> {
+    actor.ids().into_iter().filter(|id| !id.is_empty()).collect()
+}
+
+#[test]
+fn kept_and_then_delivered_in_order() {
+    let (world, drawer) = world();
+    let romeo = world.online("romeo@localhost/orchard");
+    romeo.send(&chat("1"));
+    romeo.send(&chat("2"));
+    assert_eq!(drawer.ids(), ["1", "2"]);
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    juliet.send("<presence><priority>-1</priority></presence>");
+    assert_eq!(ids(&mut juliet), Vec::<String>::new());
+    juliet.send("<presence/>");
+    assert_eq!(ids(&mut juliet), ["1", "2"]);
+    assert_eq!(drawer.ids(), Vec::<String>::new());
+    juliet.send("<presence type='unavailable'/>");
+    juliet.send("<presence/>");
+    assert_eq!(ids(&mut juliet), Vec::<String>::new());
+}
+
+#[test]
+fn l06_a_login_while_a_message_is_being_written_loses_nothing() {
+    let (world, drawer) = world();
+    let romeo = world.online("romeo@localhost/orchard");
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    let written = drawer.next_waits();
+    let mut first = romeo.start(&chat("1"));
+    assert!(!first.go(), "the sender waits for the row");
+    let read = drawer.next_waits();
+    let mut login = juliet.start("<presence/>");
+    assert!(!login.go());
+    let mut second = romeo.start(&chat("2"));
+    assert!(second.go(), "nobody but the owner of a row waits");
+    open(&read);
+    // The row is read before the sender of the first message has heard that it is safe: still in order.
+    assert!(!login.go() || ids(&mut juliet).is_empty());
+    open(&written);
+    assert!(first.go());
+    login.go();
+    assert_eq!(ids(&mut juliet), ["1", "2"]);
+    assert_eq!(drawer.ids(), Vec::<String>::new());
+}
+
+#[test]
+fn l06_what_comes_while_the_backlog_is_read_comes_after_it() {
+    let (world, drawer) = world();
+    let romeo = world.online("romeo@localhost/orchard");
+    romeo.send(&chat("1"));
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    let read = drawer.next_waits();
+    let mut login = juliet.start("<presence/>");
+    assert!(!login.go());
+    romeo.send(&chat("2"));
+    romeo.send("<message to='juliet@localhost/balcony' id='3'/>");
+    assert_eq!(ids(&mut juliet), Vec::<String>::new());
+    open(&read);
+    assert!(login.go());
+    assert_eq!(ids(&mut juliet), ["1", "2", "3"]);
+    romeo.send(&chat("4"));
+    assert_eq!(ids(&mut juliet), ["4"]);
+}
+
+#[test]
+fn a_session_that_ends_while_its_backlog_is_read_loses_nothing() {
+    let (world, drawer) = world();
+    let mut romeo = world.online("romeo@localhost/orchard");
+    romeo.send(&chat("1"));
+    let juliet = world.connect("juliet@localhost/balcony");
+    let read = drawer.next_waits();
+    let mut login = juliet.start("<presence/>");
+    assert!(!login.go());
+    romeo.send(&chat("2"));
+    // Cut off in the middle: the task is dropped, then the claim.
+    drop(login);
+    juliet.disconnect();
+    open(&read);
+    romeo.nothing();
+    assert_eq!(drawer.ids(), ["1", "2"]);
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    juliet.send("<presence/>");
+    assert_eq!(ids(&mut juliet), ["1", "2"]);
+}
+
+#[test]
+fn another_session_that_is_there_gets_what_the_first_one_left() {
+    let (world, drawer) = world();
+    let romeo = world.online("romeo@localhost/orchard");
+    let juliet = world.connect("juliet@localhost/balcony");
+    let read = drawer.next_waits();
+    let mut login = juliet.start("<presence/>");
+    assert!(!login.go());
+    romeo.send(&chat("1"));
+    let mut phone = world.online("juliet@localhost/phone");
+    open(&read);
+    assert!(login.go());
+    drop(login);
+    assert_eq!(ids(&mut phone), ["1"], "planned when its turn came");
+    juliet.disconnect();
+    assert_eq!(ids(&mut phone), Vec::<String>::new());
+    assert_eq!(drawer.ids(), Vec::<String>::new());
+}
+
+#[test]
+fn what_was_handed_over_and_not_read_is_kept_again_in_order() {
+    let (world, drawer) = world();
+    let romeo = world.online("romeo@localhost/orchard");
+    romeo.send(&chat("1"));
+    romeo.send(&chat("2"));
+    let juliet = world.online("juliet@localhost/balcony");
+    romeo.send(&chat("3"));
+    romeo.send(&chat("4"));
+    assert_eq!(drawer.ids(), Vec::<String>::new());
+    juliet.disconnect();
+    // The first two were read by `online`; the rest is as it was sent.
+    assert_eq!(drawer.ids(), ["3", "4"]);
+}
+
+#[test]
+fn a_message_that_cannot_be_kept_comes_back() {
+    let (world, drawer) = world();
+    let mut romeo = world.online("romeo@localhost/orchard");
+    drawer.full.store(true, Ordering::Relaxed);
+    romeo.send(&chat("1"));
+    let error = romeo.one();
+    assert!(error.contains("id='1'") && error.contains("<service-unavailable"), "{error}");
+    drawer.full.store(false, Ordering::Relaxed);
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    juliet.send("<presence/>");
+    assert_eq!(ids(&mut juliet), Vec::<String>::new());
+}
+
+#[test]
+fn rfc6120_10_1_what_is_archived_is_not_overtaken() {
+    let drawer = Arc::new(Drawer { archive: true, ..Drawer::default() });
+    let world = World::new(&[drawer.clone()]);
+    world.people.subscribe("juliet@localhost", "romeo@localhost");
+    world.people.subscribe("romeo@localhost", "juliet@localhost");
+    let romeo = world.online("romeo@localhost/orchard");
+    let mut juliet = world.online("juliet@localhost/balcony");
+    let gates = [drawer.next_waits(), drawer.next_waits()];
+    let mut one = romeo.start(&chat("1"));
+    let mut two = romeo.start(&chat("2"));
+    assert!(!one.go() && !two.go(), "both rows are on their way at once");
+    romeo.send("<iq to='juliet@localhost/balcony' type='get' id='3'><x xmlns='y'/></iq>");
+    romeo.send("<presence id='4'/>");
+    open(&gates[1]);
+    assert!(two.go());
+    juliet.nothing();
+    open(&gates[0]);
+    assert!(one.go());
+    assert_eq!(ids(&mut juliet), ["1", "2", "3", "4"]);
+}
+
+#[test]
+fn an_archived_message_that_could_not_be_written_is_not_delivered() {
+    let drawer = Arc::new(Drawer { archive: true, full: true.into(), ..Drawer::default() });
+    let world = World::new(&[drawer.clone()]);
+    let mut romeo = world.online("romeo@localhost/orchard");
+    let mut juliet = world.online("juliet@localhost/balcony");
+    romeo.send(&chat("1"));
+    assert!(romeo.one().contains("<service-unavailable"));
+    juliet.nothing();
+}
+
+#[test]
+fn an_archived_message_whose_session_is_gone_when_it_is_written_is_kept() {
+    let drawer = Arc::new(Drawer { archive: true, ..Drawer::default() });
+    let world = World::new(&[drawer.clone()]);
+    let romeo = world.online("romeo@localhost/orchard");
+    let juliet = world.online("juliet@localhost/balcony");
+    let written = drawer.next_waits();
+    let mut send = romeo.start(&chat("1"));
+    assert!(!send.go());
+    juliet.disconnect();
+    open(&written);
+    assert!(send.go());
+    assert_eq!(drawer.ids(), ["1"]);
+}
+
+#[test]
+fn a_sender_that_is_cut_off_holds_nobody_up() {
+    let drawer = Arc::new(Drawer { archive: true, ..Drawer::default() });
+    let world = World::new(&[drawer.clone()]);
+    let romeo = world.online("romeo@localhost/orchard");
+    let mut juliet = world.online("juliet@localhost/balcony");
+    let _never = drawer.next_waits();
+    let mut send = romeo.start(&chat("1"));
+    assert!(!send.go());
+    romeo.send("<message to='juliet@localhost' type='headline' id='2'/>");
+    drop(send);
+    assert_eq!(ids(&mut juliet), ["1", "2"]);
+}
+
+#[test]
+fn r03_a_lane_is_bounded_in_bytes() {
+    let drawer = Arc::new(Drawer::default());
+    let world = World::with(&[drawer.clone()], |settings| settings.lane_bytes = 4_096);
+    let mut romeo = world.online("romeo@localhost/orchard");
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    let read = drawer.next_waits();
+    let mut login = juliet.start("<presence/>");
+    assert!(!login.go());
+    let body = "x".repeat(1_000);
+    for id in 0..10 {
+        romeo.send(&format!(
+            "<message to='juliet@localhost' type='chat' id='{id}'><body>{body}</body></message>"
+        ));
+    }
+    let refused = romeo.all();
+    assert!(refused.iter().all(|error| error.contains("<resource-constraint")));
+    open(&read);
+    assert!(login.go());
+    let delivered = ids(&mut juliet);
+    assert_eq!(delivered.len() + refused.len(), 10);
+    assert_eq!(delivered, (0..delivered.len()).map(|id| id.to_string()).collect::<Vec<_>>());
+    assert!((1..10).contains(&delivered.len()));
+}
+
+#[test]
+fn a_long_lane_is_given_up_without_a_deep_stack() {
+    let (world, drawer) = world();
+    let romeo = world.online("romeo@localhost/orchard");
+    let juliet = world.connect("juliet@localhost/balcony");
+    let _never = drawer.next_waits();
+    let mut login = juliet.start("<presence/>");
+    assert!(!login.go());
+    let count = 1_500;
+    for id in 0..count {
+        romeo.send(&chat(&id.to_string()));
+    }
+    juliet.send("<presence type='unavailable'/>");
+    // All of them are kept now, each only when the one before has left.
+    let _gates: Vec<_> = (0..count).map(|_| drawer.next_waits()).collect();
+    drop::<Task<()>>(login);
+    assert_eq!(drawer.ids().len(), count);
+}
