@@ -4,7 +4,7 @@ use crate::{
     session::{Answer, Condition, Conn, Effect, End, Event, Malformed, Request, Session, Terms},
     upstream::{Did, Line, Upstream, Visitor},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use net::address::{AddressBook, AddressLimits, Attempts, Permit};
 use std::{
     collections::HashMap,
@@ -105,7 +105,7 @@ struct Entry {
 
 /// A request at a session's door.
 struct Knock {
-    request: Request,
+    request: Box<Request>,
     reply: oneshot::Sender<Answer>,
 }
 
@@ -152,7 +152,7 @@ impl Manager {
     /// Answers one HTTP body, which may take as long as the session's `wait`. If the future is dropped the
     /// session takes the connection for lost. `None`: close the connection without an answer. Either a secure
     /// session was named over a connection that is not (XEP-0124 19.1), or this address guesses.
-    pub async fn request(self: &Arc<Self>, raw: Bytes, visitor: Visitor) -> Option<Answer> {
+    pub async fn request(self: &Arc<Self>, raw: BytesMut, visitor: Visitor) -> Option<Answer> {
         let request = match Request::parse(raw, &self.limits) {
             Ok(request) => request,
             Err(malformed) => return Some(self.refuse(malformed)),
@@ -164,7 +164,7 @@ impl Manager {
             return None;
         }
         let (reply, answer) = oneshot::channel();
-        let knocked = entry.door.send(Knock { request, reply }).await.is_ok();
+        let knocked = entry.door.send(Knock { request: Box::new(request), reply }).await.is_ok();
         let answer = if knocked { answer.await.ok() } else { None };
         // It ended while this request was at the door.
         Some(answer.unwrap_or_else(|| Condition::ItemNotFound.answer(entry.modern)))

@@ -1,17 +1,21 @@
 //! HTTP/1.1 for browsers: the BOSH endpoint, and static pages beside it.
 
 use crate::{driver::Manager, session::Answer, upstream::Visitor};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
         ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY,
-        CONTENT_TYPE, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
+        CONTENT_TYPE, ORIGIN, TRANSFER_ENCODING, VARY, X_CONTENT_TYPE_OPTIONS,
     },
 };
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    body::{Body, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use net::{address::is_within, listener::Listener};
@@ -29,6 +33,8 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// The largest head of a request, and the least hyper can be held to.
 const HEAD_BYTES: usize = 8_192;
+/// Bytes of a body read and dropped once it is too large.
+const DROPPED: usize = 16_777_216;
 /// How long connections may take to end once the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 /// For how long a browser remembers that it may post here.
@@ -192,13 +198,15 @@ impl Site {
 
     async fn post(&self, request: Request<Incoming>, peer: Peer) -> Result<Reply, HangUp> {
         let visitor = self.visitor(request.headers(), peer);
-        let body = Limited::new(request.into_body(), self.manager.body_bytes());
-        let body = match timeout(BODY_TIME, body.collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return Ok(refusal(StatusCode::PAYLOAD_TOO_LARGE));
-            }
-            Ok(Err(_)) => return Err(HangUp),
+        // Whoever is between might read a chunked request with a length otherwise than we do (threat B06).
+        if request.headers().contains_key(TRANSFER_ENCODING) {
+            return Ok(refusal(StatusCode::LENGTH_REQUIRED));
+        }
+        let body = read(request.into_body(), self.manager.body_bytes());
+        let body = match timeout(BODY_TIME, body).await {
+            Ok(Ok(Some(body))) => body,
+            Ok(Ok(None)) => return Ok(refusal(StatusCode::PAYLOAD_TOO_LARGE)),
+            Ok(Err(HangUp)) => return Err(HangUp),
             Err(_) => return Ok(refusal(StatusCode::REQUEST_TIMEOUT)),
         };
         let answer = self.manager.request(body, visitor).await.ok_or(HangUp)?;
@@ -247,6 +255,27 @@ impl Site {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         }
     }
+}
+
+/// Reads a body of at most so many bytes; `None` if it is larger. Some of the rest is read and dropped, since
+/// the answer to a client that still sends gets lost when the connection closes.
+async fn read(mut body: Incoming, max: usize) -> Result<Option<BytesMut>, HangUp> {
+    let expected = body.size_hint().lower().try_into().unwrap_or(max).min(max);
+    let mut bytes = BytesMut::with_capacity(expected);
+    let mut dropped = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| HangUp)?.into_data() else { continue };
+        if dropped == 0 && bytes.len() + data.len() <= max {
+            bytes.extend_from_slice(&data);
+            continue;
+        }
+        bytes = BytesMut::new();
+        dropped += data.len();
+        if dropped > DROPPED {
+            break;
+        }
+    }
+    Ok((dropped == 0).then_some(bytes))
 }
 
 /// The comma-separated values of a header, over all its lines.

@@ -80,7 +80,7 @@ pub struct Conn(pub u64);
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A request that names this session.
-    Request(Conn, Request),
+    Request(Conn, Box<Request>),
     /// A connection is gone before its answer (its client closed it).
     Lost(Conn),
     /// Bytes from the server; what is complete is taken out.
@@ -299,7 +299,7 @@ impl Session {
         ];
     }
 
-    fn arrive(&mut self, now: Instant, conn: Conn, request: Request) {
+    fn arrive(&mut self, now: Instant, conn: Conn, request: Box<Request>) {
         self.patience = self.inactivity; // XEP-0124 10: a pause ends with the next request
         let extra = request.is_extra();
         match self.window.place(request.rid, conn, now + self.wait, extra) {
@@ -493,8 +493,9 @@ impl Session {
         let mut batch: Vec<Payload> = Vec::new();
         let mut bytes = 0;
         while let Some(payload) = self.pending.front() {
-            let fits = payload.kind == Kind::Other && bytes < RESPONSE;
-            if !batch.is_empty() && !(fits && batch[0].kind == Kind::Other) {
+            let first = batch.first().unwrap_or(payload);
+            let alone = [first, payload].iter().any(|one| one.kind != Kind::Other);
+            if !batch.is_empty() && (alone || bytes >= RESPONSE) {
                 break;
             }
             bytes += payload.bytes.len();

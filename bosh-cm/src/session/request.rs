@@ -63,7 +63,7 @@ pub struct Version {
 impl Request {
     /// Checks one HTTP body. White space between payloads is ignored; other text directly inside is
     /// refused (XEP-0124 6).
-    pub fn parse(raw: Bytes, limits: &Limits) -> Result<Self, Malformed> {
+    pub fn parse(raw: BytesMut, limits: &Limits) -> Result<Self, Malformed> {
         let body = document(raw, limits).ok_or(Malformed::Xml)?;
         if !body.is(ns::HTTPBIND, "body") {
             return Err(Malformed::Xml);
@@ -187,18 +187,17 @@ fn number(text: &str) -> Option<u64> {
 }
 
 /// The single element of a document, with nothing but white space around it.
-fn document(raw: Bytes, limits: &Limits) -> Option<Element> {
+fn document(mut raw: BytesMut, limits: &Limits) -> Option<Element> {
     let mut framer = Framer::document(limits.clone());
-    let mut buffer = BytesMut::from(raw);
     let mut body = None;
-    while let Some(frame) = framer.next(&mut buffer).ok()? {
+    while let Some(frame) = framer.next(&mut raw).ok()? {
         match frame {
             Frame::Whitespace => {}
-            Frame::Element(raw) if body.is_none() => body = Some(raw),
+            Frame::Element(found) if body.is_none() => body = Some(found),
             _ => return None,
         }
     }
-    if !buffer.is_empty() {
+    if !raw.is_empty() {
         return None;
     }
     Element::check(body?, &Scope::default(), limits).ok()
@@ -227,7 +226,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Request, Malformed> {
-        Request::parse(Bytes::copy_from_slice(text.as_bytes()), &Limits::AFTER_AUTH)
+        Request::parse(text.into(), &Limits::AFTER_AUTH)
     }
 
     fn with(attributes: &str) -> Request {

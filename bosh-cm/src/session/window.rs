@@ -29,7 +29,7 @@ pub(super) struct Window {
 
 /// A request that waits for the ones before it, or for the server to take what came before.
 pub(super) struct Early {
-    pub(super) request: Request,
+    pub(super) request: Box<Request>,
     pub(super) ticket: Ticket,
 }
 
@@ -113,7 +113,7 @@ impl Window {
     }
 
     /// Keeps a new request until its turn.
-    pub(super) fn keep(&mut self, request: Request, ticket: Ticket) {
+    pub(super) fn keep(&mut self, request: Box<Request>, ticket: Ticket) {
         self.early.insert(request.rid, Early { request, ticket });
     }
 

@@ -36,7 +36,7 @@ struct Talk {
 
 fn request(text: &str) -> Request {
     let limits = Limits { bytes: 1_000_000, ..Limits::AFTER_AUTH };
-    Request::parse(Bytes::copy_from_slice(text.as_bytes()), &limits).expect("a good request")
+    Request::parse(text.into(), &limits).expect("a good request")
 }
 
 fn open(attributes: &str) -> Result<Session, Condition> {
@@ -112,7 +112,7 @@ impl Talk {
         let text = format!(
             "<body{BODY} xmlns:xmpp='urn:xmpp:xbosh' rid='{rid}' sid='SID' {attributes}>{payloads}</body>"
         );
-        self.tell(Event::Request(Conn(conn), request(&text)));
+        self.tell(Event::Request(Conn(conn), Box::new(request(&text))));
         self
     }
 

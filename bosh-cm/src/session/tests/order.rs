@@ -175,7 +175,7 @@ fn row_43_rids_go_up_to_2_to_53_less_1() {
         Session::open(now, Conn(0), &request(&text), "SID".into(), &terms).expect("a session");
     session.handle(now, Event::Received(&mut BytesMut::from(&*format!("{HEADER}{FEATURES}"))));
     let last = format!("<body{BODY} rid='{RID_MAX}' sid='SID'><a xmlns='x'/></body>");
-    session.handle(now, Event::Request(Conn(1), request(&last)));
+    session.handle(now, Event::Request(Conn(1), Box::new(request(&last))));
     let effects: Vec<_> = std::iter::from_fn(|| session.poll()).collect();
     assert!(effects.contains(&Effect::Write(Bytes::from_static(b"<a xmlns='x'/>"))));
 }
