@@ -1,0 +1,285 @@
+//! Every key of the configuration, declared once: the type, the default and the words that explain it.
+//! Parsing, the check for unknown keys and the commented example all come from these declarations.
+
+use serde::{Deserialize, Serialize};
+
+/// One key as the example and the checks need it.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// The name inside its table.
+    pub name: &'static str,
+    /// Its lines of explanation.
+    pub doc: &'static [&'static str],
+    /// What stands in the example for a key that has no default.
+    pub sample: &'static str,
+}
+
+/// Declares a table of keys: a struct with defaults, and the list of its [`Key`]s.
+macro_rules! table {
+    ($(#[doc = $about:literal])* $name:ident { $($(#[doc = $doc:literal])* $key:ident : $type:ty = $default:expr $(, sample $sample:literal)?;)* }) => {
+        $(#[doc = $about])*
+        #[derive(Debug, Clone, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name { $($(#[doc = $doc])* pub $key: $type,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($key: $default,)* }
+            }
+        }
+
+        impl $name {
+            /// The keys in order.
+            pub const KEYS: &'static [Key] = &[$(Key {
+                name: stringify!($key),
+                doc: &[$($doc),*],
+                sample: concat!($($sample)?),
+            }),*];
+        }
+    };
+}
+
+fn strings<const N: usize>(texts: [&str; N]) -> Vec<String> {
+    texts.map(str::to_owned).to_vec()
+}
+
+/// Seconds, as limits count them.
+pub type Seconds = u64;
+
+table! {
+    /// Keys outside any table.
+    Top {
+        /// The domains served here: the part after `@` of every account's address.
+        domains: Vec<String> = strings(["localhost"]);
+        /// The folder of the database and the generated certificate. Relative to this file.
+        data: String = "data".into();
+    }
+}
+
+table! {
+    /// Client streams over TCP.
+    C2s {
+        /// Where clients connect and upgrade with STARTTLS. [] switches it off; [::] falls back to
+        /// 0.0.0.0 without IPv6.
+        listen: Vec<String> = strings(["[::]:5222"]);
+        /// Where clients connect with TLS from the first byte (XEP-0368).
+        direct_tls: Vec<String> = strings(["[::]:5223"]);
+        /// Whether nothing but STARTTLS is possible on an unprotected stream (RFC 6120 5.3.1).
+        require_tls: bool = true;
+    }
+}
+
+table! {
+    /// The HTTP listener: BOSH, WebSocket and the demonstration's page.
+    Http {
+        /// Where browsers, or a proxy in front, connect.
+        listen: Vec<String> = strings(["127.0.0.1:5280"]);
+        /// The path of BOSH (XEP-0124).
+        bosh: String = "/http-bind".into();
+        /// The path of WebSocket (RFC 7395). It answers 501 until WebSocket exists.
+        websocket: String = "/xmpp-websocket".into();
+    }
+}
+
+table! {
+    /// The HTTPS listener.
+    Https {
+        /// Must be [] until HTTPS exists: put a proxy with TLS in front, and name it in limits.trusted.
+        listen: Vec<String> = Vec::new();
+    }
+}
+
+table! {
+    /// The certificate. Both keys or neither.
+    Tls {
+        /// The chain in PEM, the server's certificate first. Read again on SIGHUP and when the file
+        /// changes. Absent: a self-signed one is made in `data`.
+        certificate: Option<String> = None, sample "\"/etc/ssl/example.org/fullchain.pem\"";
+        /// Its private key in PEM.
+        key: Option<String> = None, sample "\"/etc/ssl/example.org/privkey.pem\"";
+    }
+}
+
+table! {
+    /// In-band registration (XEP-0077).
+    Registration {
+        /// Whether strangers may create accounts. Must be false until XEP-0077 exists.
+        enabled: bool = false;
+    }
+}
+
+table! {
+    /// The store.
+    Store {
+        /// "sqlite:FILE", the file relative to `data`; or "memory:", which forgets everything at the end.
+        url: String = "sqlite:stonechat.db".into();
+        /// "disk": a write is done when it is flushed; "process": it survives a kill, not a power cut.
+        durability: String = "disk".into();
+    }
+}
+
+table! {
+    /// Authentication.
+    Auth {
+        /// The SASL mechanisms offered, strongest first.
+        mechanisms: Vec<String> = strings(["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]);
+        /// Rounds of PBKDF2 for new passwords, from 4096 to 10000000. More is slower for attackers and for you.
+        iterations: u32 = 10_000;
+    }
+}
+
+table! {
+    /// The message archive (XEP-0313).
+    Archive {
+        /// Whose messages are kept where the user has not said: "always", "roster" or "never". At work
+        /// once archives exist.
+        default: String = "always".into();
+    }
+}
+
+table! {
+    /// Limits. Each holds before memory grows.
+    Limits {
+        /// Addresses that limits per address, rates and registration do not count, and whose
+        /// X-Forwarded-For and X-Forwarded-Proto are believed.
+        trusted: Vec<String> = strings(["127.0.0.0/8", "::1"]);
+        /// Bytes of one stanza from a client.
+        stanza_bytes: usize = 262_144;
+        /// Bytes of one element before authentication.
+        preauth_bytes: usize = 8_192;
+        /// Elements in one stanza.
+        elements: u32 = 4_096;
+        /// Elements in one element before authentication.
+        preauth_elements: u32 = 32;
+        /// Depth of nesting.
+        depth: u32 = 128;
+        /// Depth of nesting before authentication.
+        preauth_depth: u32 = 16;
+        /// Attributes of one element.
+        attributes: u32 = 64;
+        /// Attributes of one element before authentication.
+        preauth_attributes: u32 = 16;
+        /// Seconds from the connection to a bound session, whatever happens in between.
+        auth_timeout: Seconds = 30;
+        /// Seconds for a TLS handshake.
+        tls_timeout: Seconds = 10;
+        /// Seconds of silence before the server asks whether the client is there.
+        idle_check: Seconds = 300;
+        /// Seconds a client has to answer that.
+        idle_close: Seconds = 60;
+        /// Bytes a second that a client may send in the long run; above it is read more slowly.
+        rate_bytes: u32 = 20_480;
+        /// Bytes it may send at once after a pause.
+        rate_burst: u32 = 262_144;
+        /// Stanzas a second in the long run.
+        rate_stanzas: u32 = 50;
+        /// Stanzas at once after a pause.
+        rate_stanzas_burst: u32 = 200;
+        /// Connections of one address (IPv4, or an IPv6 network of 64 bits).
+        connections_per_address: u32 = 100;
+        /// New connections of one address in a minute.
+        connections_per_minute: u32 = 30;
+        /// Sessions of one account.
+        sessions_per_user: usize = 10;
+        /// Failed logins of one stream before it is closed.
+        failed_logins_per_stream: u32 = 5;
+        /// Failed logins of one address in a minute.
+        failed_logins_per_minute: u32 = 10;
+        /// Bytes that wait for a slow client before it is closed.
+        send_buffer: usize = 262_144;
+        /// Seconds that one write to a client may take.
+        send_timeout: Seconds = 60;
+        /// Contacts in one roster.
+        roster_items: usize = 5_000;
+        /// Messages kept for an account that is offline.
+        offline_messages: usize = 1_000;
+        /// Bytes of them.
+        offline_bytes: usize = 10_485_760;
+        /// Seconds of silence that end a BOSH session.
+        bosh_inactivity: Seconds = 60;
+        /// Seconds between two empty polls of a BOSH session at least.
+        bosh_polling: Seconds = 2;
+        /// Seconds that a BOSH request is held at most.
+        bosh_wait: Seconds = 60;
+        /// BOSH requests of one session held at once; a client gets what it asks for up to this, 1 if it does not ask.
+        bosh_hold: u8 = 4;
+        /// Seconds that a BOSH client may pause (XEP-0124 12). At work once pauses exist.
+        bosh_pause: Seconds = 120;
+        /// Bytes of an HTTP request's head.
+        http_head: usize = 8_192;
+        /// Bytes of an HTTP request's body.
+        http_body: usize = 270_336;
+        /// Seconds for the head of an HTTP request, and again for its body.
+        http_timeout: Seconds = 10;
+        /// Fragments of one WebSocket message. At work once WebSocket exists.
+        websocket_fragments: u32 = 64;
+        /// Stanzas that wait for an acknowledgement (XEP-0198). At work once stream management exists.
+        sm_stanzas: usize = 1_000;
+        /// Bytes of them.
+        sm_bytes: usize = 1_048_576;
+        /// Seconds that a lost stream may be resumed.
+        sm_resume: Seconds = 600;
+        /// Seconds that an acknowledgement may take.
+        sm_ack_timeout: Seconds = 60;
+        /// Messages on one page of an archive unless the client says. At work once archives exist.
+        archive_page: usize = 50;
+        /// Messages on one page at most.
+        archive_page_max: usize = 250;
+        /// Seconds to authenticate where a registration form was sent. At work once XEP-0077 exists.
+        registration_timeout: Seconds = 300;
+        /// Bytes of one uploaded file. At work once uploads exist (XEP-0363).
+        upload_file: u64 = 52_428_800;
+        /// Bytes that one account may upload in a day.
+        upload_daily: u64 = 524_288_000;
+        /// Days that an uploaded file is kept.
+        upload_days: u32 = 30;
+        /// Occupants of one room. At work once rooms exist (XEP-0045).
+        room_occupants: usize = 1_000;
+        /// Rooms that one account may own.
+        rooms_per_user: usize = 200;
+        /// Items of one node. At work once publish-subscribe exists (XEP-0060).
+        pubsub_items: usize = 1_000;
+        /// Bytes of all items of one account.
+        pubsub_bytes: usize = 10_485_760;
+        /// Bytes of one stanza from another server. At work once federation exists.
+        s2s_stanza_bytes: usize = 524_288;
+        /// Bytes a second from one other server.
+        s2s_rate_bytes: u32 = 204_800;
+        /// Stanzas that wait for one other server.
+        s2s_queue: usize = 1_000;
+        /// Bytes of them.
+        s2s_queue_bytes: usize = 4_194_304;
+        /// Seconds after which they are returned.
+        s2s_queue_timeout: Seconds = 120;
+    }
+}
+
+/// The whole file as it is written.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs)]
+pub struct File {
+    pub top: Top,
+    pub c2s: C2s,
+    pub http: Http,
+    pub https: Https,
+    pub tls: Tls,
+    pub registration: Registration,
+    pub store: Store,
+    pub auth: Auth,
+    pub archive: Archive,
+    pub limits: Limits,
+}
+
+/// Every table with its keys; the first has no name.
+pub const TABLES: &[(&str, &[Key])] = &[
+    ("", Top::KEYS),
+    ("c2s", C2s::KEYS),
+    ("http", Http::KEYS),
+    ("https", Https::KEYS),
+    ("tls", Tls::KEYS),
+    ("registration", Registration::KEYS),
+    ("store", Store::KEYS),
+    ("auth", Auth::KEYS),
+    ("archive", Archive::KEYS),
+    ("limits", Limits::KEYS),
+];

@@ -1,0 +1,265 @@
+//! The configuration: written text ([`keys`]), read and checked ([`text`]), raised to what it means
+//! ([`Config`]).
+
+pub mod keys;
+pub mod text;
+
+use ipnet::IpNet;
+use keys::{File, Limits};
+use roster_store::Durability;
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+use xmpp_core::{Jid, sasl::MechanismName};
+
+/// What is wrong with a configuration, in one line that says what to change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// Where the store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// SQLite in this file.
+    Sqlite(PathBuf),
+    /// In memory, gone at the end.
+    Memory,
+}
+
+/// A certificate of the operator's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain in PEM.
+    pub certificate: PathBuf,
+    /// The key in PEM.
+    pub key: PathBuf,
+}
+
+/// A configuration whose every value is known to make sense.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Prepared domains, the first of which is the default; never empty.
+    pub domains: Vec<String>,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Listeners for STARTTLS.
+    pub c2s: Vec<SocketAddr>,
+    /// Listeners for direct TLS.
+    pub direct_tls: Vec<SocketAddr>,
+    /// Whether STARTTLS is required.
+    pub require_tls: bool,
+    /// HTTP listeners.
+    pub http: Vec<SocketAddr>,
+    /// The path of BOSH.
+    pub bosh_path: String,
+    /// The path of WebSocket.
+    pub websocket_path: String,
+    /// The operator's certificate; `None`: a self-signed one.
+    pub certificate: Option<CertificateFiles>,
+    /// The store.
+    pub store: StoreUrl,
+    /// When a write counts as done.
+    pub durability: Durability,
+    /// Offered SASL mechanisms, strongest first, never empty.
+    pub mechanisms: Vec<MechanismName>,
+    /// PBKDF2 rounds for new passwords.
+    pub iterations: u32,
+    /// Trusted addresses.
+    pub trusted: Vec<IpNet>,
+    /// The limits.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// Reads `file` if given, else `stonechat.toml` here if it is there, and applies `sets` in order.
+    pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Self, ConfigError> {
+        let path = match file {
+            Some(path) => Some(path.to_owned()),
+            None => Some(PathBuf::from("stonechat.toml")).filter(|path| path.exists()),
+        };
+        let (mut table, base) = match &path {
+            None => (toml::Table::new(), Path::new(".")),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
+                let table = text::parse(&text, &path.display().to_string())?;
+                (table, path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new(".")))
+            }
+        };
+        for assignment in sets {
+            text::set(&mut table, assignment)?;
+        }
+        Self::from_file(text::read(table)?, base)
+    }
+
+    /// Only defaults, with these `KEY=VALUE`s: what tests start from.
+    pub fn with(sets: &[&str]) -> Result<Self, ConfigError> {
+        let mut table = toml::Table::new();
+        for assignment in sets {
+            text::set(&mut table, assignment)?;
+        }
+        Self::from_file(text::read(table)?, Path::new("."))
+    }
+
+    /// Raises what was written to what it means; `base` is the folder that `data` is relative to.
+    pub fn from_file(file: File, base: &Path) -> Result<Self, ConfigError> {
+        let data = base.join(&file.top.data);
+        check(file.https.listen.is_empty(), || {
+            "https.listen: HTTPS does not exist yet: leave it [] and put a proxy with TLS in front".into()
+        })?;
+        check(!file.registration.enabled, || {
+            "registration.enabled: in-band registration does not exist yet: use `stonechat user add`".into()
+        })?;
+        check(["always", "roster", "never"].contains(&&*file.archive.default), || {
+            format!("archive.default: {:?} is not \"always\", \"roster\" or \"never\"", file.archive.default)
+        })?;
+        check((4_096..=10_000_000).contains(&file.auth.iterations), || {
+            format!("auth.iterations: {} is not between 4096 and 10000000", file.auth.iterations)
+        })?;
+        limits(&file.limits)?;
+        Ok(Self {
+            domains: domains(&file.top.domains)?,
+            c2s: addresses("c2s.listen", &file.c2s.listen)?,
+            direct_tls: addresses("c2s.direct_tls", &file.c2s.direct_tls)?,
+            require_tls: file.c2s.require_tls,
+            http: addresses("http.listen", &file.http.listen)?,
+            bosh_path: http_path("http.bosh", &file.http.bosh)?,
+            websocket_path: http_path("http.websocket", &file.http.websocket)?,
+            certificate: certificate(file.tls, base)?,
+            store: store(&file.store.url, &data)?,
+            durability: match &*file.store.durability {
+                "disk" => Durability::Disk,
+                "process" => Durability::Process,
+                other => {
+                    return Err(ConfigError(format!(
+                        "store.durability: {other:?} is not \"disk\" or \"process\""
+                    )));
+                }
+            },
+            mechanisms: mechanisms(&file.auth.mechanisms)?,
+            iterations: file.auth.iterations,
+            trusted: file.limits.trusted.iter().map(|t| network(t)).collect::<Result<_, _>>()?,
+            limits: file.limits,
+            data,
+        })
+    }
+}
+
+fn check(holds: bool, message: impl FnOnce() -> String) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError(message())) }
+}
+
+fn domains(written: &[String]) -> Result<Vec<String>, ConfigError> {
+    check(!written.is_empty(), || "domains: name at least one, such as [\"example.org\"]".into())?;
+    let mut prepared = Vec::new();
+    for domain in written {
+        let jid = Jid::new(None, domain, None)
+            .map_err(|error| ConfigError(format!("domains: {domain:?}: {error}")))?;
+        check(!prepared.iter().any(|known| known == jid.domain()), || {
+            format!("domains: {domain:?} stands there twice")
+        })?;
+        prepared.push(jid.domain().to_owned());
+    }
+    Ok(prepared)
+}
+
+fn addresses(key: &str, written: &[String]) -> Result<Vec<SocketAddr>, ConfigError> {
+    let parse = |text: &String| {
+        text.parse().map_err(|_| {
+            ConfigError(format!("{key}: {text:?} is not ADDRESS:PORT, such as \"[::]:5222\""))
+        })
+    };
+    written.iter().map(parse).collect()
+}
+
+fn http_path(key: &str, written: &str) -> Result<String, ConfigError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    check(written.len() > 1 && written.starts_with('/') && written.bytes().all(plain), || {
+        format!("{key}: {written:?} is not a path, such as \"/http-bind\"")
+    })?;
+    Ok(written.to_owned())
+}
+
+fn certificate(written: keys::Tls, base: &Path) -> Result<Option<CertificateFiles>, ConfigError> {
+    match (written.certificate, written.key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => {
+            Ok(Some(CertificateFiles { certificate: base.join(certificate), key: base.join(key) }))
+        }
+        _ => Err(ConfigError("tls.certificate and tls.key go together: set both or neither".into())),
+    }
+}
+
+fn store(url: &str, data: &Path) -> Result<StoreUrl, ConfigError> {
+    match url.split_once(':') {
+        Some(("memory", "")) => Ok(StoreUrl::Memory),
+        Some(("sqlite", file)) if !file.is_empty() => Ok(StoreUrl::Sqlite(data.join(file))),
+        _ => Err(ConfigError(format!("store.url: {url:?} is not \"sqlite:FILE\" or \"memory:\""))),
+    }
+}
+
+fn mechanisms(written: &[String]) -> Result<Vec<MechanismName>, ConfigError> {
+    check(!written.is_empty(), || "auth.mechanisms: name at least one, such as \"PLAIN\"".into())?;
+    let mut known = Vec::new();
+    for name in written {
+        known.push(MechanismName::from_name(name).ok_or_else(|| {
+            ConfigError(format!(
+                "auth.mechanisms: {name:?} is not SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1 or PLAIN"
+            ))
+        })?);
+    }
+    known.sort_unstable();
+    known.dedup();
+    Ok(known)
+}
+
+fn network(written: &str) -> Result<IpNet, ConfigError> {
+    written
+        .parse::<IpNet>()
+        .or_else(|_| written.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| ConfigError(format!("limits.trusted: {written:?} is not an address or a network")))
+}
+
+/// Limits below which RFC 6120 cannot work.
+fn limits(limits: &Limits) -> Result<(), ConfigError> {
+    let at_least = |key: &str, value: u64, least: u64| {
+        check(value >= least, || format!("limits.{key}: {value} is less than {least}"))
+    };
+    let bytes = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+    // RFC 6120 13.12: no smaller than 10,000 bytes.
+    at_least("stanza_bytes", bytes(limits.stanza_bytes), 10_000)?;
+    at_least("preauth_bytes", bytes(limits.preauth_bytes), 1_024)?;
+    at_least("elements", limits.elements.into(), 16)?;
+    at_least("preauth_elements", limits.preauth_elements.into(), 4)?;
+    at_least("depth", limits.depth.into(), 8)?;
+    at_least("preauth_depth", limits.preauth_depth.into(), 4)?;
+    at_least("attributes", limits.attributes.into(), 8)?;
+    at_least("preauth_attributes", limits.preauth_attributes.into(), 8)?;
+    at_least("send_buffer", bytes(limits.send_buffer), bytes(limits.stanza_bytes))?;
+    at_least("http_body", bytes(limits.http_body), 10_000)?;
+    at_least("http_head", bytes(limits.http_head), 1_024)?;
+    at_least("rate_burst", limits.rate_burst.into(), 1_024)?;
+    for (key, value) in [
+        ("auth_timeout", limits.auth_timeout),
+        ("tls_timeout", limits.tls_timeout),
+        ("idle_check", limits.idle_check),
+        ("idle_close", limits.idle_close),
+        ("send_timeout", limits.send_timeout),
+        ("bosh_inactivity", limits.bosh_inactivity),
+        ("bosh_wait", limits.bosh_wait),
+        ("http_timeout", limits.http_timeout),
+        ("rate_bytes", limits.rate_bytes.into()),
+        ("rate_stanzas", limits.rate_stanzas.into()),
+        ("rate_stanzas_burst", limits.rate_stanzas_burst.into()),
+        ("connections_per_address", limits.connections_per_address.into()),
+        ("connections_per_minute", limits.connections_per_minute.into()),
+        ("sessions_per_user", bytes(limits.sessions_per_user)),
+        ("failed_logins_per_stream", limits.failed_logins_per_stream.into()),
+        ("failed_logins_per_minute", limits.failed_logins_per_minute.into()),
+        ("bosh_hold", limits.bosh_hold.into()),
+    ] {
+        at_least(key, value, 1)?;
+    }
+    Ok(())
+}

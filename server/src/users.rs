@@ -1,0 +1,130 @@
+//! `stonechat user …`: accounts, over the same database that a running server uses.
+
+use crate::{
+    cli::{Account, UserAction},
+    config::{Config, StoreUrl},
+    wiring,
+};
+use anyhow::{Context, bail};
+use roster_store::{Accounts, Store, StoreError};
+use std::{io::BufRead, sync::Arc};
+use xmpp_core::{BareJid, sasl::Credentials};
+
+/// Runs one of the commands; what `list` finds goes through `print`.
+pub async fn run(action: UserAction, print: impl Fn(&str)) -> anyhow::Result<()> {
+    let source = match &action {
+        UserAction::Add(account) | UserAction::Passwd(account) => &account.source,
+        UserAction::Del { source, .. } | UserAction::List(source) => source,
+    };
+    let config = Config::load(source.config.as_deref(), &source.set)?;
+    if config.store == StoreUrl::Memory {
+        bail!("store.url: accounts in \"memory:\" exist only inside a running server");
+    }
+    let store = wiring::open_store(&config)?;
+    let done = perform(&*store, &config, action, print).await;
+    store.close().await;
+    done
+}
+
+async fn perform(
+    store: &dyn Store,
+    config: &Config,
+    action: UserAction,
+    print: impl Fn(&str),
+) -> anyhow::Result<()> {
+    match action {
+        UserAction::Add(account) => {
+            let jid = local(config, &account.jid)?;
+            if store.exists(&jid).await? {
+                bail!("{jid} exists already: `stonechat user passwd {jid}` changes its password");
+            }
+            let credentials = credentials(config, &account, &jid).await?;
+            store.create(&jid, credentials).await.map_err(|error| said(error, &jid))
+        }
+        UserAction::Passwd(account) => {
+            let jid = local(config, &account.jid)?;
+            if !store.exists(&jid).await? {
+                return Err(said(StoreError::NotFound, &jid));
+            }
+            let credentials = credentials(config, &account, &jid).await?;
+            store.set_credentials(&jid, credentials).await.map_err(|error| said(error, &jid))
+        }
+        UserAction::Del { jid, .. } => {
+            let jid = address(&jid)?;
+            store.delete(&jid).await.map_err(|error| said(error, &jid))
+        }
+        UserAction::List(_) => {
+            for jid in store.list().await? {
+                print(jid.as_str());
+            }
+            Ok(())
+        }
+    }
+}
+
+fn address(text: &str) -> anyhow::Result<BareJid> {
+    let jid: BareJid = text
+        .parse()
+        .with_context(|| format!("{text:?} is not an address such as juliet@example.org"))?;
+    if jid.local().is_none() {
+        bail!("{text:?} has no user name: write it like juliet@example.org");
+    }
+    Ok(jid)
+}
+
+fn local(config: &Config, text: &str) -> anyhow::Result<BareJid> {
+    let jid = address(text)?;
+    if !config.domains.iter().any(|domain| domain == jid.domain()) {
+        bail!("{} is not served here: `domains` has {}", jid.domain(), config.domains.join(", "));
+    }
+    Ok(jid)
+}
+
+fn said(error: StoreError, jid: &BareJid) -> anyhow::Error {
+    match error {
+        StoreError::NotFound => anyhow::anyhow!("there is no account {jid}"),
+        StoreError::Exists => anyhow::anyhow!("{jid} exists already"),
+        other => other.into(),
+    }
+}
+
+async fn credentials(
+    config: &Config,
+    account: &Account,
+    jid: &BareJid,
+) -> anyhow::Result<Credentials> {
+    let password = if account.password_stdin {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).context("standard input")?;
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    } else {
+        let password = rpassword::prompt_password(format!("Password for {jid}: "))
+            .context("no terminal to ask for the password on: use --password-stdin")?;
+        if rpassword::prompt_password("Once more: ").context("the password")? != password {
+            bail!("the two passwords differ");
+        }
+        password
+    };
+    derive(password, config.iterations).await
+}
+
+/// Derives what the store keeps from a password, off the reactor.
+pub async fn derive(password: String, iterations: u32) -> anyhow::Result<Credentials> {
+    let mut salts = [[0; 16]; 3];
+    salts.iter_mut().for_each(|salt| net::random::fill(salt));
+    let derived = tokio::task::spawn_blocking(move || {
+        Credentials::derive(&password, iterations, &salts)
+    });
+    Ok(derived.await.context("hashing the password")??)
+}
+
+/// Creates an account with this password: for the demonstration and for tests.
+pub async fn create(
+    store: &Arc<dyn Store>,
+    jid: &BareJid,
+    password: &str,
+    iterations: u32,
+) -> anyhow::Result<()> {
+    let credentials = derive(password.to_owned(), iterations).await?;
+    store.create(jid, credentials).await.map_err(|error| said(error, jid))
+}

@@ -1,0 +1,183 @@
+"""What the client tests share: servers as processes of their own, a desktop client, a browser."""
+
+import asyncio
+import contextlib
+import functools
+import http.server
+import os
+import pathlib
+import re
+import shutil
+import signal
+import ssl
+import subprocess
+import threading
+
+import slixmpp
+from playwright.async_api import async_playwright
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parent.parent
+BINARIES = pathlib.Path(os.environ.get("STONECHAT_BINARIES", ROOT / "target" / "release"))
+PATIENCE = 30.0
+
+
+class Process:
+    """A program that prints `listening KIND ADDRESS:PORT` lines and then `ready`."""
+
+    def __init__(self, *command, cwd=None):
+        self.command, self.cwd = [str(word) for word in command], cwd
+
+    async def __aenter__(self):
+        self.child = await asyncio.create_subprocess_exec(
+            *self.command, cwd=self.cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self.ports, self.errors = {}, []
+        self.reader = asyncio.create_task(self._read_errors())
+        async with asyncio.timeout(PATIENCE):
+            while (line := (await self.child.stdout.readline()).decode().strip()) != "ready":
+                assert line, f"{self.command} ended: {self.log()}"
+                match = re.fullmatch(r"listening (\S+) (\S+):(\d+)", line)
+                assert match, f"unexpected on standard output: {line!r}"
+                self.ports[match[1]] = int(match[3])
+        return self
+
+    async def _read_errors(self):
+        while line := await self.child.stderr.readline():
+            self.errors.append(line.decode(errors="replace").rstrip())
+
+    def log(self):
+        return "\n".join(self.errors)
+
+    async def stop(self):
+        """SIGTERM: a clean stop has status 0."""
+        self.child.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(PATIENCE):
+            status = await self.child.wait()
+            await self.reader
+        assert status == 0, f"status {status}: {self.log()}"
+
+    async def __aexit__(self, *_):
+        if self.child.returncode is None:
+            self.child.kill()
+            await self.child.wait()
+        self.reader.cancel()
+
+
+def stonechat(data, *sets):
+    """A server of its own on free ports, its store in `data`."""
+    words = [f"data={data}", "c2s.listen=['127.0.0.1:0']", "c2s.direct_tls=[]", "http.listen=['127.0.0.1:0']"]
+    return Process(BINARIES / "stonechat", "run", *(f"--set={word}" for word in [*words, *sets]))
+
+
+def add_user(data, jid, password):
+    subprocess.run(
+        [BINARIES / "stonechat", "user", "add", jid, "--password-stdin", f"--set=data={data}"],
+        input=f"{password}\n", text=True, check=True,
+    )
+
+
+class Desktop(slixmpp.ClientXMPP):
+    """A desktop client: slixmpp over STARTTLS, SCRAM chosen by itself."""
+
+    def __init__(self, jid, password, port):
+        super().__init__(jid, password)
+        # The test's certificate is self-signed: encrypted, but nobody vouches for it.
+        self.ssl_context = ssl.create_default_context()
+        self.ssl_context.check_hostname, self.ssl_context.verify_mode = False, ssl.CERT_NONE
+        self.enable_direct_tls = False
+        self.auto_authorize = self.auto_subscribe = None
+        self.port_to_use, self.messages, self.seen = port, [], []
+        self.changed = asyncio.Condition()
+        self.started = asyncio.Event()
+        self.add_event_handler("session_start", lambda _: self.started.set())
+        self.add_event_handler("message", self._message)
+        for kind in ["available", "unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed"]:
+            self.add_event_handler(f"presence_{kind}", functools.partial(self._presence, kind))
+
+    async def _note(self, where, what):
+        async with self.changed:
+            where.append(what)
+            self.changed.notify_all()
+
+    async def _message(self, stanza):
+        await self._note(self.messages, (stanza["from"].bare, stanza["body"]))
+
+    async def _presence(self, kind, stanza):
+        await self._note(self.seen, (stanza["from"].bare, kind))
+
+    async def until(self, predicate):
+        async with asyncio.timeout(PATIENCE), self.changed:
+            await self.changed.wait_for(predicate)
+
+    async def __aenter__(self):
+        self.connect("127.0.0.1", self.port_to_use)
+        async with asyncio.timeout(PATIENCE):
+            await self.started.wait()
+        return self
+
+    async def __aexit__(self, *_):
+        await asyncio.wait_for(self.disconnect(), PATIENCE)
+
+
+class Browser:
+    """strophe.js in headless Chromium, on a page from another origin than the server's."""
+
+    def __init__(self, page):
+        self.page = page
+
+    async def connect(self, url, jid, password):
+        return await self.page.evaluate("([url, jid, password]) => connect(url, jid, password)", [url, jid, password])
+
+    async def call(self, expression, *arguments):
+        return await self.page.evaluate(f"(arguments) => ({expression})(...arguments)", list(arguments))
+
+    async def until(self, expression, *arguments):
+        await self.page.wait_for_function(
+            f"(arguments) => ({expression})(...arguments)", arg=list(arguments), timeout=PATIENCE * 1000
+        )
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def page_server():
+    """Serves strophe.html and strophe.js on a free port of 127.0.0.1."""
+    with contextlib.ExitStack() as stack:
+        import tempfile
+
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        shutil.copy(HERE / "strophe.html", folder)
+        shutil.copy(HERE / "node_modules" / "strophe.js" / "dist" / "strophe.umd.min.js", folder / "strophe.js")
+        handler = functools.partial(_Quiet, directory=folder)
+        server = stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        stack.callback(server.shutdown)
+        yield f"http://127.0.0.1:{server.server_port}/strophe.html"
+
+
+@contextlib.asynccontextmanager
+async def chromium():
+    """Debian's Chromium, headless."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+                  "--disable-background-networking", "--disable-component-update"],
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@contextlib.asynccontextmanager
+async def strophe_page(browser):
+    with page_server() as url:
+        page = await browser.new_page()
+        await page.goto(url)
+        yield Browser(page)
+        await page.close()

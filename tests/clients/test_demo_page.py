@@ -1,0 +1,54 @@
+"""`stonechat demo` as a newcomer meets it: the passwords it prints, the page it serves, two tabs."""
+
+import asyncio
+import re
+
+from harness import BINARIES, HERE, PATIENCE, Process, chromium
+
+
+def test_demo_page(tmp_path):
+    asyncio.run(play(tmp_path))
+
+
+async def play(folder):
+    pictures = HERE / "pictures"
+    pictures.mkdir(exist_ok=True)
+    async with Process(BINARIES / "stonechat", "demo", cwd=folder) as server, chromium() as browser:
+        passwords = dict(re.findall(r"(\w+@localhost)\s+(\S+)$", server.log(), re.M))
+        assert set(passwords) == {"romeo@localhost", "juliet@localhost"}, server.log()
+        address = re.search(r"http://\S+", server.log())[0]
+        tabs = {}
+        for jid, password in passwords.items():
+            page = await browser.new_page(viewport={"width": 1280, "height": 800})
+            page.set_default_timeout(PATIENCE * 1000)
+            await page.goto(address)
+            await page.fill("#jid", jid)
+            await page.fill("#password", "wrong")
+            await page.click("#login button")
+            await page.wait_for_function("document.querySelector('#error').textContent === 'Wrong address or password.'")
+            await page.fill("#password", password)
+            await page.click("#login button")
+            await page.wait_for_selector("#add:not(.hidden)")
+            tabs[jid.split("@")[0]] = page
+        romeo, juliet = tabs["romeo"], tabs["juliet"]
+        # The two have each other in their rosters from the start, and see each other arrive.
+        await romeo.wait_for_selector("#roster li.here[data-jid='juliet@localhost']")
+        await juliet.wait_for_selector("#roster li.here[data-jid='romeo@localhost']")
+        await romeo.click("#roster li[data-jid='juliet@localhost']")
+        await romeo.fill("#text", "But soft, what <light> & \"window\" breaks?")
+        await romeo.click("#say button")
+        await juliet.wait_for_selector("text=1 new")
+        await juliet.click("#roster li[data-jid='romeo@localhost']")
+        await juliet.wait_for_function("document.querySelector('#log p').textContent === 'But soft, what <light> & \"window\" breaks?'")
+        await juliet.fill("#text", "O Romeo 🌹")
+        await juliet.click("#say button")
+        await romeo.wait_for_function("[...document.querySelectorAll('#log p:not(.mine)')].some(p => p.textContent === 'O Romeo 🌹')")
+        await romeo.wait_for_selector("#wire li.held")
+        await romeo.screenshot(path=pictures / "demo.png")
+        await juliet.click("#leave")
+        await romeo.wait_for_selector("#roster li:not(.here)[data-jid='juliet@localhost']")
+        await server.stop()
+    # A second start has the same passwords.
+    async with Process(BINARIES / "stonechat", "demo", cwd=folder) as server:
+        assert dict(re.findall(r"(\w+@localhost)\s+(\S+)$", server.log(), re.M)) == passwords
+        await server.stop()
