@@ -1,1 +1,91 @@
-//! The binary stonechat: configuration, command line, wiring.
+//! The front door: configuration, command line, wiring and signals of `stonechat`; nothing else.
+//!
+//! [`Server::start`] is the whole server as a value, for tests and for embedding.
+
+pub mod cli;
+pub mod config;
+mod demo;
+mod environment;
+mod listening;
+mod page;
+mod serve;
+mod users;
+mod wiring;
+
+pub use config::Config;
+pub use listening::Listening;
+pub use users::create as create_user;
+pub use wiring::Server;
+
+use anyhow::Context;
+use cli::{Cli, Command, Source};
+use std::io::Write;
+use tracing_subscriber::EnvFilter;
+
+/// Does what the command line says. An error is for [`report`].
+pub fn main(cli: Cli) -> anyhow::Result<()> {
+    match cli.command.unwrap_or(Command::Run(cli.source)) {
+        Command::Run(source) => {
+            log_to_stderr();
+            block_on(serve::run(load(&source)?))
+        }
+        Command::Demo => {
+            log_to_stderr();
+            block_on(demo::run())
+        }
+        Command::User(user) => block_on(users::run(user.action, print)),
+        Command::Check(source) => block_on(wiring::check(load(&source)?)),
+        Command::ExampleConfig => {
+            print(config::text::example().trim_end());
+            Ok(())
+        }
+        Command::Xeps => {
+            for xep in wiring::xeps() {
+                print(&format!("XEP-{:04} {} ({})", xep.number, xep.name, xep.version));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// An error in one line on standard error: what is wrong and, where it helps, what to change.
+pub fn report(error: &anyhow::Error) {
+    let mut line = String::from("stonechat: ");
+    for (depth, cause) in error.chain().enumerate() {
+        let text = cause.to_string();
+        if depth > 0 && line.ends_with(&text) {
+            continue;
+        }
+        if depth > 0 {
+            line.push_str(": ");
+        }
+        line.push_str(&text.replace('\n', " "));
+    }
+    line.push('\n');
+    // Where standard error is closed there is nobody left to tell.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// A line on standard output, which scripts read: unbuffered, and nothing else goes there.
+fn print(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // A closed pipe means that nobody reads any more; the work itself goes on.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+fn load(source: &Source) -> anyhow::Result<Config> {
+    Ok(Config::load(source.config.as_deref(), &source.set)?)
+}
+
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")?
+        .block_on(future)
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -51,7 +51,8 @@ async fn perform(
         }
         UserAction::Del { jid, .. } => {
             let jid = address(&jid)?;
-            store.delete(&jid).await.map_err(|error| said(error, &jid))
+            // A running server sees what was revoked, and tells whoever is there.
+            store.delete(&jid).await.map(drop).map_err(|error| said(error, &jid))
         }
         UserAction::List(_) => {
             for jid in store.list().await? {

@@ -69,6 +69,10 @@ pub struct Config {
     pub trusted: Vec<IpNet>,
     /// The limits.
     pub limits: Limits,
+    /// Take a free port where the configured one is in use: for the demonstration.
+    pub free_ports: bool,
+    /// Serve the chat page at `/`: for the demonstration.
+    pub chat_page: bool,
 }
 
 impl Config {
@@ -141,6 +145,8 @@ impl Config {
             iterations: file.auth.iterations,
             trusted: file.limits.trusted.iter().map(|t| network(t)).collect::<Result<_, _>>()?,
             limits: file.limits,
+            free_ports: false,
+            chat_page: false,
             data,
         })
     }

@@ -2,7 +2,7 @@
 
 use super::{
     ConfigError,
-    keys::{self, File, TABLES},
+    keys::{File, TABLES},
 };
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
