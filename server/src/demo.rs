@@ -49,7 +49,8 @@ async fn account(server: &Server, jid: &str, iterations: u32) -> anyhow::Result<
     let password = match std::fs::read_to_string(&file) {
         Ok(password) => password.trim().to_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let password = net::random::token().chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+            let password =
+                net::random::token().chars().filter(char::is_ascii_alphanumeric).take(12).collect();
             keep(&file, &password).with_context(|| file.display().to_string())?;
             password
         }
@@ -63,7 +64,8 @@ async fn account(server: &Server, jid: &str, iterations: u32) -> anyhow::Result<
 
 fn keep(file: &Path, password: &String) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
     writeln!(file, "{password}")
 }
 
@@ -92,7 +94,12 @@ fn explain(server: &Server, accounts: &[&Account]) -> std::io::Result<()> {
         writeln!(out, "\nIn a browser, one tab each:       http://{http}/")?;
     }
     if let Some(c2s) = address("c2s") {
-        writeln!(out, "With a desktop client: host {}, port {} (accept its certificate)", c2s.ip(), c2s.port())?;
+        writeln!(
+            out,
+            "With a desktop client: host {}, port {} (accept its certificate)",
+            c2s.ip(),
+            c2s.port()
+        )?;
     }
     writeln!(out, "Ctrl-C ends it. Everything is kept in ./{FOLDER}\n")
 }

@@ -6,12 +6,12 @@ use crate::{
     wiring,
 };
 use anyhow::{Context, bail};
-use roster_store::{Accounts, Store, StoreError};
+use roster_store::{Store, StoreError};
 use std::{io::BufRead, sync::Arc};
 use xmpp_core::{BareJid, sasl::Credentials};
 
 /// Runs one of the commands; what `list` finds goes through `print`.
-pub async fn run(action: UserAction, print: impl Fn(&str)) -> anyhow::Result<()> {
+pub(crate) async fn run(action: UserAction, print: impl Fn(&str)) -> anyhow::Result<()> {
     let source = match &action {
         UserAction::Add(account) | UserAction::Passwd(account) => &account.source,
         UserAction::Del { source, .. } | UserAction::List(source) => source,
@@ -110,12 +110,11 @@ async fn credentials(
 }
 
 /// Derives what the store keeps from a password, off the reactor.
-pub async fn derive(password: String, iterations: u32) -> anyhow::Result<Credentials> {
+async fn derive(password: String, iterations: u32) -> anyhow::Result<Credentials> {
     let mut salts = [[0; 16]; 3];
     salts.iter_mut().for_each(|salt| net::random::fill(salt));
-    let derived = tokio::task::spawn_blocking(move || {
-        Credentials::derive(&password, iterations, &salts)
-    });
+    let derived =
+        tokio::task::spawn_blocking(move || Credentials::derive(&password, iterations, &salts));
     Ok(derived.await.context("hashing the password")??)
 }
 

@@ -77,22 +77,14 @@ impl Server {
             tasks: TaskTracker::new(),
         };
         server.listen(&config)?;
-        server.tasks.spawn(
-            Arc::clone(&server.tls).watch(server.stop.clone().cancelled_owned()),
-        );
+        server.tasks.spawn(Arc::clone(&server.tls).watch(server.stop.clone().cancelled_owned()));
         let revocations = watch_revocations(Arc::clone(&server.store), router).await?;
         server.tasks.spawn(server.stop.clone().run_until_cancelled_owned(revocations));
         Ok(server)
     }
 
     fn listen(&mut self, config: &Config) -> anyhow::Result<()> {
-        let limits = &config.limits;
-        let book = AddressBook::new(AddressLimits {
-            total: connections(),
-            per_address: limits.connections_per_address,
-            new_per_minute: limits.connections_per_minute,
-            trusted: config.trusted.clone(),
-        });
+        let book = AddressBook::new(address_limits(config));
         let bind = |key, addresses| listening::bind(key, addresses, config.free_ports, &book);
         for (kind, key, addresses, direct) in [
             ("c2s", "c2s.listen", &config.c2s, false),
@@ -159,7 +151,9 @@ pub(crate) fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let caps = caps(&config.limits);
     Ok(match &config.store {
         StoreUrl::Memory => Memory::new(caps),
-        StoreUrl::Sqlite(path) => Sqlite::open(path, config.durability, caps).context("store.url")?,
+        StoreUrl::Sqlite(path) => {
+            Sqlite::open(path, config.durability, caps).context("store.url")?
+        }
     })
 }
 
@@ -188,7 +182,8 @@ pub(crate) async fn check(config: Config) -> anyhow::Result<()> {
 /// The XEPs that the modules declare.
 pub(crate) fn xeps() -> Vec<Xep> {
     let store: Arc<dyn Store> = Memory::new(Caps::default());
-    router::xeps(&modules(&[], Caps::default(), &store)).expect("the modules do not clash: a test starts them all")
+    router::xeps(&modules(&[], Caps::default(), &store))
+        .expect("the modules do not clash: a test starts them all")
 }
 
 fn modules(domains: &[String], caps: Caps, store: &Arc<dyn Store>) -> Vec<Arc<dyn Module>> {
@@ -281,8 +276,7 @@ fn manager_settings(config: &Config) -> bosh_cm::Settings {
         } else {
             Insecure::Accept
         },
-        sessions_per_address: limits.connections_per_address as usize,
-        uncounted: config.trusted.clone(),
+        sessions: address_limits(config),
         stanza_bytes: limits.stanza_bytes,
         ..bosh_cm::Settings::default()
     }
@@ -290,8 +284,7 @@ fn manager_settings(config: &Config) -> bosh_cm::Settings {
 
 fn site(config: &Config, manager: Arc<Manager>) -> Site {
     let not_yet = "WebSocket does not exist here yet; BOSH does.\n";
-    let mut pages =
-        vec![Page::text(&config.websocket_path, StatusCode::NOT_IMPLEMENTED, not_yet)];
+    let mut pages = vec![Page::text(&config.websocket_path, StatusCode::NOT_IMPLEMENTED, not_yet)];
     if config.chat_page {
         pages.push(page::page(&config.bosh_path));
     }
@@ -301,6 +294,15 @@ fn site(config: &Config, manager: Arc<Manager>) -> Site {
         origins: Vec::new(),
         proxies: config.trusted.clone(),
         pages,
+    }
+}
+
+fn address_limits(config: &Config) -> AddressLimits {
+    AddressLimits {
+        total: connections(),
+        per_address: config.limits.connections_per_address,
+        new_per_minute: config.limits.connections_per_minute,
+        trusted: config.trusted.clone(),
     }
 }
 
@@ -333,7 +335,8 @@ async fn watch_revocations(
                                 continue;
                             }
                         };
-                        let error = StreamError::new(StreamCondition::NotAuthorized).with_text(gone);
+                        let error =
+                            StreamError::new(StreamCondition::NotAuthorized).with_text(gone);
                         router.close_account(&revocation.account, &error);
                     }
                 }

@@ -110,13 +110,17 @@ impl Config {
     pub fn from_file(file: File, base: &Path) -> Result<Self, ConfigError> {
         let data = base.join(&file.top.data);
         check(file.https.listen.is_empty(), || {
-            "https.listen: HTTPS does not exist yet: leave it [] and put a proxy with TLS in front".into()
+            "https.listen: HTTPS does not exist yet: leave it [] and put a proxy with TLS in front"
+                .into()
         })?;
         check(!file.registration.enabled, || {
             "registration.enabled: in-band registration does not exist yet: use `stonechat user add`".into()
         })?;
         check(["always", "roster", "never"].contains(&&*file.archive.default), || {
-            format!("archive.default: {:?} is not \"always\", \"roster\" or \"never\"", file.archive.default)
+            format!(
+                "archive.default: {:?} is not \"always\", \"roster\" or \"never\"",
+                file.archive.default
+            )
         })?;
         check((4_096..=10_000_000).contains(&file.auth.iterations), || {
             format!("auth.iterations: {} is not between 4096 and 10000000", file.auth.iterations)
@@ -193,7 +197,9 @@ fn certificate(written: keys::Tls, base: &Path) -> Result<Option<CertificateFile
         (Some(certificate), Some(key)) => {
             Ok(Some(CertificateFiles { certificate: base.join(certificate), key: base.join(key) }))
         }
-        _ => Err(ConfigError("tls.certificate and tls.key go together: set both or neither".into())),
+        _ => {
+            Err(ConfigError("tls.certificate and tls.key go together: set both or neither".into()))
+        }
     }
 }
 
@@ -221,10 +227,9 @@ fn mechanisms(written: &[String]) -> Result<Vec<MechanismName>, ConfigError> {
 }
 
 fn network(written: &str) -> Result<IpNet, ConfigError> {
-    written
-        .parse::<IpNet>()
-        .or_else(|_| written.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| ConfigError(format!("limits.trusted: {written:?} is not an address or a network")))
+    written.parse::<IpNet>().or_else(|_| written.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
+        ConfigError(format!("limits.trusted: {written:?} is not an address or a network"))
+    })
 }
 
 /// Limits below which RFC 6120 cannot work.

@@ -195,7 +195,9 @@ mod tests {
     #[test]
     fn set_takes_toml_and_else_a_string() {
         let mut table = Table::new();
-        for assignment in ["c2s.listen=[]", "data=/var/lib/x", "auth.iterations = 5000", "domains=['a.example']"] {
+        for assignment in
+            ["c2s.listen=[]", "data=/var/lib/x", "auth.iterations = 5000", "domains=['a.example']"]
+        {
             set(&mut table, assignment).expect(assignment);
         }
         let file = read(table).expect("valid");
@@ -238,7 +240,8 @@ mod tests {
 
     #[test]
     fn a_syntax_error_names_its_line() {
-        let message = parse("domains = ['a']\ndata = = 1\n", "stonechat.toml").expect_err("broken").0;
+        let message =
+            parse("domains = ['a']\ndata = = 1\n", "stonechat.toml").expect_err("broken").0;
         assert!(message.starts_with("stonechat.toml, line 2: "), "{message}");
     }
 }
