@@ -100,9 +100,11 @@ impl Writer {
             None => self,
         }
     }
-    /// All that was written. Every element must be closed by now.
-    pub fn finish(self) -> Bytes {
-        debug_assert!(self.open.is_empty(), "left open: {:?}", self.open);
+    /// All that was written, with what is still open closed.
+    pub fn finish(mut self) -> Bytes {
+        while !self.open.is_empty() {
+            self.close();
+        }
         self.out.freeze()
     }
 
