@@ -114,6 +114,8 @@ class Desktop(slixmpp.ClientXMPP):
         self.connect("127.0.0.1", self.port_to_use)
         async with asyncio.timeout(PATIENCE):
             await self.started.wait()
+            # As every chat client does at login: whoever has not asked hears nothing of subscriptions (RFC 6121 2.2).
+            await self.get_roster()
         return self
 
     async def __aexit__(self, *_):

@@ -25,12 +25,13 @@ async def play(folder):
             await page.fill("#jid", jid)
             await page.fill("#password", "wrong")
             await page.click("#login button")
-            await page.wait_for_function("document.querySelector('#error').textContent === 'Wrong address or password.'")
+            await page.locator("#error", has_text="Wrong address or password.").wait_for()
             await page.fill("#password", password)
             await page.click("#login button")
             await page.wait_for_selector("#add:not(.hidden)")
             tabs[jid.split("@")[0]] = page
         romeo, juliet = tabs["romeo"], tabs["juliet"]
+        # No script may be put into the page (its policy forbids that), so everything is seen from outside.
         # The two have each other in their rosters from the start, and see each other arrive.
         await romeo.wait_for_selector("#roster li.here[data-jid='juliet@localhost']")
         await juliet.wait_for_selector("#roster li.here[data-jid='romeo@localhost']")
@@ -39,10 +40,10 @@ async def play(folder):
         await romeo.click("#say button")
         await juliet.wait_for_selector("text=1 new")
         await juliet.click("#roster li[data-jid='romeo@localhost']")
-        await juliet.wait_for_function("document.querySelector('#log p').textContent === 'But soft, what <light> & \"window\" breaks?'")
+        await juliet.locator("#log p").get_by_text("But soft, what <light> & \"window\" breaks?", exact=True).wait_for()
         await juliet.fill("#text", "O Romeo 🌹")
         await juliet.click("#say button")
-        await romeo.wait_for_function("[...document.querySelectorAll('#log p:not(.mine)')].some(p => p.textContent === 'O Romeo 🌹')")
+        await romeo.locator("#log p:not(.mine)", has_text="O Romeo 🌹").wait_for()
         await romeo.wait_for_selector("#wire li.held")
         await romeo.screenshot(path=pictures / "demo.png")
         await juliet.click("#leave")

@@ -35,7 +35,6 @@ async def play(data):
             await juliet.until("() => got.errors.includes('disconnected')")
             await server.stop()
         async with stonechat(data) as server, Desktop(ROMEO, "montague", server.ports["c2s"]) as romeo:
-            await romeo.get_roster()
             assert romeo.client_roster[JULIET]["subscription"] == "both"
             romeo.send_presence()
             await romeo.until(lambda: (JULIET, "parting is such sweet sorrow") in romeo.messages)
