@@ -110,7 +110,7 @@ struct Knock {
 }
 
 /// A place in the table, given back on drop, whatever becomes of the task.
-struct Place {
+struct Seat {
     manager: Arc<Manager>,
     sid: String,
     number: u64,
@@ -240,9 +240,9 @@ impl Manager {
         let permit = visitor.address.map(|address| self.book.admit(address, now())).transpose();
         let permit = permit.map_err(|_| Condition::PolicyViolation)?;
         let number = self.table().insert(sid.clone(), entry);
-        let place = Place { manager: Arc::clone(self), sid, number, permit };
+        let seat = Seat { manager: Arc::clone(self), sid, number, permit };
         info!(session = number, address = ?visitor.address, "session begins");
-        self.tasks.spawn(run(place, session, waiting, knocks, visitor));
+        self.tasks.spawn(run(seat, session, waiting, knocks, visitor));
         Ok(())
     }
 
@@ -260,7 +260,7 @@ impl Table {
     }
 }
 
-impl Drop for Place {
+impl Drop for Seat {
     fn drop(&mut self) {
         self.manager.table().sessions.remove(&self.sid);
     }
@@ -268,13 +268,13 @@ impl Drop for Place {
 
 /// Moves one session until it ends.
 async fn run(
-    mut place: Place,
+    mut seat: Seat,
     mut session: Session,
     mut waiting: Waiting,
     mut knocks: mpsc::Receiver<Knock>,
     visitor: Visitor,
 ) {
-    let manager = Arc::clone(&place.manager);
+    let manager = Arc::clone(&seat.manager);
     let mut line: Option<Line> = None;
     let mut input = BytesMut::new();
     let mut told = false;
@@ -293,7 +293,7 @@ async fn run(
                 }
                 Effect::Answer(conn, answer) => waiting.answer(conn, answer),
                 Effect::Authenticated => {
-                    if let Some(permit) = &mut place.permit {
+                    if let Some(permit) = &mut seat.permit {
                         permit.authenticated();
                     }
                 }
@@ -333,7 +333,7 @@ async fn run(
             () = manager.kill.cancelled() => break None,
         }
     };
-    let number = place.number;
+    let number = seat.number;
     match end {
         Some(End::Condition(condition)) => info!(session = number, %condition, "session ends"),
         Some(end) => info!(session = number, ?end, "session ends"),

@@ -7,6 +7,7 @@
 //! ```
 
 mod answer;
+mod contract;
 mod link;
 mod request;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 mod window;
 
 pub use answer::{Answer, CONTENT, Condition};
+pub use contract::{Conn, Effect, End, Event, Terms};
 pub use request::{Malformed, RID_MAX, Request, VERSION, Version, Wish};
 
 use answer::{AGAIN, EMPTY, Kind, Payload, body, terminal};
@@ -34,98 +36,14 @@ const PENDING: usize = 262_144;
 const RESPONSE: usize = 131_072;
 /// Bytes that the server has not taken yet before further requests wait for their turn.
 const UNWRITTEN: usize = 262_144;
+/// How long the server may take none of what is written to it.
+const STALL: Duration = Duration::from_secs(60);
 /// How long the server may take from a stream header to its features, as long as a client may take to
 /// authenticate.
 const OPENING: Duration = Duration::from_secs(30);
 /// What a polling session may be silent for beyond the others: it has no request held to be noticed by
 /// (XEP-0124 12).
 const POLLING_EXTRA: Duration = Duration::from_secs(30);
-
-/// What sessions are granted (XEP-0124 7.2). Times are whole seconds on the wire.
-#[derive(Debug, Clone)]
-pub struct Terms {
-    /// The domains served; empty: whatever the upstream connects to.
-    pub domains: Vec<String>,
-    /// The most requests held at once; a client gets what it asks for up to here, or 1.
-    pub hold: u64,
-    /// The longest a request is held.
-    pub wait: Duration,
-    /// The longest silence with no request held.
-    pub inactivity: Duration,
-    /// The shortest interval between empty requests.
-    pub polling: Duration,
-    /// The longest pause.
-    pub max_pause: Duration,
-}
-
-impl Default for Terms {
-    /// Hold up to 4, wait 60 s, inactivity 60 s, polling 2 s, pause 120 s.
-    fn default() -> Self {
-        Self {
-            domains: Vec::new(),
-            hold: 4,
-            wait: Duration::from_secs(60),
-            inactivity: Duration::from_secs(60),
-            polling: Duration::from_secs(2),
-            max_pause: Duration::from_secs(120),
-        }
-    }
-}
-
-/// One HTTP request that waits for an answer, as its driver names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Conn(pub u64);
-
-/// What happens to a session.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// A request that names this session.
-    Request(Conn, Box<Request>),
-    /// A connection is gone before its answer (its client closed it).
-    Lost(Conn),
-    /// Bytes from the server; what is complete is taken out.
-    Received(&'a mut BytesMut),
-    /// So many bytes went to the server.
-    Written(usize),
-    /// No connection to the server: `Condition::HostUnknown` or `Condition::RemoteConnectionFailed`.
-    Failed(Condition),
-    /// The connection to the server is gone.
-    Closed,
-    /// [`Session::deadline`] has passed.
-    Tick,
-    /// The connection manager stops.
-    Shutdown,
-}
-
-/// What is to be done. Each is done before the next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Connect to the server of this domain. What is written meanwhile waits.
-    Connect(String),
-    /// Send these bytes to the server and tell by [`Event::Written`].
-    Write(Bytes),
-    /// Answer the request on this connection, if it is still there.
-    Answer(Conn, Answer),
-    /// SASL has succeeded: the client is no stranger any more.
-    Authenticated,
-    /// Close the connection to the server when all is written.
-    Close,
-    /// The session is over: forget it. For the log, why.
-    End(End),
-}
-
-/// Who ended a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    /// The client, in good order.
-    Terminated,
-    /// The client, by its silence.
-    Inactive,
-    /// The server closed its stream in good order.
-    Finished,
-    /// What the client was told.
-    Condition(Condition),
-}
 
 /// A session. Poll for effects after [`Session::open`] and after every [`Session::handle`].
 pub struct Session {
@@ -149,6 +67,8 @@ pub struct Session {
     pending: VecDeque<Payload>,
     pending_bytes: usize,
     unwritten: usize,
+    /// When the server must have taken more of what is written.
+    stall: Option<Instant>,
     /// When the server must have sent its features.
     opening: Option<Instant>,
     /// The silence allowed now: `inactivity`, or a pause.
@@ -210,6 +130,7 @@ impl Session {
             pending: VecDeque::new(),
             pending_bytes: 0,
             unwritten: 0,
+            stall: Some(now + STALL),
             opening: Some(now + OPENING),
             patience: terms.inactivity + extra,
             idle_since: now,
@@ -241,6 +162,7 @@ impl Session {
             Event::Received(input) => self.receive(now, input),
             Event::Written(bytes) => {
                 self.unwritten -= bytes;
+                self.stall = None;
                 self.advance(now);
             }
             Event::Failed(condition) => {
@@ -256,6 +178,8 @@ impl Session {
                 self.expect_end(now, End::Condition(Condition::SystemShutdown));
             }
         }
+        let stall = (self.unwritten > 0).then(|| self.stall.unwrap_or(now + STALL));
+        self.stall = stall.filter(|_| !self.closed);
     }
 
     /// The next thing to do; call until `None`.
@@ -269,7 +193,7 @@ impl Session {
             return None;
         }
         let idle = (!self.window.is_open()).then(|| self.idle_since + self.patience);
-        [self.window.deadline(), self.opening, idle].into_iter().flatten().min()
+        [self.window.deadline(), self.opening, self.stall, idle].into_iter().flatten().min()
     }
 
     /// Whether more from the server is welcome: not while the client is behind.
@@ -439,7 +363,7 @@ impl Session {
     }
 
     fn tick(&mut self, now: Instant) {
-        if self.opening.is_some_and(|opening| opening <= now) {
+        if [self.opening, self.stall].into_iter().flatten().any(|at| at <= now) {
             self.expect_end(now, End::Condition(Condition::RemoteConnectionFailed));
         }
         // A request came long ago and the one before it never did: have both repeated (XEP-0124 17.3).

@@ -89,6 +89,18 @@ fn row_25_a_connection_dropped_is_remote_connection_failed() {
 }
 
 #[test]
+fn row_25_a_server_that_takes_nothing_for_a_minute_is_given_up() {
+    let mut talk = Talk::usual();
+    talk.stalled = Some(0);
+    talk.send(101, &message("x")).after(40).tell(Event::Written(1));
+    talk.send(102, "").answers();
+    talk.after(59);
+    assert_eq!(talk.answers(), []);
+    talk.after(1);
+    assert_eq!(talk.answer(), (102, terminate("remote-connection-failed")));
+}
+
+#[test]
 fn a_stream_closed_in_good_order_is_no_error() {
     let mut talk = Talk::usual();
     talk.send(101, "").server("</stream:stream>");
