@@ -78,6 +78,15 @@ fn row_18_and_71_what_the_server_tells_late_comes_in_a_later_answer() {
 }
 
 #[test]
+fn row_18_what_the_server_tells_is_not_spent_on_a_lost_connection() {
+    let mut talk = Talk::asked("ver='1.6' wait='10'");
+    talk.after(10).send(101, "").server(HEADER).lose(101).send(102, "").answers();
+    talk.server(FEATURES);
+    let (conn, body) = talk.answer();
+    assert!(conn == 102 && body.contains(" from='example.com' "), "{body}");
+}
+
+#[test]
 fn row_21_from_and_language_go_into_the_stream_header() {
     let mut talk = Talk::asked("from='romeo@example.com' xml:lang='it'");
     let header = talk.written();

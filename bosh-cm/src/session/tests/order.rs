@@ -139,6 +139,16 @@ fn row_40_a_repeat_of_a_held_request_takes_its_place() {
 }
 
 #[test]
+fn row_40_a_repeat_waits_as_long_as_any_request() {
+    let mut talk = Talk::with("wait='20'");
+    talk.on(1, 101, "", "").after(15).on(2, 101, "", "").answers();
+    talk.after(19);
+    assert_eq!(talk.answers(), []);
+    talk.after(1);
+    assert_eq!(talk.answer(), empty(2));
+}
+
+#[test]
 fn row_40_a_repeat_of_a_request_before_its_turn_takes_its_place() {
     let mut talk = Talk::usual();
     talk.on(1, 102, "", "<b xmlns='x'/>").on(2, 102, "", "<b xmlns='x'/>");
