@@ -4,4 +4,5 @@
 //! played through every [door](doors): in memory, over TCP with STARTTLS, and over BOSH.
 
 pub mod doors;
+pub mod house;
 pub mod plays;

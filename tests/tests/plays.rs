@@ -1,0 +1,72 @@
+//! Every play through every door, each in a house of its own.
+
+use tests::{
+    doors::{Bosh, Memory, Tcp},
+    house::{BOSH_PATH, House, LOOPBACK, MEMORY},
+    plays::{self, Play},
+};
+
+/// The clock stands still but for when all wait: what the server times costs no time.
+#[tokio::test(start_paused = true)]
+async fn in_memory() {
+    let mut failures = Vec::new();
+    for play in plays::all() {
+        let house = house(&play, MEMORY).await;
+        let mut door = Memory { pipe: || house.pipe() };
+        failures.extend(plays::perform(&play, &mut door).await.err());
+        house.close().await;
+    }
+    report(&failures);
+}
+
+#[tokio::test]
+async fn over_tcp_with_starttls() {
+    let mut failures = Vec::new();
+    for play in plays::all() {
+        let house = house(&play, LOOPBACK).await;
+        let mut door = Tcp { address: house.address("c2s").expect("it listens") };
+        failures.extend(plays::perform(&play, &mut door).await.err());
+        house.close().await;
+    }
+    report(&failures);
+}
+
+#[tokio::test]
+async fn over_bosh() {
+    let mut failures = Vec::new();
+    for play in plays::all() {
+        let house = house(&play, LOOPBACK).await;
+        let address = house.address("http").expect("it listens");
+        let mut door = Bosh { address, path: BOSH_PATH.to_owned() };
+        failures.extend(plays::perform(&play, &mut door).await.err());
+        house.close().await;
+    }
+    report(&failures);
+}
+
+#[test]
+fn every_play_names_its_section() {
+    for Play { name, script } in plays::all() {
+        assert!(!script.title.is_empty(), "{name} has no title");
+        let cited = ["RFC ", "XEP-"].iter().any(|source| script.description.contains(source));
+        assert!(cited, "{name} does not say where its rules stand");
+    }
+}
+
+/// A server with the accounts of the play's characters.
+async fn house(play: &Play, settings: &[&str]) -> House {
+    let house = House::open(settings).await.expect("the server starts");
+    let mut accounts: Vec<_> =
+        play.script.characters.iter().map(|c| (&c.jid, &c.password)).collect();
+    accounts.sort();
+    accounts.dedup();
+    for (account, password) in accounts {
+        house.add(account, password).await.expect("the account is new");
+    }
+    house
+}
+
+#[track_caller]
+fn report(failures: &[String]) {
+    assert!(failures.is_empty(), "{} failed\n\n{}", failures.len(), failures.join("\n\n"));
+}
