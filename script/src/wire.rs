@@ -65,7 +65,7 @@ impl Reader {
         self.buffer.extend_from_slice(bytes);
     }
     /// The next part of the stream, `None` when more bytes are needed. White space between elements is skipped.
-    pub fn next(&mut self) -> Result<Option<Incoming>, XmlError> {
+    pub fn incoming(&mut self) -> Result<Option<Incoming>, XmlError> {
         loop {
             return Ok(Some(match self.framer.next(&mut self.buffer)? {
                 None => return Ok(None),
@@ -131,7 +131,7 @@ mod tests {
             let mut got = Vec::new();
             for part in stream.chunks(size) {
                 reader.push(part);
-                while let Some(incoming) = reader.next().unwrap() {
+                while let Some(incoming) = reader.incoming().unwrap() {
                     got.push(incoming);
                 }
             }
@@ -155,7 +155,7 @@ mod tests {
     fn a_header_of_another_name_is_refused() {
         let mut reader = Reader::new();
         reader.push(b"<html xmlns='http://www.w3.org/1999/xhtml'>");
-        assert!(reader.next().is_err());
+        assert!(reader.incoming().is_err());
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Wire {
     /// The next part of the stream, `None` where it broke off.
     async fn next(&mut self) -> Result<Option<Incoming>, Lost> {
         loop {
-            if let Some(incoming) = self.reader.next().map_err(broken)? {
+            if let Some(incoming) = self.reader.incoming().map_err(broken)? {
                 return Ok(Some(incoming));
             }
             let mut part = [0; 4096];
