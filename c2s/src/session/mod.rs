@@ -219,9 +219,10 @@ impl Session {
         self.stage.reads() && self.has_room() && self.resume_at().is_none()
     }
 
-    /// Whether mail can be taken: what the client does not read waits in the mailbox, which is bounded.
+    /// Whether mail can be taken: what the client does not read waits in the mailbox, which is bounded. Once closed there
+    /// is nobody to take it for, and a mailbox that was closed says so for ever.
     pub(crate) fn has_room(&self) -> bool {
-        self.stream.output.len() < OUTPUT_MAX
+        !matches!(self.stage, Stage::Closed) && self.stream.output.len() < OUTPUT_MAX
     }
 
     /// What is to be written, in one piece. Tell what was taken by [`Event::Written`].
