@@ -57,7 +57,7 @@ pub(crate) fn stamped(stanza: Stanza, domain: &str, at: SystemTime) -> Stanza {
 fn delay(domain: &str, at: SystemTime) -> Bytes {
     let mut out = Writer::new();
     out.open_ns("delay", ns::DELAY).attr("from", domain).attr("stamp", &time::stamp(at));
-    out.text("Offline Storage");
+    out.text("Offline Storage").close();
     out.finish()
 }
 

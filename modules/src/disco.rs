@@ -1,6 +1,5 @@
 //! XEP-0030: Service Discovery. Features are what the modules declare.
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use router::{Answer, At, Declare, Module, Request};
 use std::sync::Arc;
@@ -54,6 +53,7 @@ impl Disco {
         for feature in features {
             out.open("feature").attr("var", feature).close();
         }
+        out.close();
         Ok(out.finish().into())
     }
 }
@@ -74,8 +74,8 @@ async fn items(request: Request) -> Answer {
             }
         }
     }
-    let payload: Bytes = out.finish();
-    Ok(payload.into())
+    out.close();
+    Ok(out.finish().into())
 }
 
 async fn available(request: &Request) -> Result<Vec<String>, StanzaError> {

@@ -235,6 +235,7 @@ fn query<'a>(version: u64, items: impl Iterator<Item = &'a Item>, absent: &str) 
         }
         out.close();
     }
+    out.close();
     out.finish()
 }
 

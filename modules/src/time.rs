@@ -21,7 +21,7 @@ impl Module for Time {
             let mut out = Writer::new();
             out.open_ns("time", ns::TIME);
             out.open("tzo").text("+00:00").close();
-            out.open("utc").text(&now).close();
+            out.open("utc").text(&now).close().close();
             Ok(out.finish().into())
         });
     }

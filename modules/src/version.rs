@@ -37,6 +37,7 @@ impl Module for Version {
             if let Some(os) = os {
                 out.open("os").text(os).close();
             }
+            out.close();
             Ok(out.finish().into())
         });
     }

@@ -214,13 +214,6 @@ impl Recipient for State {
     fn resources(&self) -> &[Seat] {
         &self.seats
     }
-
-    fn shares_presence(&self, place: usize, with: &Jid) -> bool {
-        let seat = &self.seats[place];
-        seat.jid.bare_str() == with.bare_str()
-            || self.contacts.get(with.bare_str()).is_some_and(|relation| relation.from)
-            || seat.has_told(with)
-    }
 }
 
 impl Resource for Seat {

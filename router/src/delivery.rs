@@ -1,7 +1,10 @@
 //! Where a stanza to a local account goes: RFC 6121 8.5 as one pure function.
 //!
 //! Where the RFC leaves a choice: several resources, all of those with a non-negative priority; not deliverable, an error
-//! and not silence; an error stanza, dropped (RFC 6120 8.3.1).
+//! and not silence; an error stanza, dropped (RFC 6120 8.3.1). In one place it is not followed: iqs between
+//! connected resources pass whether or not they share presence (8.5.3.1 has SHOULD NOT), since sessions without a
+//! subscription do exchange them, the resource's name is no secret between them, and clients decide for themselves whom
+//! they answer.
 
 use smallvec::SmallVec;
 use xmpp_core::{
@@ -44,9 +47,6 @@ pub(crate) trait Recipient {
     fn exists(&self) -> bool;
     /// Its connected resources.
     fn resources(&self) -> &[Self::Resource];
-    /// Whether the resource at this place lets the sender know of its presence: a subscription, directed presence,
-    /// or the same account.
-    fn shares_presence(&self, place: usize, with: &Jid) -> bool;
 }
 
 /// Decides where a stanza to a local account goes. `head.to` has a local part.
@@ -55,7 +55,7 @@ pub(crate) fn plan<R: Recipient>(head: &Head, account: &R) -> Plan {
     match head.kind {
         Kind::Message(kind) => plan_message(kind, resource, account),
         Kind::Presence(kind) => plan_presence(kind, resource, account),
-        Kind::Iq(kind) => plan_iq(kind, resource, head.from.as_ref(), account),
+        Kind::Iq(kind) => plan_iq(kind, resource, account),
     }
 }
 
@@ -103,27 +103,16 @@ fn plan_presence<R: Recipient>(kind: PresenceType, resource: Option<&str>, accou
     }
 }
 
-fn plan_iq<R: Recipient>(
-    kind: IqType,
-    resource: Option<&str>,
-    from: Option<&Jid>,
-    account: &R,
-) -> Plan {
-    let request = matches!(kind, IqType::Get | IqType::Set);
-    match matching(resource, account) {
-        // RFC 6121 8.5.3.1: an answer would leak that the resource is there.
-        Some(place)
-            if request && !from.is_some_and(|from| account.shares_presence(place, from)) =>
-        {
-            Plan::Refuse(StanzaCondition::ServiceUnavailable)
-        }
-        Some(place) => Plan::Deliver(Places::from_elem(place, 1)),
-        // RFC 6120 8.3.1, RFC 6120 10.3.3
-        None if !request => Plan::Drop,
+fn plan_iq<R: Recipient>(kind: IqType, resource: Option<&str>, account: &R) -> Plan {
+    match (matching(resource, account), kind) {
+        // RFC 6121 8.5.3.1
+        (Some(place), _) => Plan::Deliver(Places::from_elem(place, 1)),
+        // RFC 6120 8.3.1, 10.3.3
+        (None, IqType::Result | IqType::Error) => Plan::Drop,
         // RFC 6121 8.5.3.2.3
-        None if resource.is_some() => Plan::Refuse(StanzaCondition::ServiceUnavailable),
+        (None, _) if resource.is_some() => Plan::Refuse(StanzaCondition::ServiceUnavailable),
         // RFC 6121 8.5.2.1.3, 8.5.2.2.3; whether the account exists is not told to just anybody.
-        None => Plan::Answer,
+        (None, _) => Plan::Answer,
     }
 }
 

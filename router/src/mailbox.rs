@@ -8,6 +8,7 @@
 use crate::lock;
 use std::{
     collections::VecDeque,
+    mem,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -37,7 +38,7 @@ impl Mailbox {
         Self { post }
     }
 
-    /// The next mail; wakes the task when there is some. After [`Mail::Close`] it gives the same again.
+    /// The next mail; wakes the task when there is some. Nothing comes after [`Mail::Close`].
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Mail> {
         let mut queue = lock(&self.post.queue);
         match queue.take() {
@@ -72,12 +73,23 @@ struct Queue {
     sent: usize,
     /// Bytes waiting that the session asked for.
     asked: usize,
-    close: Option<StreamError>,
+    close: Close,
     /// Over the limit: whoever holds the account's guard takes the session out of the table.
     overflowed: bool,
     /// The session is out of the table; whatever comes now has nobody to go to.
     gone: bool,
     waker: Option<Waker>,
+}
+
+/// How far the session's end has come.
+#[derive(Debug, Default)]
+enum Close {
+    #[default]
+    No,
+    /// The session has to be told.
+    Due(StreamError),
+    /// It was told.
+    Told,
 }
 
 /// One stanza on its way to one session.
@@ -155,7 +167,7 @@ impl Post {
     /// Ends the session with this error, unless it is ending already.
     pub(crate) fn close(&self, error: StreamError) {
         let mut queue = lock(&self.queue);
-        queue.close.get_or_insert(error);
+        queue.close(error);
         queue.wake();
     }
 
@@ -170,14 +182,16 @@ impl Post {
         queue.gone = true;
         queue.sent = 0;
         queue.asked = 0;
-        std::mem::take(&mut queue.letters)
+        mem::take(&mut queue.letters)
     }
 }
 
 impl Queue {
     fn take(&mut self) -> Option<Mail> {
-        if let Some(error) = &self.close {
-            return Some(Mail::Close(error.clone()));
+        match mem::replace(&mut self.close, Close::Told) {
+            Close::No => self.close = Close::No,
+            Close::Due(error) => return Some(Mail::Close(error)),
+            Close::Told => return None,
         }
         let letter = self.letters.pop_front()?;
         let waiting = if letter.asked { &mut self.asked } else { &mut self.sent };
@@ -195,10 +209,16 @@ impl Queue {
 
     fn overflow(&mut self) {
         self.overflowed = true;
-        self.close.get_or_insert(
+        self.close(
             StreamError::new(StreamCondition::PolicyViolation)
                 .with_text("too much waits unread for this session"),
         );
+    }
+
+    fn close(&mut self, error: StreamError) {
+        if matches!(self.close, Close::No) {
+            self.close = Close::Due(error);
+        }
     }
 
     fn wake(&mut self) {
@@ -293,9 +313,10 @@ mod tests {
         assert!(post.send(message(1), None));
         post.close(StreamError::new(StreamCondition::Conflict));
         post.close(StreamError::new(StreamCondition::NotAuthorized));
-        for _ in 0..2 {
-            let Some(Mail::Close(error)) = mailbox.try_next() else { panic!("open") };
-            assert_eq!(error.condition, StreamCondition::Conflict);
-        }
+        let Some(Mail::Close(error)) = mailbox.try_next() else { panic!("open") };
+        assert_eq!(error.condition, StreamCondition::Conflict);
+        post.close(StreamError::new(StreamCondition::NotAuthorized));
+        assert!(mailbox.try_next().is_none());
+        assert_eq!(post.empty().len(), 1, "what waited is there to be routed again");
     }
 }

@@ -104,27 +104,18 @@ fn r04_an_error_is_never_answered() {
 }
 
 #[test]
-fn rfc6121_8_5_3_1_an_iq_reaches_only_who_shares_presence() {
+fn rfc6121_8_5_3_1_an_iq_to_a_full_address_is_for_that_session() {
     let world = World::new(&[]);
-    world.people.add("nurse@localhost");
-    world.people.subscribe("nurse@localhost", "juliet@localhost");
     let mut romeo = world.online("romeo@localhost/orchard");
-    let nurse = world.online("nurse@localhost/hall");
-    let mut juliet = world.online("juliet@localhost/balcony");
-    let iq = "<iq to='juliet@localhost/balcony' type='get' id='i'><x xmlns='y'/></iq>";
-    romeo.send(iq);
-    juliet.nothing();
-    let refused = romeo.one();
-    romeo.send(&iq.replace("balcony", "none"));
-    assert_eq!(romeo.one(), refused.replace("balcony", "none"), "no difference to be seen");
-    nurse.send(iq);
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    let mut phone = world.online("juliet@localhost/phone");
+    romeo.send("<iq to='juliet@localhost/balcony' type='get' id='i'><x xmlns='y'/></iq>");
     assert_eq!(juliet.ids(), ["i"]);
-    juliet.send("<presence to='romeo@localhost/orchard'/>");
-    romeo.all();
-    romeo.send(iq);
-    assert_eq!(juliet.ids(), ["i"]);
+    phone.nothing();
     juliet.send("<iq to='romeo@localhost/orchard' type='result' id='i'/>");
     assert_eq!(romeo.ids(), ["i"]);
+    romeo.send("<iq to='juliet@localhost/none' type='get' id='i'><x xmlns='y'/></iq>");
+    assert!(romeo.one().contains("<service-unavailable"));
 }
 
 /// Answers `<ask xmlns='urn:example'/>` in two places.

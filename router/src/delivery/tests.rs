@@ -6,7 +6,6 @@ use MessageType::{Chat, Error, Groupchat, Headline, Normal};
 struct Account {
     exists: bool,
     resources: Vec<(&'static str, Option<i8>)>,
-    shares: bool,
 }
 
 impl Resource for (&'static str, Option<i8>) {
@@ -25,9 +24,6 @@ impl Recipient for Account {
     }
     fn resources(&self) -> &[Self::Resource] {
         &self.resources
-    }
-    fn shares_presence(&self, _place: usize, _with: &Jid) -> bool {
-        self.shares
     }
 }
 
@@ -121,7 +117,7 @@ fn rfc6121_8_5_messages() {
         ("8.5.3.1 connected", true, SEVERAL, "juliet@localhost/d", Normal, to(&[3])),
     ];
     for (clause, exists, resources, address, kind, expected) in table {
-        let account = Account { exists, resources: resources.to_vec(), shares: true };
+        let account = Account { exists, resources: resources.to_vec() };
         let plan = plan(&head(Kind::Message(kind), address), &account);
         assert_eq!(plan, expected, "{clause}: {kind:?} to {address} with {resources:?}");
     }
@@ -153,7 +149,7 @@ fn rfc6121_8_5_presence() {
         ("8.5.3.1", SEVERAL, "juliet@localhost/a", Probe, Plan::Answer),
     ];
     for (clause, resources, address, kind, expected) in table {
-        let account = Account { exists: true, resources: resources.to_vec(), shares: true };
+        let account = Account { exists: true, resources: resources.to_vec() };
         let plan = plan(&head(Kind::Presence(kind), address), &account);
         assert_eq!(plan, expected, "{clause}: {kind:?} to {address} with {resources:?}");
     }
@@ -162,27 +158,27 @@ fn rfc6121_8_5_presence() {
 #[test]
 fn rfc6121_8_5_iqs() {
     use IqType::{Error, Get, Result, Set};
-    type Row = (&'static str, bool, bool, &'static str, IqType, Plan);
+    type Row = (&'static str, bool, &'static str, IqType, Plan);
     let table: Vec<Row> = vec![
-        // clause, exists, shares presence, to, type, expected
-        ("8.5.2.1.3", true, true, "juliet@localhost", Get, Plan::Answer),
-        ("8.5.2.1.3", true, true, "juliet@localhost", Set, Plan::Answer),
-        ("RFC 6120 10.3.3", true, true, "juliet@localhost", Result, Plan::Drop),
-        ("RFC 6120 10.3.3", true, true, "juliet@localhost", Error, Plan::Drop),
-        ("8.5.3.1", true, true, "juliet@localhost/a", Get, to(&[0])),
-        ("8.5.3.1", true, false, "juliet@localhost/a", Get, UNAVAILABLE),
-        ("8.5.3.1", true, false, "juliet@localhost/a", Set, UNAVAILABLE),
-        ("8.5.3.1", true, false, "juliet@localhost/a", Result, to(&[0])),
-        ("8.5.3.1", true, false, "juliet@localhost/a", Error, to(&[0])),
-        ("8.5.3.2.3", true, true, "juliet@localhost/none", Get, UNAVAILABLE),
-        ("8.5.3.2.3", true, true, "juliet@localhost/none", Result, Plan::Drop),
-        ("8.5.1", false, false, "nobody@localhost", Get, Plan::Answer),
-        ("8.5.1", false, false, "nobody@localhost/a", Set, UNAVAILABLE),
-        ("8.5.1", false, false, "nobody@localhost/a", Error, Plan::Drop),
+        // clause, exists, to, type, expected
+        ("8.5.2.1.3", true, "juliet@localhost", Get, Plan::Answer),
+        ("8.5.2.1.3", true, "juliet@localhost", Set, Plan::Answer),
+        ("RFC 6120 10.3.3", true, "juliet@localhost", Result, Plan::Drop),
+        ("RFC 6120 10.3.3", true, "juliet@localhost", Error, Plan::Drop),
+        ("8.5.3.1", true, "juliet@localhost/a", Get, to(&[0])),
+        ("8.5.3.1 negative", true, "juliet@localhost/b", Set, to(&[1])),
+        ("8.5.3.1 connected", true, "juliet@localhost/d", Get, to(&[3])),
+        ("8.5.3.1", true, "juliet@localhost/a", Result, to(&[0])),
+        ("8.5.3.1", true, "juliet@localhost/a", Error, to(&[0])),
+        ("8.5.3.2.3", true, "juliet@localhost/none", Get, UNAVAILABLE),
+        ("8.5.3.2.3", true, "juliet@localhost/none", Result, Plan::Drop),
+        ("8.5.1", false, "nobody@localhost", Get, Plan::Answer),
+        ("8.5.1", false, "nobody@localhost/a", Set, UNAVAILABLE),
+        ("8.5.1", false, "nobody@localhost/a", Error, Plan::Drop),
     ];
-    for (clause, exists, shares, address, kind, expected) in table {
+    for (clause, exists, address, kind, expected) in table {
         let resources = if exists { SEVERAL.to_vec() } else { Vec::new() };
-        let plan = plan(&head(Kind::Iq(kind), address), &Account { exists, resources, shares });
+        let plan = plan(&head(Kind::Iq(kind), address), &Account { exists, resources });
         assert_eq!(plan, expected, "{clause}: {kind:?} to {address}");
     }
 }
