@@ -36,6 +36,10 @@ const REVOCATIONS_EVERY: Duration = Duration::from_secs(1);
 const GOODBYE: Duration = Duration::from_secs(5);
 /// Bytes in flight in each direction of a stream inside the process.
 const PIPE_BYTES: usize = 16 * 1024;
+/// HTTP connections of one BOSH session: one held, one sending.
+const HTTP_CONNECTIONS: u32 = 2;
+/// New HTTP connections of one BOSH session in a minute: somebody types, and none is kept.
+const HTTP_REQUESTS_PER_MINUTE: u32 = 60;
 /// File descriptors that are not connections: the store, listeners, the log.
 const OTHER_FILES: u64 = 64;
 
@@ -96,7 +100,8 @@ impl Server {
             }
         }
         let site = Arc::new(site(config, Arc::clone(&self.manager)));
-        for listener in bind("http.listen", &config.http)? {
+        let book = AddressBook::new(http_limits(config));
+        for listener in listening::bind("http.listen", &config.http, config.free_ports, &book)? {
             self.listening.push(Listening { kind: "http", address: listener.local_addr() });
             let serving = bosh_cm::http::serve(listener, Arc::clone(&site), self.stop.clone());
             self.tasks.spawn(serving);
@@ -303,6 +308,17 @@ fn address_limits(config: &Config) -> AddressLimits {
         per_address: config.limits.connections_per_address,
         new_per_minute: config.limits.connections_per_minute,
         trusted: config.trusted.clone(),
+    }
+}
+
+/// What `limits` say counts sessions, which the manager counts itself; a session comes in several connections, and
+/// in a new one for each request where a client or a proxy does not keep them.
+fn http_limits(config: &Config) -> AddressLimits {
+    let sessions = address_limits(config);
+    AddressLimits {
+        per_address: sessions.per_address.saturating_mul(HTTP_CONNECTIONS),
+        new_per_minute: sessions.new_per_minute.saturating_mul(HTTP_REQUESTS_PER_MINUTE),
+        ..sessions
     }
 }
 
