@@ -289,3 +289,131 @@ fn write_condition(
         out.extend_from_slice(b"</text>");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ErrorAction::*, StanzaCondition as Stanza, StreamCondition as Stream, *};
+    use crate::xml::{Node, XmlError};
+
+    fn written(write: impl Fn(&mut BytesMut)) -> String {
+        let mut out = BytesMut::new();
+        write(&mut out);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn stream_conditions_of_rfc_6120_4_9_3() {
+        // in the order of their sections
+        let all = [
+            (Stream::BadFormat, "bad-format"),
+            (Stream::BadNamespacePrefix, "bad-namespace-prefix"),
+            (Stream::Conflict, "conflict"),
+            (Stream::ConnectionTimeout, "connection-timeout"),
+            (Stream::HostGone, "host-gone"),
+            (Stream::HostUnknown, "host-unknown"),
+            (Stream::ImproperAddressing, "improper-addressing"),
+            (Stream::InternalServerError, "internal-server-error"),
+            (Stream::InvalidFrom, "invalid-from"),
+            (Stream::InvalidNamespace, "invalid-namespace"),
+            (Stream::InvalidXml, "invalid-xml"),
+            (Stream::NotAuthorized, "not-authorized"),
+            (Stream::NotWellFormed, "not-well-formed"),
+            (Stream::PolicyViolation, "policy-violation"),
+            (Stream::RemoteConnectionFailed, "remote-connection-failed"),
+            (Stream::Reset, "reset"),
+            (Stream::ResourceConstraint, "resource-constraint"),
+            (Stream::RestrictedXml, "restricted-xml"),
+            (Stream::SeeOtherHost("b.example:5222".into()), "see-other-host"),
+            (Stream::SystemShutdown, "system-shutdown"),
+            (Stream::UndefinedCondition, "undefined-condition"),
+            (Stream::UnsupportedEncoding, "unsupported-encoding"),
+            (Stream::UnsupportedFeature, "unsupported-feature"),
+            (Stream::UnsupportedStanzaType, "unsupported-stanza-type"),
+            (Stream::UnsupportedVersion, "unsupported-version"),
+        ];
+        assert_eq!(all.len(), 25);
+        for (condition, name) in all {
+            assert_eq!(condition.name(), name);
+            let error = StreamError::new(condition).with_text("a < b");
+            let text = written(|out| error.write(out));
+            let declared = "<stream:error xmlns:stream='http://etherx.jabber.org/streams'>";
+            let node =
+                Node::parse(text.replace("<stream:error>", declared).as_bytes(), "").unwrap();
+            assert!(node.is(ns::STREAMS, "error"));
+            assert!(node.children[0].is(ns::STREAM_ERRORS, name));
+            assert_eq!(node.child(ns::STREAM_ERRORS, "text").unwrap().text, "a < b");
+        }
+    }
+
+    #[test]
+    fn stanza_conditions_of_rfc_6120_8_3_3() {
+        let all = [
+            (Stanza::BadRequest, "bad-request", Modify),
+            (Stanza::Conflict, "conflict", Cancel),
+            (Stanza::FeatureNotImplemented, "feature-not-implemented", Cancel),
+            (Stanza::Forbidden, "forbidden", Auth),
+            (Stanza::Gone(None), "gone", Cancel),
+            (Stanza::InternalServerError, "internal-server-error", Cancel),
+            (Stanza::ItemNotFound, "item-not-found", Cancel),
+            (Stanza::JidMalformed, "jid-malformed", Modify),
+            (Stanza::NotAcceptable, "not-acceptable", Modify),
+            (Stanza::NotAllowed, "not-allowed", Cancel),
+            (Stanza::NotAuthorized, "not-authorized", Auth),
+            (Stanza::PolicyViolation, "policy-violation", Modify),
+            (Stanza::RecipientUnavailable, "recipient-unavailable", Wait),
+            (Stanza::Redirect("xmpp:a@b".into()), "redirect", Modify),
+            (Stanza::RegistrationRequired, "registration-required", Auth),
+            (Stanza::RemoteServerNotFound, "remote-server-not-found", Cancel),
+            (Stanza::RemoteServerTimeout, "remote-server-timeout", Wait),
+            (Stanza::ResourceConstraint, "resource-constraint", Wait),
+            (Stanza::ServiceUnavailable, "service-unavailable", Cancel),
+            (Stanza::SubscriptionRequired, "subscription-required", Auth),
+            (Stanza::UndefinedCondition, "undefined-condition", Cancel),
+            (Stanza::UnexpectedRequest, "unexpected-request", Wait),
+        ];
+        assert_eq!(all.len(), 22);
+        for (condition, name, action) in all {
+            assert_eq!((condition.name(), condition.usual_action()), (name, action));
+            let text = written(|out| StanzaError::from(condition.clone()).write(out));
+            let node = Node::parse(text.as_bytes(), ns::CLIENT).unwrap();
+            assert!(node.is(ns::CLIENT, "error"));
+            assert_eq!(node.attr("type"), Some(action.name()));
+            assert_eq!(node.children.len(), 1);
+            assert!(node.children[0].is(ns::STANZA_ERRORS, name));
+        }
+    }
+
+    #[test]
+    fn data_text_and_application_conditions_are_written() {
+        assert_eq!(
+            written(|out| StreamError::new(Stream::SeeOtherHost("[::1]:5222".into())).write(out)),
+            "<stream:error><see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>[::1]:5222\
+             </see-other-host></stream:error>"
+        );
+        let error = StanzaError {
+            condition: Stanza::Gone(Some("xmpp:a&b@c".into())),
+            action: Modify,
+            text: Some("moved"),
+            application: Some("<x xmlns='urn:x'/>"),
+        };
+        assert_eq!(
+            written(|out| error.write(out)),
+            "<error type='modify'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>xmpp:a&amp;b@c</gone>\
+             <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>moved</text><x xmlns='urn:x'/></error>"
+        );
+    }
+
+    #[test]
+    fn xml_errors_are_stream_errors() {
+        for (error, condition) in [
+            (XmlError::NotWellFormed("x"), Stream::NotWellFormed),
+            (XmlError::BadPrefix("x"), Stream::BadNamespacePrefix),
+            (XmlError::Restricted("x"), Stream::RestrictedXml),
+            (XmlError::BadFormat("x"), Stream::BadFormat),
+            (XmlError::Encoding, Stream::UnsupportedEncoding),
+            (XmlError::Limit("x"), Stream::PolicyViolation),
+        ] {
+            assert_eq!(StreamError::from(error).condition, condition);
+        }
+    }
+}

@@ -4,147 +4,24 @@ use crate::{
     Jid, StanzaError, StreamError,
     error::{StanzaCondition, StreamCondition},
     ns,
-    xml::{self, Attribute, Child, Element, Limits, Node, Parsed, Scope, Span, Text, XmlError},
+    xml::{self, Child, Element, Limits, Node, Parsed, Scope, Span, Text, XmlError},
 };
 use bytes::{Bytes, BytesMut};
 use compact_str::CompactString;
 use smallvec::SmallVec;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
+
+mod kind;
+
+pub use kind::{IqType, Kind, MessageType, PresenceType};
 
 /// Bytes of an `id`: as many as a part of an address may have. Ids are repeated in answers and kept in tables.
 pub const ID_MAX: usize = 1_023;
 /// Bytes of an `xml:lang`: RFC 5646 4.4.1 finds 35 enough for any language tag.
 pub const LANG_MAX: usize = 64;
 
-/// The kind of a stanza with its `type` (RFC 6121 4.7.1, 5.2.2; RFC 6120 8.2.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum Kind {
-    Message(MessageType),
-    Presence(PresenceType),
-    Iq(IqType),
-}
-
-/// RFC 6121 5.2.2. An unknown type counts as `Normal`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum MessageType {
-    Chat,
-    Error,
-    Groupchat,
-    Headline,
-    Normal,
-}
-
-/// RFC 6121 4.7.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum PresenceType {
-    /// No `type` at all.
-    Available,
-    Unavailable,
-    Subscribe,
-    Subscribed,
-    Unsubscribe,
-    Unsubscribed,
-    Probe,
-    Error,
-}
-
-/// RFC 6120 8.2.3.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum IqType {
-    Get,
-    Set,
-    Result,
-    Error,
-}
-
-impl Kind {
-    /// The element's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Message(_) => "message",
-            Self::Presence(_) => "presence",
-            Self::Iq(_) => "iq",
-        }
-    }
-    /// The value of `type`, where there must be one.
-    pub fn type_name(self) -> Option<&'static str> {
-        Some(match self {
-            Self::Message(MessageType::Normal) | Self::Presence(PresenceType::Available) => {
-                return None;
-            }
-            Self::Message(MessageType::Chat) => "chat",
-            Self::Message(MessageType::Groupchat) => "groupchat",
-            Self::Message(MessageType::Headline) => "headline",
-            Self::Presence(PresenceType::Unavailable) => "unavailable",
-            Self::Presence(PresenceType::Subscribe) => "subscribe",
-            Self::Presence(PresenceType::Subscribed) => "subscribed",
-            Self::Presence(PresenceType::Unsubscribe) => "unsubscribe",
-            Self::Presence(PresenceType::Unsubscribed) => "unsubscribed",
-            Self::Presence(PresenceType::Probe) => "probe",
-            Self::Iq(IqType::Get) => "get",
-            Self::Iq(IqType::Set) => "set",
-            Self::Iq(IqType::Result) => "result",
-            Self::Message(MessageType::Error)
-            | Self::Presence(PresenceType::Error)
-            | Self::Iq(IqType::Error) => "error",
-        })
-    }
-    /// The kind of an error in reply; `None` for errors and results, which are never answered with an error
-    /// (RFC 6120 8.2.3, 8.3.1).
-    pub fn to_error(self) -> Option<Self> {
-        match self {
-            Self::Message(MessageType::Error)
-            | Self::Presence(PresenceType::Error)
-            | Self::Iq(IqType::Error | IqType::Result) => None,
-            Self::Message(_) => Some(Self::Message(MessageType::Error)),
-            Self::Presence(_) => Some(Self::Presence(PresenceType::Error)),
-            Self::Iq(_) => Some(Self::Iq(IqType::Error)),
-        }
-    }
-    /// Reads an element's name and its `type`. Not a stanza: `None`; a type that is not one: `Err` with the
-    /// kind of an error in reply.
-    fn parse(name: &str, type_: Option<&str>) -> Option<Result<Self, Self>> {
-        Some(match name {
-            "message" => Ok(Self::Message(match type_ {
-                Some("chat") => MessageType::Chat,
-                Some("error") => MessageType::Error,
-                Some("groupchat") => MessageType::Groupchat,
-                Some("headline") => MessageType::Headline,
-                _ => MessageType::Normal, // RFC 6121 5.2.2
-            })),
-            "presence" => match type_ {
-                None => Ok(PresenceType::Available),
-                Some("unavailable") => Ok(PresenceType::Unavailable),
-                Some("subscribe") => Ok(PresenceType::Subscribe),
-                Some("subscribed") => Ok(PresenceType::Subscribed),
-                Some("unsubscribe") => Ok(PresenceType::Unsubscribe),
-                Some("unsubscribed") => Ok(PresenceType::Unsubscribed),
-                Some("probe") => Ok(PresenceType::Probe),
-                Some("error") => Ok(PresenceType::Error),
-                Some(_) => Err(PresenceType::Error), // RFC 6121 4.7.1
-            }
-            .map(Self::Presence)
-            .map_err(Self::Presence),
-            "iq" => match type_ {
-                Some("get") => Ok(IqType::Get),
-                Some("set") => Ok(IqType::Set),
-                Some("result") => Ok(IqType::Result),
-                Some("error") => Ok(IqType::Error),
-                _ => Err(IqType::Error), // RFC 6120 8.2.3
-            }
-            .map(Self::Iq)
-            .map_err(Self::Iq),
-            _ => return None,
-        })
-    }
-}
-
 /// What a stanza's start tag says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Head {
     /// Kind and type.
     pub kind: Kind,
@@ -166,7 +43,7 @@ pub struct Head {
 /// `inner` stands in the scope of the stream's content namespace. Whether that is `jabber:client` or
 /// `jabber:server` is a matter of the stream that it is written to (RFC 6120 4.8.3); children without a namespace of
 /// their own are reported as `jabber:client`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Stanza {
     /// The start tag.
     pub head: Head,
@@ -175,7 +52,7 @@ pub struct Stanza {
 }
 
 /// A direct child, by offsets into `inner`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Entry {
     ns: Text,
     name: Span,
@@ -228,48 +105,29 @@ impl Stanza {
             |text: &Option<CompactString>, max| text.as_ref().is_some_and(|t| t.len() > max);
 
         let request = matches!(kind, Ok(Kind::Iq(IqType::Get | IqType::Set)));
-        let bad = kind.is_err()
-            || too_long(&id, ID_MAX)
+        let bad = too_long(&id, ID_MAX)
             || too_long(&lang, LANG_MAX)
             || (id.is_none() && matches!(kind, Ok(Kind::Iq(_))))
             || (request && element.parsed().children.len() != 1) // RFC 6120 8.2.3
             || element.parsed().holds_stream;
-        let fault = if to.is_err() || from.is_err() {
-            Some(StanzaCondition::JidMalformed)
-        } else {
-            bad.then_some(StanzaCondition::BadRequest)
-        };
-        if let Some(condition) = fault {
-            // nothing of the payload is repeated, since that may be what is wrong (RFC 6120 8.3.1)
-            let reply = match kind {
-                Ok(kind) => kind.to_error(),
-                Err(kind) => Some(kind),
-            };
-            let Some(reply) = reply else { return Err(StanzaFault::Ignore) };
-            let mut inner = BytesMut::new();
-            StanzaError::new(condition).write(&mut inner);
-            let mut reply = Self::new(reply, inner.freeze());
-            reply.head.to = from.ok().flatten();
-            reply.head.from = to.ok().flatten();
-            // RFC 6120 8.3.1: an error to an iq has an id, if an empty one
-            let needed = matches!(reply.kind(), Kind::Iq(_)).then(CompactString::default);
-            reply.head.id = id.or(needed);
-            return Err(StanzaFault::Reply(Box::new(reply)));
+        match (kind, to, from) {
+            (Ok(kind), Ok(to), Ok(from)) if !bad => {
+                let mut rest = BytesMut::new();
+                element.rest_of_tag(in_head, &mut rest);
+                let head = Head { kind, to, from, id, lang, rest: rest.freeze() };
+                let index = index(element.parsed(), element.raw());
+                Ok(Some(Self { head, inner: element.inner(), index }))
+            }
+            (kind, to, from) => {
+                let condition = match (&to, &from) {
+                    (Ok(_), Ok(_)) => StanzaCondition::BadRequest,
+                    _ => StanzaCondition::JidMalformed,
+                };
+                let (to, from) = (to.ok().flatten(), from.ok().flatten());
+                let kind = kind.map_or_else(Some, Kind::to_error);
+                Err(kind.map_or(StanzaFault::Ignore, |kind| refuse(kind, id, to, from, condition)))
+            }
         }
-        let mut rest = BytesMut::new();
-        element.rest_of_tag(in_head, &mut rest);
-        Ok(Some(Self {
-            head: Head {
-                kind: kind.expect("not a fault"),
-                to: to.expect("not a fault"),
-                from: from.expect("not a fault"),
-                id,
-                lang,
-                rest: rest.freeze(),
-            },
-            inner: element.inner(),
-            index: index(element.parsed(), element.raw()),
-        }))
     }
     /// A stanza of the server's own; `inner` is well-formed in the scope of `jabber:client`.
     pub fn new(kind: Kind, inner: Bytes) -> Self {
@@ -466,6 +324,20 @@ impl Stanza {
     }
 }
 
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, to, from, id, lang, rest } = self;
+        write!(f, "{kind:?} to {to:?} from {from:?} id {id:?} lang {lang:?} rest {}", rest.len())
+    }
+}
+
+impl fmt::Debug for Stanza {
+    /// Without the payload: what people write to each other does not belong in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stanza({:?} inner {})", self.head, self.inner.len())
+    }
+}
+
 impl PartialEq for Stanza {
     fn eq(&self, other: &Self) -> bool {
         self.head == other.head && self.inner == other.inner // the index follows from these
@@ -485,11 +357,31 @@ impl Entry {
     }
 }
 
+/// The error of this kind to a stanza with these attributes. Nothing of the payload is repeated, since that may
+/// be what is wrong (RFC 6120 8.3.1).
+fn refuse(
+    kind: Kind,
+    id: Option<CompactString>,
+    to: Option<Jid>,
+    from: Option<Jid>,
+    condition: StanzaCondition,
+) -> StanzaFault {
+    let mut inner = BytesMut::new();
+    StanzaError::new(condition).write(&mut inner);
+    let mut reply = Stanza::new(kind, inner.freeze());
+    reply.head.to = from;
+    reply.head.from = to;
+    // RFC 6120 8.3.1: an error to an iq has an id, if an empty one
+    let needed = matches!(kind, Kind::Iq(_)).then(CompactString::default);
+    reply.head.id = id.or(needed);
+    StanzaFault::Reply(Box::new(reply))
+}
+
 /// Attributes that [`Head`] has a field for.
-fn in_head(attribute: &Attribute<'_>) -> bool {
-    match attribute.ns {
-        "" => matches!(attribute.name, "to" | "from" | "id" | "type"),
-        ns::XML => attribute.name == "lang",
+fn in_head(ns: &str, name: &str) -> bool {
+    match ns {
+        "" => matches!(name, "to" | "from" | "id" | "type"),
+        ns::XML => name == "lang",
         _ => false,
     }
 }
@@ -507,51 +399,4 @@ fn index(parsed: &Parsed, raw: &[u8]) -> Arc<[Entry]> {
         span: child.span.back(start),
     });
     children.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SCOPE: &str = "jabber:client";
-
-    fn parse(text: &str) -> Result<Option<Stanza>, StanzaFault> {
-        let scope = Scope {
-            default: SCOPE.to_owned(),
-            prefixes: vec![("stream".into(), ns::STREAMS.into()), ("out".into(), "urn:out".into())],
-        };
-        let raw = Bytes::copy_from_slice(text.as_bytes());
-        Stanza::parse(&Element::check(raw, &scope, &Limits::AFTER_AUTH).unwrap())
-    }
-
-    fn stanza(text: &str) -> Stanza {
-        parse(text).unwrap().unwrap()
-    }
-
-    fn written(stanza: &Stanza) -> String {
-        let mut out = BytesMut::new();
-        stanza.write(&mut out);
-        String::from_utf8(out.to_vec()).unwrap()
-    }
-
-    #[test]
-    fn a_stanza_is_forwarded_with_its_payload_untouched() {
-        let s = stanza(
-            "<message  to='a@b/c' id = '1' type=\"chat\" xml:lang='en'><body>x &amp;  y</body>\n<out:x/><z xmlns='urn:z'/></message>",
-        );
-        assert_eq!(s.kind(), Kind::Message(MessageType::Chat));
-        assert_eq!(
-            written(&s.clone().from("r@d/x".parse().unwrap())),
-            "<message type='chat' to='a@b/c' from='r@d/x' id='1' xml:lang='en' xmlns:out='urn:out'>\
-             <body>x &amp;  y</body>\n<out:x/><z xmlns='urn:z'/></message>"
-        );
-        let names: Vec<_> = s.children().map(|c| (c.ns.to_owned(), c.name.to_owned())).collect();
-        assert_eq!(
-            names,
-            [(SCOPE, "body"), ("urn:out", "x"), ("urn:z", "z")]
-                .map(|(a, b)| (a.to_owned(), b.to_owned()))
-        );
-        assert_eq!(s.child("urn:z", "z").unwrap().raw, b"<z xmlns='urn:z'/>");
-        assert_eq!(stanza(&written(&s)), s);
-    }
 }

@@ -167,3 +167,155 @@ fn attribute(out: &mut BytesMut, name: &str, value: Option<&str>) {
         out.extend_from_slice(b"'");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use StreamCondition::*;
+
+    const STREAM: &str = "xmlns:stream='http://etherx.jabber.org/streams'";
+
+    fn parse(tag: &str) -> Result<Header, StreamCondition> {
+        let raw = Bytes::copy_from_slice(tag.as_bytes());
+        Header::parse(raw, ns::CLIENT, &Limits::BEFORE_AUTH).map_err(|error| error.condition)
+    }
+
+    #[test]
+    fn what_the_header_says() {
+        let header = parse(&format!(
+            "<stream:stream to='b.example' from=\"r@b\" id='1' xml:lang='de' version='1.0' \
+             xmlns='jabber:client' {STREAM} xmlns:db='urn:db'>"
+        ));
+        let scope = Scope {
+            default: "jabber:client".into(),
+            prefixes: vec![("stream".into(), ns::STREAMS.into()), ("db".into(), "urn:db".into())],
+        };
+        assert_eq!(
+            header,
+            Ok(Header {
+                to: Some("b.example".into()),
+                from: Some("r@b".into()),
+                id: Some("1".into()),
+                lang: Some("de".into()),
+                version: Some((1, 0)),
+                scope
+            })
+        );
+    }
+
+    #[test]
+    fn x18_versions() {
+        for (text, version) in [
+            ("1.0", Ok(Some((1, 0)))),
+            ("01.00", Ok(Some((1, 0)))), // leading zeros are ignored, RFC 6120 4.7.5
+            ("1.10", Ok(Some((1, 10)))),
+            ("0.9", Ok(Some((0, 9)))),
+            ("2.0", Ok(Some((2, 0)))),
+            ("11.0", Ok(Some((11, 0)))),
+            ("4294967295.0", Ok(Some((u32::MAX, 0)))),
+            ("4294967296.0", Err(UnsupportedVersion)),
+            ("18446744073709551617.0", Err(UnsupportedVersion)),
+            ("", Err(UnsupportedVersion)),
+            ("1", Err(UnsupportedVersion)),
+            ("1.", Err(UnsupportedVersion)),
+            (".0", Err(UnsupportedVersion)),
+            ("1.0.0", Err(UnsupportedVersion)),
+            ("+1.0", Err(UnsupportedVersion)),
+            ("-1.0", Err(UnsupportedVersion)),
+            ("1.-0", Err(UnsupportedVersion)),
+            (" 1.0", Err(UnsupportedVersion)),
+            ("1.0 ", Err(UnsupportedVersion)),
+            ("1e0.0", Err(UnsupportedVersion)),
+            ("1,0", Err(UnsupportedVersion)),
+            ("\u{661}.\u{660}", Err(UnsupportedVersion)),
+        ] {
+            let header =
+                parse(&format!("<stream:stream version='{text}' xmlns='jabber:client' {STREAM}>"));
+            assert_eq!(header.map(|h| h.version), version, "{text}");
+        }
+        let header = parse(&format!("<stream:stream xmlns='jabber:client' {STREAM}>")).unwrap();
+        assert_eq!(header.version, None);
+    }
+
+    #[test]
+    fn headers_that_are_none() {
+        for (tag, condition) in [
+            (
+                "<stream:stream xmlns='jabber:client' xmlns:stream='http://wrong.example/'>",
+                InvalidNamespace,
+            ),
+            ("<stream xmlns='jabber:client'>", InvalidNamespace),
+            ("<stream xmlns='http://etherx.jabber.org/streams'>", InvalidNamespace),
+            ("<stream:stream xmlns='jabber:server' S>", InvalidNamespace),
+            ("<stream:stream xmlns='' S>", InvalidNamespace),
+            ("<stream:stream S>", InvalidNamespace),
+            ("<stream:features xmlns='jabber:client' S>", BadFormat),
+            ("<stream:streaM xmlns='jabber:client' S>", BadFormat),
+            ("<html>", BadFormat),
+            ("<stream:stream xmlns='jabber:client'>", BadNamespacePrefix),
+            ("<stream:stream xmlns='jabber:client' S/>", NotWellFormed),
+            ("<stream:stream xmlns='jabber:client' S", NotWellFormed),
+            ("<stream:stream xmlns='jabber:client' S>x", NotWellFormed),
+            ("<stream:stream to='1' to='1' xmlns='jabber:client' S>", NotWellFormed),
+            ("", NotWellFormed),
+        ] {
+            assert_eq!(parse(&tag.replace('S', STREAM)), Err(condition), "{tag}");
+        }
+    }
+
+    #[test]
+    fn another_prefix_for_the_stream_is_fine() {
+        let tag = "<s:stream xmlns='jabber:client' xmlns:s='http://etherx.jabber.org/streams'>";
+        assert!(parse(tag).is_ok());
+    }
+
+    #[test]
+    fn x08_a_header_full_of_namespaces_is_refused() {
+        let tag = |bytes: usize| {
+            let ns = "n".repeat(bytes - 1);
+            parse(&format!("<stream:stream xmlns='jabber:client' {STREAM} xmlns:p='{ns}'>"))
+        };
+        assert!(tag(HEADER_DECLARATIONS_MAX).is_ok());
+        assert_eq!(tag(HEADER_DECLARATIONS_MAX + 1), Err(PolicyViolation));
+    }
+
+    #[test]
+    fn a_header_written_is_read() {
+        let mut out = BytesMut::new();
+        write_header(&mut out, "b.example", Some("r@b/<'"), "i&d", "en");
+        let tag = out.strip_prefix(b"<?xml version='1.0'?>").unwrap();
+        let header = parse(str::from_utf8(tag).unwrap()).unwrap();
+        assert_eq!(header.from.as_deref(), Some("b.example"));
+        assert_eq!(header.to.as_deref(), Some("r@b/<'"));
+        assert_eq!(header.id.as_deref(), Some("i&d"));
+        assert_eq!((header.lang.as_deref(), header.version), (Some("en"), Some((1, 0))));
+        out.clear();
+        write_initiating_header(&mut out, "b.example", None, None);
+        let tag = out.strip_prefix(b"<?xml version='1.0'?>").unwrap();
+        let header = parse(str::from_utf8(tag).unwrap()).unwrap();
+        assert_eq!(header.to.as_deref(), Some("b.example"));
+        assert_eq!((header.from, header.lang), (None, None));
+    }
+
+    #[test]
+    fn features_come_in_the_order_of_the_calls() {
+        let mut out = BytesMut::new();
+        let mut features = Features::default();
+        features.starttls(true).mechanisms(["PLAIN", "SCRAM-SHA-1"]).bind().session();
+        features.other(b"<ver xmlns='urn:xmpp:features:rosterver'/>").write(&mut out);
+        assert_eq!(
+            out,
+            "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>\
+             <mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism>\
+             <mechanism>SCRAM-SHA-1</mechanism></mechanisms><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
+             <session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>\
+             <ver xmlns='urn:xmpp:features:rosterver'/></stream:features>"
+        );
+        out.clear();
+        Features::default().starttls(false).write(&mut out);
+        assert_eq!(
+            out,
+            "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>"
+        );
+    }
+}

@@ -1,4 +1,5 @@
 //! What must be refused, and how: each case whole, byte by byte, and cut at every place.
+#![allow(clippy::unwrap_used)] // helpers of tests
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Properties of framer, checker and stanzas over generated and corrupted input.
+#![allow(clippy::unwrap_used)] // helpers of tests
 
 #[path = "support/oracle.rs"]
 mod oracle;

@@ -13,15 +13,54 @@ const ENTITIES: [(&str, char); 5] =
 const REFERENCE_DIGITS_MAX: usize = 8;
 
 /// White space (XML 1.0 2.3).
+const SPACE: u8 = 1;
+/// ASCII of `NameStartChar` but for the colon.
+const NAME_START: u8 = 2;
+/// ASCII of `NameChar` but for the colon.
+const NAME: u8 = 4;
+/// What a name in a tag ends at.
+const NAME_END: u8 = 8;
+
+/// What each byte is good for: every byte of every tag is looked up here.
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut at = 0_u8;
+    loop {
+        let space = matches!(at, b' ' | b'\t' | b'\r' | b'\n');
+        let start = at.is_ascii_alphabetic() || at == b'_';
+        let name = start || at.is_ascii_digit() || matches!(at, b'-' | b'.');
+        let end = space || matches!(at, b'>' | b'/' | b'=' | b'"' | b'\'' | b'<');
+        classes[at as usize] = (space as u8) * SPACE
+            + (start as u8) * NAME_START
+            + (name as u8) * NAME
+            + (end as u8) * NAME_END;
+        if at == 255 {
+            break classes;
+        }
+        at += 1;
+    }
+};
+
+fn is(byte: u8, class: u8) -> bool {
+    CLASSES[usize::from(byte)] & class != 0
+}
+
+/// White space (XML 1.0 2.3).
 pub(super) fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+    is(byte, SPACE)
+}
+
+/// Whether a name in a tag has ended before this byte.
+pub(super) fn ends_name(byte: u8) -> bool {
+    is(byte, NAME_END)
 }
 
 /// Whether XML can carry the text: `Char` (XML 1.0 2.2).
 pub(super) fn all_chars(text: &str) -> bool {
     let bytes = text.as_bytes();
-    // without a branch, so that the compiler makes vectors of it
-    let controls = bytes.iter().fold(false, |bad, b| bad | ((*b < b' ') & !is_space(*b)));
+    // without a branch or a look-up, so that the compiler makes vectors of it
+    let control = |b: u8| (b < b' ') & (b != b'\t') & (b != b'\n') & (b != b'\r');
+    let controls = bytes.iter().fold(false, |bad, b| bad | control(*b));
     // U+FFFE and U+FFFF are the only other scalar values left out
     !controls && !memchr_iter(0xEF, bytes).any(|n| matches!(bytes[n..], [_, 0xBF, 0xBE | 0xBF, ..]))
 }
@@ -63,10 +102,7 @@ fn ncname(text: &str, start: usize) -> Result<usize, XmlError> {
     let mut at = start;
     while let Some(&byte) = bytes.get(at) {
         if byte < 0x80 {
-            if !(byte.is_ascii_alphabetic()
-                || byte == b'_'
-                || (at > start && (byte.is_ascii_digit() || matches!(byte, b'-' | b'.'))))
-            {
+            if !is(byte, if at == start { NAME_START } else { NAME }) {
                 break;
             }
             at += 1;

@@ -7,7 +7,7 @@ use super::{
     text::Span,
 };
 use bytes::{Bytes, BytesMut};
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, fmt, ops::Range};
 
 /// Namespaces in force where an element stands: those of the stream header.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,14 +19,14 @@ pub struct Scope {
 }
 
 /// A checked top-level element.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Element {
     raw: Bytes,
     parsed: Parsed,
 }
 
 /// One attribute, its value decoded. Namespace declarations are not among them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Attribute<'a> {
     /// The namespace, empty for an attribute without prefix.
     pub ns: &'a str,
@@ -37,7 +37,7 @@ pub struct Attribute<'a> {
 }
 
 /// A direct child of an element.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Child<'a> {
     /// Its namespace.
     pub ns: &'a str,
@@ -102,8 +102,10 @@ impl Element {
     /// The value of the attribute of this namespace and name.
     pub fn attr_ns(&self, ns: &str, name: &str) -> Option<Cow<'_, str>> {
         let found = self.parsed.attributes.iter().find(|a| {
+            // Empty texts are not compared as bytes: on some processors `memcmp` of nothing, at an address that is
+            // none, costs more than all else here.
             self.raw[a.name.local.range()] == *name.as_bytes()
-                && self.parsed.namespaces[a.ns as usize].bytes(&self.raw) == ns.as_bytes()
+                && (if ns.is_empty() { a.ns == NONE } else { self.namespace(a.ns) == ns })
         })?;
         Some(self.decode(found.value))
     }
@@ -153,6 +155,9 @@ impl Element {
     }
     /// The same for a place where `default` is the default namespace already: it is declared on the child only
     /// if the child takes another one from outside.
+    ///
+    /// Each child repeats what it takes, so many short children can grow together by as many times as their
+    /// parent's declarations are long. Who cuts out all of them bounds the sum.
     pub fn child_within(&self, child: &Child<'_>, default: &str) -> Bytes {
         let start = self.parsed.inner.start as usize + child.span.start;
         let children = &self.parsed.children;
@@ -178,8 +183,8 @@ impl Element {
     }
 
     /// Appends the start tag's declarations of prefixes, those that the element takes from outside, and the
-    /// attributes that are not `known`, each after a space.
-    pub(crate) fn rest_of_tag(&self, known: impl Fn(&Attribute<'_>) -> bool, out: &mut BytesMut) {
+    /// attributes that are not `known` by namespace and name, each after a space.
+    pub(crate) fn rest_of_tag(&self, known: impl Fn(&str, &str) -> bool, out: &mut BytesMut) {
         for declaration in self.parsed.declarations.iter().filter(|d| d.prefix.start > 0) {
             out.extend_from_slice(b" ");
             out.extend_from_slice(&self.raw[declaration.whole.range()]);
@@ -187,12 +192,12 @@ impl Element {
         for u in self.parsed.uses.iter().filter(|u| u.outer) {
             self.declare(u.prefix.str(&self.raw), u.ns, out);
         }
-        for (attribute, at) in self.attributes().zip(&self.parsed.attributes) {
-            if !known(&attribute) {
+        for attribute in &self.parsed.attributes {
+            let name = attribute.name;
+            if !known(self.namespace(attribute.ns), name.local.str(&self.raw)) {
                 out.extend_from_slice(b" ");
-                out.extend_from_slice(
-                    &self.raw[at.name.full.start as usize..=at.value.end as usize],
-                );
+                let whole = name.full.start as usize..=attribute.value.end as usize;
+                out.extend_from_slice(&self.raw[whole]);
             }
         }
     }
@@ -240,5 +245,25 @@ impl Element {
         out.extend_from_slice(addition);
         out.extend_from_slice(&self.raw[at..end]);
         out.freeze()
+    }
+}
+
+// Names only: what people write to each other, and passwords, do not belong in logs.
+
+impl fmt::Debug for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Element({} {}, {} bytes)", self.ns(), self.name(), self.raw.len())
+    }
+}
+
+impl fmt::Debug for Child<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Child({} {}, at {:?})", self.ns, self.name, self.span)
+    }
+}
+
+impl fmt::Debug for Attribute<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Attribute({} {})", self.ns, self.name)
     }
 }

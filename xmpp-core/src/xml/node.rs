@@ -9,13 +9,14 @@ use quick_xml::{
     name::{Namespace, PrefixDeclaration, QName, ResolveResult},
     reader::NsReader,
 };
+use std::fmt;
 
-/// Deepest nesting that becomes a tree: a tree is cloned, compared and dropped by recursion. Over what any
-/// [`Limits`](super::Limits) of ours lets through.
-const DEPTH_MAX: usize = 256;
+/// Deepest nesting that becomes a tree: a tree is cloned, compared and dropped by recursion. As deep as
+/// [`Limits::AFTER_AUTH`](super::Limits::AFTER_AUTH) lets through.
+const DEPTH_MAX: usize = 128;
 
 /// An element with its attributes, children and text.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Node {
     /// The namespace.
     pub ns: String,
@@ -109,8 +110,7 @@ impl Node {
 
     fn start(tag: &BytesStart<'_>, reader: &NsReader<&[u8]>) -> Result<Self, XmlError> {
         let (ns, name) = reader.resolver().resolve_element(tag.name());
-        let mut node =
-            Self { ns: bound(ns)?.to_owned(), name: name.as_ref().to_owned(), ..Self::default() };
+        let mut node = Self { ns: bound(ns)?, name: name.as_ref().to_owned(), ..Self::default() };
         for attribute in tag.attributes() {
             let attribute = attribute.map_err(|_| NOT_CHECKED)?;
             if attribute.key.as_namespace_binding().is_some() {
@@ -120,6 +120,13 @@ impl Node {
             node.attributes.push((bound(ns)?, name.as_ref().to_owned(), value(&attribute)?));
         }
         Ok(node)
+    }
+}
+
+impl fmt::Debug for Node {
+    /// Names only: what people write to each other, and passwords, do not belong in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({} {}, {:?})", self.ns, self.name, self.children)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
+use std::fmt;
 
 /// Appends `text` with `&`, `<`, `>`, `'`, `"`, tab and line ends escaped, fit for text and attributes alike:
 /// every parser reads the same text back, whatever it does to white space. A character that XML 1.0 cannot
@@ -36,7 +37,7 @@ pub fn escape_into(text: &str, out: &mut BytesMut) {
 }
 
 /// Builds elements: `open`, `attr`, then `text`, `raw` or further `open`, and `close`.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Writer {
     out: BytesMut,
     open: SmallVec<[&'static str; 8]>,
@@ -119,6 +120,12 @@ impl Writer {
             self.out.extend_from_slice(part.as_bytes());
         }
         self
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Writer({} bytes, open: {:?})", self.out.len(), self.open)
     }
 }
 

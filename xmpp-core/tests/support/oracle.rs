@@ -1,4 +1,5 @@
 //! Foreign eyes on what the checker accepts: rxml as the judge, quick-xml (through [`Node`]) as the reader.
+#![allow(unreachable_pub)] // used by several crates of tests
 
 use bytes::Bytes;
 use rxml::{Event, Parse, Parser, error::EndOrError, parser::Options, parser::WithOptions};
