@@ -2,6 +2,8 @@
 
 mod door;
 mod login;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use door::Door;
@@ -34,7 +36,7 @@ async fn run(
 ) {
     let clock = Clock::start();
     let trusted = origin.address.is_some_and(|address| is_within(&door.settings.trusted, address));
-    let driver = Driver {
+    let mut driver = Driver {
         session: Session::new(Arc::clone(&door) as _, clock.now(), origin.secure, trusted),
         wire: Wire::new(io),
         seat: None,
@@ -45,7 +47,8 @@ async fn run(
         clock,
         number,
     };
-    driver.run().await;
+    let closed = driver.run().await;
+    Box::pin(driver.end(closed)).await;
 }
 
 struct Driver {
@@ -65,15 +68,16 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(mut self) {
+    /// Turns until the session is over.
+    async fn run(&mut self) -> Closed {
         let stop = self.stop.clone();
         let mut stopped = pin!(stop.cancelled());
         let mut alarm_at = self.session.deadline().unwrap_or_default();
         let mut alarm = pin!(time::sleep_until(self.clock.at(alarm_at)));
-        let closed = loop {
+        loop {
             self.take_mail();
             match self.session.poll() {
-                Some(Effect::Close(closed)) => break closed,
+                Some(Effect::Close(closed)) => return closed,
                 Some(effect) => {
                     self.perform(effect).await;
                     continue;
@@ -87,7 +91,7 @@ impl Driver {
                 alarm.as_mut().reset(self.clock.at(alarm_at));
             }
             let has_room = self.session.has_room();
-            let Self { session, wire, seat, clock, .. } = &mut self;
+            let Self { session, wire, seat, clock, .. } = self;
             tokio::select! {
                 () = wire.turn(session, *clock) => {}
                 mail = next_mail(seat), if has_room => {
@@ -96,8 +100,7 @@ impl Driver {
                 () = &mut alarm => session.handle(clock.now(), Event::Tick),
                 () = &mut stopped => session.handle(clock.now(), Event::Shutdown),
             }
-        };
-        self.end(closed).await;
+        }
     }
 
     fn handle(&mut self, event: Event<'_>) {
@@ -114,12 +117,13 @@ impl Driver {
         }
     }
 
-    /// Carries out an effect and hands its outcome in. What is rare is boxed: it is memory of every connection otherwise.
+    /// Carries out an effect and hands its outcome in. Each is boxed: a future in place is memory that every connection
+    /// holds for as long as it lasts, and most are idle.
     async fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Dispatch(stanza) => {
                 let (claim, _) = self.seat.as_ref().expect("only a bound session has stanzas");
-                self.door.router.dispatch(claim, stanza).await;
+                Box::pin(self.door.router.dispatch(claim, stanza)).await;
             }
             Effect::StartTls => Box::pin(self.start_tls()).await,
             Effect::Authenticate(ask) => Box::pin(self.authenticate(ask)).await,
@@ -161,7 +165,7 @@ impl Driver {
     }
 
     /// The session is over: the client hears why, the router knows it is gone, whichever takes longer.
-    async fn end(mut self, closed: Closed) {
+    async fn end(&mut self, closed: Closed) {
         let Closed { by, why, text } = closed;
         info!(stream = self.number, ?by, why, text, "closed");
         let router = Arc::clone(&self.door.router);
@@ -172,7 +176,7 @@ impl Driver {
             }
         };
         let farewell = self.wire.farewell(&mut self.session, self.clock, FAREWELL);
-        Box::pin(async { tokio::join!(release, farewell) }).await;
+        tokio::join!(release, farewell);
     }
 }
 

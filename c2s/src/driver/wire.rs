@@ -119,7 +119,7 @@ impl Wire {
     /// Writes what is left, says goodbye on every layer, and lets the client's last words come in for at most `patience`:
     /// a connection closed with unread input is reset, and the client may never see why.
     pub(super) async fn farewell(
-        mut self,
+        &mut self,
         session: &mut Session,
         clock: Clock,
         patience: Duration,

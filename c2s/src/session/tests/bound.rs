@@ -11,52 +11,60 @@ use xmpp_core::{
 
 #[test]
 fn stanzas_are_dispatched_one_at_a_time_and_in_order() {
-    let mut talk = Talk::secure().bound();
-    talk.hear("<message to='romeo@montague.lit' id='1'/> <message id='2'/><presence id='3'/><iq ");
-    for id in ["1", "2", "3"] {
-        assert_eq!(talk.dispatched().head.id.as_deref(), Some(id));
-    }
-    talk.says("");
+    in_any_pieces(|| {
+        let mut talk = Talk::secure().bound();
+        talk.hear(
+            "<message to='romeo@montague.lit' id='1'/> <message id='2'/><presence id='3'/><iq ",
+        );
+        for id in ["1", "2", "3"] {
+            assert_eq!(talk.dispatched().head.id.as_deref(), Some(id));
+        }
+        talk.says("");
+    });
 }
 
 #[test]
 fn p01_a_client_speaks_for_itself_only() {
-    for from in [JULIET, BALCONY, "JULIET@capulet.lit"] {
-        let mut talk = Talk::secure().bound();
-        talk.hear(&format!("<message from='{from}' to='romeo@montague.lit'/>"));
-        talk.dispatched();
-    }
-    let forged = [
-        "romeo@montague.lit",
-        "romeo@montague.lit/orchard",
-        "juliet@capulet.lit/chamber",
-        "juliet@montague.lit",
-        "juliet@capulet.lit.montague.lit",
-        "capulet.lit",
-        "capulet.lit/balcony",
-        "nurse@capulet.lit",
-    ];
-    for from in forged {
-        for stanza in ["<message", "<presence", "<iq type='result' id='1'"] {
+    in_any_pieces(|| {
+        for from in [JULIET, BALCONY, "JULIET@capulet.lit"] {
             let mut talk = Talk::secure().bound();
-            talk.hear(&format!("{stanza} from='{from}' to='romeo@montague.lit'/>"));
-            talk.fails("invalid-from");
+            talk.hear(&format!("<message from='{from}' to='romeo@montague.lit'/>"));
+            talk.dispatched();
         }
-    }
+        let forged = [
+            "romeo@montague.lit",
+            "romeo@montague.lit/orchard",
+            "juliet@capulet.lit/chamber",
+            "juliet@montague.lit",
+            "juliet@capulet.lit.montague.lit",
+            "capulet.lit",
+            "capulet.lit/balcony",
+            "nurse@capulet.lit",
+        ];
+        for from in forged {
+            for stanza in ["<message", "<presence", "<iq type='result' id='1'"] {
+                let mut talk = Talk::secure().bound();
+                talk.hear(&format!("{stanza} from='{from}' to='romeo@montague.lit'/>"));
+                talk.fails("invalid-from");
+            }
+        }
+    });
 }
 
 #[test]
 fn a_faulty_stanza_gets_an_error_and_the_stream_goes_on() {
-    let mut talk = Talk::secure().bound();
-    talk.hear("<message to='@@@' id='1'><body>hi</body></message>");
-    assert!(talk.session.poll().is_none());
-    let said = talk.said();
-    assert!(said.contains("<jid-malformed ") && said.contains("id='1'"), "{said}");
-    talk.hear("<iq type='get' id='2'/>");
-    assert!(talk.session.poll().is_none());
-    assert!(talk.said().contains("<bad-request "));
-    talk.hear("<presence/>");
-    talk.dispatched();
+    in_any_pieces(|| {
+        let mut talk = Talk::secure().bound();
+        talk.hear("<message to='@@@' id='1'><body>hi</body></message>");
+        assert!(talk.poll().is_none());
+        let said = talk.said();
+        assert!(said.contains("<jid-malformed ") && said.contains("id='1'"), "{said}");
+        talk.hear("<iq type='get' id='2'/>");
+        assert!(talk.poll().is_none());
+        assert!(talk.said().contains("<bad-request "));
+        talk.hear("<presence/>");
+        talk.dispatched();
+    });
 }
 
 #[test]
@@ -64,7 +72,7 @@ fn a_second_resource_is_not_allowed() {
     for to in ["", " to='capulet.lit'", " to='juliet@capulet.lit'"] {
         let mut talk = Talk::secure().bound();
         talk.hear(&bind("<resource>chamber</resource>").replace("<iq", &format!("<iq{to}")));
-        assert!(talk.session.poll().is_none());
+        assert!(talk.poll().is_none());
         let said = talk.said();
         assert!(said.contains("<not-allowed ") && said.contains("id='b'"), "{said}");
     }
@@ -108,7 +116,7 @@ fn mail_is_written_in_order() {
             .id(id);
         talk.event(Event::Mail(Mail::Stanza(message)));
     }
-    assert!(talk.session.poll().is_none());
+    assert!(talk.poll().is_none());
     let said = talk.said();
     assert!(said.find("id='1'").expect("the first") < said.find("id='2'").expect("the second"));
     assert_eq!(said.matches("<message ").count(), 2, "{said}");
@@ -120,4 +128,13 @@ fn the_router_ends_a_session_with_an_error() {
     let conflict = StreamError::new(StreamCondition::Conflict);
     talk.event(Event::Mail(Mail::Close(conflict)));
     talk.fails("conflict");
+}
+
+#[test]
+fn no_mail_is_taken_after_the_end() {
+    let mut talk = Talk::secure().bound();
+    assert!(talk.session.has_room());
+    talk.hear("</stream:stream>");
+    talk.closed();
+    assert!(!talk.session.has_room() && !talk.session.wants_input());
 }

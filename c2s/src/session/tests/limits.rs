@@ -14,7 +14,7 @@ fn x17_a_slow_drip_does_not_put_off_the_end() {
     for (stage, drip) in [Talk::clear(), Talk::clear().opened()].into_iter().zip(drips) {
         let mut talk = stage;
         for second in 0..30 {
-            assert!(talk.session.poll().is_none());
+            assert!(talk.poll().is_none());
             talk.event(Event::Received(&[drip(second)]));
             talk.now += SECOND;
         }
@@ -28,7 +28,7 @@ fn x17_the_deadline_is_known() {
     let mut talk = Talk::clear();
     assert_eq!(talk.session.deadline(), Some(talk.now + 30 * SECOND));
     talk.wait(29 * SECOND);
-    assert!(talk.session.poll().is_none());
+    assert!(talk.poll().is_none());
     talk.wait(SECOND);
     talk.fails("connection-timeout");
 }
@@ -42,7 +42,7 @@ fn who_has_authenticated_has_as_long_again_to_bind() {
     talk.answer("juliet", b"");
     talk.said();
     talk.wait(29 * SECOND);
-    assert!(talk.session.poll().is_none());
+    assert!(talk.poll().is_none());
     talk.wait(SECOND);
     talk.fails("connection-timeout");
 }
@@ -53,7 +53,7 @@ fn a_silent_client_is_asked_for_a_sign_of_life() {
     let heard = talk.now;
     assert_eq!(talk.session.deadline(), Some(heard + 300 * SECOND));
     talk.wait(300 * SECOND);
-    assert!(talk.session.poll().is_none());
+    assert!(talk.poll().is_none());
     let said = talk.said();
     assert!(said.contains("<ping xmlns='urn:xmpp:ping'/>"), "{said}");
     assert!(said.contains("from='capulet.lit'") && said.contains(BALCONY), "{said}");
@@ -84,7 +84,7 @@ fn a_client_that_does_not_read_is_gone_after_a_minute() {
     talk.event(Event::Written(1));
     talk.wait(59 * SECOND);
     talk.event(Event::Mail(mail(100)));
-    assert!(talk.session.poll().is_none());
+    assert!(talk.poll().is_none());
     talk.wait(SECOND);
     assert_eq!(
         talk.closed(),
@@ -138,7 +138,7 @@ fn r05_over_the_rate_of_stanzas_what_came_already_waits() {
         assert_eq!(resume, talk.now + SECOND / 50);
         talk.wait(SECOND / 50);
         talk.dispatched();
-        assert!(talk.session.poll().is_none(), "{left}");
+        assert!(talk.poll().is_none(), "{left}");
     }
 }
 
@@ -191,7 +191,7 @@ fn an_idle_stream_holds_no_buffers() {
     talk.dispatched();
     talk.event(Event::Mail(mail(10_000)));
     talk.said();
-    assert!(talk.session.poll().is_none());
+    assert!(talk.poll().is_none());
     talk.session.release_output();
     assert_eq!(talk.session.stream.input.capacity(), 0);
     assert_eq!(talk.session.stream.output.capacity(), 0);

@@ -5,33 +5,35 @@ use xmpp_core::sasl::MechanismName;
 
 #[test]
 fn a_login_from_header_to_bound() {
-    let mut talk = Talk::secure().opened();
-    talk.hear(&auth("PLAIN", PLAIN));
-    let Effect::Authenticate(Ask::Begin { mechanism, account: asked, first }) = talk.effect()
-    else {
-        panic!("another effect")
-    };
-    assert_eq!((mechanism, asked), (MechanismName::Plain, account(JULIET)));
-    assert_eq!(first, b"\0juliet\0r0m30myr0m30");
-    talk.answer("juliet", b"");
-    talk.says(&format!("<success xmlns='{}'></success>", ns::SASL));
-    talk.hear(&header("capulet.lit"));
-    talk.says(&format!(
-        "{}<stream:features><bind xmlns='{}'/><session xmlns='{}'><optional/></session>\
+    in_any_pieces(|| {
+        let mut talk = Talk::secure().opened();
+        talk.hear(&auth("PLAIN", PLAIN));
+        let Effect::Authenticate(Ask::Begin { mechanism, account: asked, first }) = talk.effect()
+        else {
+            panic!("another effect")
+        };
+        assert_eq!((mechanism, asked), (MechanismName::Plain, account(JULIET)));
+        assert_eq!(first, b"\0juliet\0r0m30myr0m30");
+        talk.answer("juliet", b"");
+        talk.says(&format!("<success xmlns='{}'></success>", ns::SASL));
+        talk.hear(&header("capulet.lit"));
+        talk.says(&format!(
+            "{}<stream:features><bind xmlns='{}'/><session xmlns='{}'><optional/></session>\
          </stream:features>",
-        answer_header("capulet.lit", None),
-        ns::BIND,
-        ns::SESSION
-    ));
-    talk.hear(&bind(""));
-    assert_eq!(talk.claim(), (JULIET.into(), None));
-    talk.claimed(Ok(BALCONY));
-    assert!(talk.session.poll().is_none());
-    let said = talk.said();
-    assert!(said.contains(&format!("<bind xmlns='{}'><jid>{BALCONY}</jid></bind>", ns::BIND)));
-    assert!(said.contains("type='result'") && said.contains("id='b'"), "{said}");
-    talk.hear("<presence/>");
-    assert!(talk.dispatched().head.to.is_none());
+            answer_header("capulet.lit", None),
+            ns::BIND,
+            ns::SESSION
+        ));
+        talk.hear(&bind(""));
+        assert_eq!(talk.claim(), (JULIET.into(), None));
+        talk.claimed(Ok(BALCONY));
+        assert!(talk.poll().is_none());
+        let said = talk.said();
+        assert!(said.contains(&format!("<bind xmlns='{}'><jid>{BALCONY}</jid></bind>", ns::BIND)));
+        assert!(said.contains("type='result'") && said.contains("id='b'"), "{said}");
+        talk.hear("<presence/>");
+        assert!(talk.dispatched().head.to.is_none());
+    });
 }
 
 #[test]
@@ -62,114 +64,133 @@ fn without_initial_response_an_empty_challenge_asks_for_it() {
 
 #[test]
 fn t02_authentication_in_the_clear_is_refused_before_anything_is_read() {
-    for mechanism in ["PLAIN", "SCRAM-SHA-256", "NONSENSE"] {
-        let mut talk = Talk::clear().opened();
-        talk.hear(&auth(mechanism, PLAIN));
-        talk.says(&failure("encryption-required"));
-    }
+    in_any_pieces(|| {
+        for mechanism in ["PLAIN", "SCRAM-SHA-256", "NONSENSE"] {
+            let mut talk = Talk::clear().opened();
+            talk.hear(&auth(mechanism, PLAIN));
+            talk.says(&failure("encryption-required"));
+        }
+    });
 }
 
 #[test]
 fn a02_what_is_not_offered_is_not_accepted() {
-    let known = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"];
-    for offered in known {
-        let mut settings = Settings::new("capulet.lit");
-        settings.mechanisms = vec![MechanismName::from_name(offered).expect("known")];
-        let unknown =
-            ["", "plain", "ANONYMOUS", "EXTERNAL", "DIGEST-MD5", "SCRAM-SHA-256-PLUS", "X-OAUTH2"];
-        for other in known.into_iter().chain(unknown).filter(|other| *other != offered) {
-            let mut talk = Talk::new(settings.clone(), true, false).opened();
-            talk.hear(&auth(other, PLAIN));
-            talk.says(&failure("invalid-mechanism"));
+    in_any_pieces(|| {
+        let known = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"];
+        for offered in known {
+            let mut settings = Settings::new("capulet.lit");
+            settings.mechanisms = vec![MechanismName::from_name(offered).expect("known")];
+            let unknown = [
+                "",
+                "plain",
+                "ANONYMOUS",
+                "EXTERNAL",
+                "DIGEST-MD5",
+                "SCRAM-SHA-256-PLUS",
+                "X-OAUTH2",
+            ];
+            for other in known.into_iter().chain(unknown).filter(|other| *other != offered) {
+                let mut talk = Talk::new(settings.clone(), true, false).opened();
+                talk.hear(&auth(other, PLAIN));
+                talk.says(&failure("invalid-mechanism"));
+            }
         }
-    }
-    let mut talk = Talk::secure().opened();
-    talk.hear(&format!("<auth xmlns='{}'>{PLAIN}</auth>", ns::SASL));
-    talk.says(&failure("invalid-mechanism"));
+        let mut talk = Talk::secure().opened();
+        talk.hear(&format!("<auth xmlns='{}'>{PLAIN}</auth>", ns::SASL));
+        talk.says(&failure("invalid-mechanism"));
+    });
 }
 
 #[test]
 fn a01_another_authzid_is_refused() {
-    // admin@capulet.lit NUL juliet NUL password
-    let mut talk = Talk::secure().opened();
-    talk.hear(&auth("PLAIN", "YWRtaW5AY2FwdWxldC5saXQAanVsaWV0AHIwbTMwbXlyMG0zMA=="));
-    talk.says(&failure("invalid-authzid"));
+    in_any_pieces(|| {
+        // admin@capulet.lit NUL juliet NUL password
+        let mut talk = Talk::secure().opened();
+        talk.hear(&auth("PLAIN", "YWRtaW5AY2FwdWxldC5saXQAanVsaWV0AHIwbTMwbXlyMG0zMA=="));
+        talk.says(&failure("invalid-authzid"));
+    });
 }
 
 #[test]
 fn a09_no_stanza_is_processed_before_authentication() {
-    let stanzas = [
-        "<message/>",
-        "<message to='romeo@montague.lit'><body>hi</body></message>",
-        "<message from='nurse@capulet.lit'/>",
-        "<message type='error'/>",
-        "<message to='@@@'/>",
-        "<presence/>",
-        "<presence type='unavailable'/>",
-        "<presence type='subscribe' to='romeo@montague.lit'/>",
-        "<presence type='nonsense'/>",
-        "<iq/>",
-        "<iq type='get' id='1'/>",
-        "<iq type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq>",
-        "<iq type='get' id='1'><query xmlns='jabber:iq:roster'/></iq>",
-        "<iq type='set' id='1'><query xmlns='jabber:iq:roster'/></iq>",
-        "<iq type='get' id='1'><query xmlns='jabber:iq:auth'/></iq>",
-        "<iq type='set' id='1'><query xmlns='jabber:iq:register'/></iq>",
-        "<iq type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
-        "<iq type='set' id='1'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>",
-        "<iq type='result' id='1'/>",
-        "<iq type='error' id='1'/>",
-    ];
-    for stanza in stanzas {
-        let mut during_sasl = Talk::secure().opened();
-        during_sasl.hear(&auth("SCRAM-SHA-1", ""));
-        assert!(during_sasl.session.poll().is_none());
-        during_sasl.said();
-        for mut talk in [Talk::clear().opened(), Talk::secure().opened(), during_sasl] {
-            talk.hear(stanza);
-            talk.fails("not-authorized");
+    in_any_pieces(|| {
+        let stanzas = [
+            "<message/>",
+            "<message to='romeo@montague.lit'><body>hi</body></message>",
+            "<message from='nurse@capulet.lit'/>",
+            "<message type='error'/>",
+            "<message to='@@@'/>",
+            "<presence/>",
+            "<presence type='unavailable'/>",
+            "<presence type='subscribe' to='romeo@montague.lit'/>",
+            "<presence type='nonsense'/>",
+            "<iq/>",
+            "<iq type='get' id='1'/>",
+            "<iq type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq>",
+            "<iq type='get' id='1'><query xmlns='jabber:iq:roster'/></iq>",
+            "<iq type='set' id='1'><query xmlns='jabber:iq:roster'/></iq>",
+            "<iq type='get' id='1'><query xmlns='jabber:iq:auth'/></iq>",
+            "<iq type='set' id='1'><query xmlns='jabber:iq:register'/></iq>",
+            "<iq type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
+            "<iq type='set' id='1'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>",
+            "<iq type='result' id='1'/>",
+            "<iq type='error' id='1'/>",
+        ];
+        for stanza in stanzas {
+            let mut during_sasl = Talk::secure().opened();
+            during_sasl.hear(&auth("SCRAM-SHA-1", ""));
+            assert!(during_sasl.poll().is_none());
+            during_sasl.said();
+            for mut talk in [Talk::clear().opened(), Talk::secure().opened(), during_sasl] {
+                talk.hear(stanza);
+                talk.fails("not-authorized");
+            }
         }
-    }
+    });
 }
 
 #[test]
 fn data_must_be_strict_base64() {
-    let bad =
-        ["A", "AA", "AA=", "AB==", " AA==", "AA==\n", "A A=", "A-_=", "====", "==", "AA==AA=="];
-    for data in bad {
-        let mut talk = Talk::secure().opened();
-        talk.hear(&auth("PLAIN", data));
-        talk.says(&failure("incorrect-encoding"));
-        talk.hear(&auth("PLAIN", ""));
-        assert!(talk.session.poll().is_none());
-        talk.said();
-        talk.hear(&format!("<response xmlns='{}'>{data}</response>", ns::SASL));
-        talk.says(&failure("incorrect-encoding"));
-    }
-    for data in ["<x/>", "AA==<x/>", "="] {
-        let mut talk = Talk::secure().opened();
-        talk.hear(&auth("PLAIN", data));
-        talk.says(&failure("malformed-request"));
-    }
+    in_any_pieces(|| {
+        let bad =
+            ["A", "AA", "AA=", "AB==", " AA==", "AA==\n", "A A=", "A-_=", "====", "==", "AA==AA=="];
+        for data in bad {
+            let mut talk = Talk::secure().opened();
+            talk.hear(&auth("PLAIN", data));
+            talk.says(&failure("incorrect-encoding"));
+            talk.hear(&auth("PLAIN", ""));
+            assert!(talk.poll().is_none());
+            talk.said();
+            talk.hear(&format!("<response xmlns='{}'>{data}</response>", ns::SASL));
+            talk.says(&failure("incorrect-encoding"));
+        }
+        for data in ["<x/>", "AA==<x/>", "="] {
+            let mut talk = Talk::secure().opened();
+            talk.hear(&auth("PLAIN", data));
+            talk.says(&failure("malformed-request"));
+        }
+    });
 }
 
 #[test]
 fn what_is_out_of_turn_fails_and_may_be_tried_again() {
-    let abort = format!("<abort xmlns='{}'/>", ns::SASL);
-    let response = format!("<response xmlns='{}'>AA==</response>", ns::SASL);
-    let mut talk = Talk::secure().opened();
-    talk.hear(&response);
-    talk.says(&failure("malformed-request"));
-    talk.hear(&abort);
-    talk.says(&failure("aborted"));
-    for (next, name) in [(&abort, "aborted"), (&auth("PLAIN", PLAIN), "malformed-request")] {
-        talk.hear(&auth("SCRAM-SHA-256", ""));
-        talk.says(&format!("<challenge xmlns='{}'/>", ns::SASL));
-        talk.hear(next);
-        talk.says(&failure(name));
-    }
-    talk.hear(&auth("PLAIN", PLAIN));
-    assert!(matches!(talk.effect(), Effect::Authenticate(Ask::Begin { .. })));
+    in_any_pieces(|| {
+        let abort = format!("<abort xmlns='{}'/>", ns::SASL);
+        let response = format!("<response xmlns='{}'>AA==</response>", ns::SASL);
+        let mut talk = Talk::secure().opened();
+        talk.hear(&response);
+        talk.says(&failure("malformed-request"));
+        talk.hear(&abort);
+        talk.says(&failure("aborted"));
+        for (next, name) in [(&abort, "aborted"), (&auth("PLAIN", PLAIN), "malformed-request")] {
+            talk.hear(&auth("SCRAM-SHA-256", ""));
+            talk.says(&format!("<challenge xmlns='{}'/>", ns::SASL));
+            talk.hear(next);
+            talk.says(&failure(name));
+        }
+        talk.hear(&auth("PLAIN", PLAIN));
+        assert!(matches!(talk.effect(), Effect::Authenticate(Ask::Begin { .. })));
+    });
 }
 
 #[test]
@@ -196,7 +217,7 @@ fn who_an_encrypted_header_said_it_is_must_log_in() {
     for secure in [true, false] {
         let mut talk = Talk::new(settings.clone(), secure, false);
         talk.hear(&claim);
-        assert!(talk.session.poll().is_none());
+        assert!(talk.poll().is_none());
         talk.said();
         talk.hear(&auth("PLAIN", PLAIN));
         assert!(matches!(talk.effect(), Effect::Authenticate(_)));
@@ -220,7 +241,7 @@ fn the_header_after_authentication_is_from_who_authenticated() {
         talk.said();
         talk.hear(&header("capulet.lit").replace("to=", &format!("from='{from}' to=")));
         if good {
-            assert!(talk.session.poll().is_none());
+            assert!(talk.poll().is_none());
             assert!(talk.said().starts_with(&answer_header("capulet.lit", Some(JULIET))));
         } else {
             talk.fails("invalid-from");
@@ -244,7 +265,7 @@ fn nothing_is_read_while_an_answer_is_under_way() {
     assert!(!talk.session.wants_input());
     talk.says("");
     talk.answer("juliet", b"");
-    assert!(talk.session.poll().is_none());
+    assert!(talk.poll().is_none());
     let said = talk.said();
     let success = format!("<success xmlns='{}'></success>", ns::SASL);
     assert!(
@@ -271,7 +292,7 @@ fn the_client_asks_for_a_resource_or_leaves_it_to_the_server() {
     }
     let mut talk = Talk::secure().authenticated();
     talk.hear(&bind("").replace("'set'", "'get'"));
-    assert!(talk.session.poll().is_none());
+    assert!(talk.poll().is_none());
     assert!(talk.said().contains("<bad-request "));
 }
 
@@ -297,7 +318,7 @@ fn a_claim_that_fails_may_be_tried_again_but_not_for_ever() {
         talk.hear(&bind(""));
         talk.claim();
         talk.claimed(Err(error));
-        assert!(talk.session.poll().is_none());
+        assert!(talk.poll().is_none());
         let said = talk.said();
         assert!(said.contains(&format!("<{condition} ")) && said.contains("id='b'"), "{said}");
     }
@@ -318,22 +339,27 @@ fn an_account_deleted_meanwhile_is_not_bound() {
 
 #[test]
 fn before_a_resource_is_bound_nothing_else_goes() {
-    let cases = [
-        ("<presence/>".into(), "not-authorized"),
-        ("<message to='romeo@montague.lit'/>".into(), "not-authorized"),
-        ("<message to='@@@'/>".into(), "not-authorized"),
-        ("<iq type='get' id='1'><query xmlns='jabber:iq:roster'/></iq>".into(), "not-authorized"),
-        (bind("").replace("<iq", "<iq to='romeo@montague.lit'"), "not-authorized"),
-        (bind("").replace("<iq", "<iq from='romeo@montague.lit'"), "invalid-from"),
-    ];
-    for (stanza, condition) in cases {
-        let mut talk = Talk::secure().authenticated();
-        talk.hear(&stanza);
-        talk.fails(condition);
-    }
-    for to in ["capulet.lit", JULIET] {
-        let mut talk = Talk::secure().authenticated();
-        talk.hear(&bind("").replace("<iq", &format!("<iq to='{to}'")));
-        talk.claim();
-    }
+    in_any_pieces(|| {
+        let cases = [
+            ("<presence/>".into(), "not-authorized"),
+            ("<message to='romeo@montague.lit'/>".into(), "not-authorized"),
+            ("<message to='@@@'/>".into(), "not-authorized"),
+            (
+                "<iq type='get' id='1'><query xmlns='jabber:iq:roster'/></iq>".into(),
+                "not-authorized",
+            ),
+            (bind("").replace("<iq", "<iq to='romeo@montague.lit'"), "not-authorized"),
+            (bind("").replace("<iq", "<iq from='romeo@montague.lit'"), "invalid-from"),
+        ];
+        for (stanza, condition) in cases {
+            let mut talk = Talk::secure().authenticated();
+            talk.hear(&stanza);
+            talk.fails(condition);
+        }
+        for to in ["capulet.lit", JULIET] {
+            let mut talk = Talk::secure().authenticated();
+            talk.hear(&bind("").replace("<iq", &format!("<iq to='{to}'")));
+            talk.claim();
+        }
+    });
 }

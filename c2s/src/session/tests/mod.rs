@@ -9,7 +9,7 @@ use super::{Answer, Ask, Closed, Effect, Event, Exchange, Host, Session};
 use crate::Settings;
 use bytes::BytesMut;
 use router::ClaimError;
-use std::{sync::Arc, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 use xmpp_core::{
     BareJid, Jid, Stanza, ns,
     sasl::{Failure, Identity, Mechanism, MechanismError, Response},
@@ -54,9 +54,24 @@ fn exchange() -> Exchange {
     Box::new(Mute)
 }
 
+thread_local! {
+    /// Into how many bytes what clients send is cut.
+    static PIECE: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Runs a conversation with all that the client sends whole, byte by byte, and in small pieces: no difference.
+fn in_any_pieces(conversation: impl Fn()) {
+    for size in [usize::MAX, 1, 2, 7] {
+        PIECE.set(size);
+        conversation();
+    }
+}
+
 /// A client and its session.
 struct Talk {
     session: Session,
+    /// An effect that was due before all that the client sent was in.
+    due: Option<Effect>,
     now: Duration,
     secure: bool,
 }
@@ -65,7 +80,7 @@ impl Talk {
     fn new(settings: Settings, secure: bool, trusted: bool) -> Self {
         let now = 1_000 * SECOND;
         let session = Session::new(Arc::new(Verona(settings)), now, secure, trusted);
-        Self { session, now, secure }
+        Self { session, due: None, now, secure }
     }
 
     /// A connection in the clear, to a server that requires TLS.
@@ -112,7 +127,14 @@ impl Talk {
 
     /// The client sends this.
     fn hear(&mut self, text: &str) {
-        self.event(Event::Received(text.as_bytes()));
+        for piece in text.as_bytes().chunks(PIECE.get()) {
+            self.event(Event::Received(piece));
+            self.due = self.poll();
+        }
+    }
+
+    fn poll(&mut self) -> Option<Effect> {
+        self.due.take().or_else(|| self.session.poll())
     }
 
     fn answer(&mut self, user: &str, data: &[u8]) {
@@ -126,7 +148,7 @@ impl Talk {
 
     /// The one effect that is due.
     fn effect(&mut self) -> Effect {
-        self.session.poll().unwrap_or_else(|| panic!("no effect, but {}", self.said()))
+        self.poll().unwrap_or_else(|| panic!("no effect, but {}", self.said()))
     }
 
     fn claim(&mut self) -> (String, Option<String>) {
@@ -147,7 +169,7 @@ impl Talk {
     fn closed(&mut self) -> Closed {
         match self.effect() {
             Effect::Close(closed) => {
-                assert!(self.session.poll().is_none(), "nothing after the end");
+                assert!(self.poll().is_none(), "nothing after the end");
                 assert_eq!(self.session.deadline(), None);
                 closed
             }
@@ -165,13 +187,13 @@ impl Talk {
     /// The server, without asking for anything, says exactly this.
     #[track_caller]
     fn says(&mut self, expected: &str) {
-        assert!(self.session.poll().is_none(), "an effect, after {}", self.said());
+        assert!(self.poll().is_none(), "an effect, after {}", self.said());
         assert_eq!(self.said(), expected);
     }
 
     /// A header and features, whatever they are.
     fn says_after_header(&mut self) {
-        assert!(self.session.poll().is_none());
+        assert!(self.poll().is_none());
         let said = self.said();
         assert!(said.starts_with(&answer_header("capulet.lit", None)), "{said}");
         assert!(said.ends_with("</stream:features>"), "{said}");

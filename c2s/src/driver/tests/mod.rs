@@ -1,0 +1,4 @@
+//! Streams served to their end: in memory on a paused clock, under TLS, and over TCP.
+
+mod streams;
+mod world;

@@ -1,0 +1,274 @@
+//! A server with three accounts, and a client that knows just enough.
+
+use crate::{Door, Origin, Settings, driver::wire::Io};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::FutureExt;
+use net::{random, tls::Tls};
+use roster_store::{Accounts, Caps, memory::Memory};
+use router::{BoxFuture, Directory, Environment, LoadError, Record, Router};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use std::{
+    mem,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, duplex, empty},
+    task::JoinHandle,
+    time::Instant,
+};
+use tokio_rustls::TlsConnector;
+use xmpp_core::{
+    BareJid, Jid, ns,
+    sasl::{Credentials, MechanismName, client},
+    stream,
+};
+
+pub(super) const PASSWORD: &str = "r0m30myr0m30";
+/// Few rounds: hashing is not what is tested here.
+const ROUNDS: u32 = 2;
+/// What a kernel would hold for a slow reader.
+const PIPE: usize = 16 * 1_024;
+
+pub(super) struct Verona {
+    pub(super) door: Arc<Door>,
+}
+
+impl Verona {
+    pub(super) async fn new() -> Self {
+        Self::with(Settings::new("verona.lit")).await
+    }
+
+    pub(super) async fn with(mut settings: Settings) -> Self {
+        settings.iterations = ROUNDS;
+        let store = Memory::new(Caps::default());
+        for user in ["romeo", "juliet", "nurse"] {
+            let credentials = Credentials::derive(PASSWORD, ROUNDS, &[[7; 16]; 3]).unwrap();
+            let account = Jid::new(Some(user), "verona.lit", None).unwrap().to_bare();
+            store.create(&account, credentials).await.unwrap();
+        }
+        let world = Arc::new(World { store: Arc::clone(&store), start: Instant::now() });
+        let router = Router::new(
+            router::Settings::new(vec!["verona.lit".into()]),
+            &[],
+            Arc::clone(&world) as _,
+            world,
+        );
+        let tls = Tls::ephemeral(&["verona.lit"]).unwrap();
+        Self { door: Door::new(settings, router.unwrap(), store, Arc::new(tls)) }
+    }
+
+    /// A connection in memory, and the task that serves it.
+    pub(super) fn connect(&self, origin: Origin) -> (Client, JoinHandle<()>) {
+        let (near, far) = duplex(PIPE);
+        (Client::new(near), tokio::spawn(Arc::clone(&self.door).serve(far, origin)))
+    }
+
+    /// A protected connection from nowhere.
+    pub(super) fn pipe(&self) -> (Client, JoinHandle<()>) {
+        self.connect(Origin { address: None, secure: true })
+    }
+
+    /// Somebody who is bound to `home`.
+    pub(super) async fn resident(&self, user: &str) -> (Client, JoinHandle<()>) {
+        let (mut client, task) = self.pipe();
+        client.log_in(MechanismName::ScramSha256, user).await;
+        client.bind("home").await;
+        (client, task)
+    }
+}
+
+struct World {
+    store: Arc<Memory>,
+    start: Instant,
+}
+
+impl Environment for World {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+    fn token(&self) -> String {
+        random::token()
+    }
+}
+
+impl Directory for World {
+    fn load(&self, account: &BareJid) -> BoxFuture<'static, Result<Option<Record>, LoadError>> {
+        let exists = self.store.exists(account);
+        async move { Ok(exists.await.map_err(|_| LoadError)?.then(Record::default)) }.boxed()
+    }
+}
+
+pub(super) struct Client {
+    io: Box<dyn Io>,
+    heard: String,
+}
+
+impl Client {
+    pub(super) fn new(io: impl Io + 'static) -> Self {
+        Self { io: Box::new(io), heard: String::new() }
+    }
+
+    pub(super) async fn say(&mut self, text: &str) {
+        self.io.write_all(text.as_bytes()).await.unwrap();
+        self.io.flush().await.unwrap();
+    }
+
+    /// Reads until this has come, and gives all up to its end.
+    pub(super) async fn hear(&mut self, text: &str) -> String {
+        self.hear_one_of(text, text).await
+    }
+
+    async fn hear_one_of(&mut self, text: &str, other: &str) -> String {
+        loop {
+            let ends = [text, other].map(|text| self.heard.find(text).map(|at| at + text.len()));
+            if let Some(end) = ends.into_iter().flatten().min() {
+                let rest = self.heard.split_off(end);
+                return mem::replace(&mut self.heard, rest);
+            }
+            let mut bytes = [0; 4_096];
+            let count = self.io.read(&mut bytes).await.unwrap();
+            assert!(count > 0, "ended before {text:?}: {}", self.heard);
+            self.heard.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+        }
+    }
+
+    /// Reads to the end of the connection.
+    pub(super) async fn rest(&mut self) -> String {
+        self.io.read_to_string(&mut self.heard).await.unwrap();
+        mem::take(&mut self.heard)
+    }
+
+    pub(super) fn header() -> String {
+        let mut header = bytes::BytesMut::new();
+        stream::write_initiating_header(&mut header, "verona.lit", None, None);
+        String::from_utf8(header.to_vec()).unwrap()
+    }
+
+    /// Opens a stream and gives its features.
+    pub(super) async fn open(&mut self) -> String {
+        self.say(&Self::header()).await;
+        self.hear("</stream:features>").await
+    }
+
+    pub(super) async fn start_tls(&mut self) {
+        self.say(&format!("<starttls xmlns='{}'/>", ns::TLS)).await;
+        let proceed = self.hear("/>").await;
+        assert_eq!(proceed, format!("<proceed xmlns='{}'/>", ns::TLS));
+        assert_eq!(self.heard, "");
+        let io = mem::replace(&mut self.io, Box::new(empty()));
+        self.io = Box::new(connect_tls(io, &[]).await.unwrap());
+    }
+
+    /// Opens a stream, authenticates and opens the next.
+    pub(super) async fn log_in(&mut self, mechanism: MechanismName, user: &str) {
+        self.open().await;
+        let success = self.authenticate(mechanism, user, PASSWORD).await;
+        assert!(success.is_ok(), "{success:?}");
+        let features = self.open().await;
+        assert!(features.contains(ns::BIND), "{features}");
+    }
+
+    /// Authenticates and checks the server's proof; an error is its answer.
+    pub(super) async fn authenticate(
+        &mut self,
+        mechanism: MechanismName,
+        user: &str,
+        password: &str,
+    ) -> Result<(), String> {
+        let mut exchange =
+            client::Client::new(mechanism, user, password, "fyko+d2lbbFgONRv").unwrap();
+        let first = STANDARD.encode(exchange.first());
+        let name = mechanism.as_str();
+        self.say(&format!("<auth xmlns='{}' mechanism='{name}'>{first}</auth>", ns::SASL)).await;
+        if mechanism != MechanismName::Plain {
+            let challenge = content(&self.hear("</challenge>").await);
+            let response = STANDARD.encode(exchange.respond(&challenge).unwrap());
+            self.say(&format!("<response xmlns='{}'>{response}</response>", ns::SASL)).await;
+        }
+        // <success>…</success> or <failure>…</failure>
+        let answer = self.hear_one_of("</success>", "</failure>").await;
+        if answer.ends_with("</failure>") {
+            return Err(answer);
+        }
+        exchange.verify(&content(&answer)).unwrap();
+        Ok(())
+    }
+
+    /// Binds this resource and gives the server's answer.
+    pub(super) async fn bind(&mut self, resource: &str) -> String {
+        self.say(&format!(
+            "<iq type='set' id='bind'><bind xmlns='{}'><resource>{resource}</resource></bind></iq>",
+            ns::BIND
+        ))
+        .await;
+        self.hear("</iq>").await
+    }
+}
+
+/// TLS to a server whose certificate nobody signed.
+pub(super) async fn connect_tls<S: Io>(
+    io: S,
+    alpn: &[&str],
+) -> std::io::Result<tokio_rustls::client::TlsStream<S>> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let name = ServerName::try_from("verona.lit").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, io).await
+}
+
+/// Takes any certificate whose key the server has.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The data in one element.
+fn content(element: &str) -> Vec<u8> {
+    let (_, data) = element.rsplit_once("'>").unwrap();
+    STANDARD.decode(data.split_once('<').unwrap().0).unwrap()
+}
