@@ -8,7 +8,7 @@ use tokio::{task, time};
 use tracing::{error, info, warn};
 use xmpp_core::{
     BareJid,
-    sasl::{self, Failure, MechanismName, Response},
+    sasl::{self, Failure, Identity, MechanismName, Response},
 };
 
 impl Driver {
@@ -52,8 +52,9 @@ impl Login<'_> {
             if hashes { self.hash(exchange, message).await } else { respond(exchange, &message) };
         match response {
             Ok(response) => {
-                if let Response::Success(..) = &response {
-                    info!(stream = self.stream, mechanism = exchange.name(), "authenticated");
+                if let Response::Success(Identity::Username(user), _) = &response {
+                    let mechanism = exchange.name();
+                    info!(stream = self.stream, user, mechanism, "authenticated");
                 }
                 Answer::Responded(exchange, response)
             }
@@ -63,7 +64,9 @@ impl Login<'_> {
                 {
                     self.door.attempts.failed(address, Instant::now());
                 }
-                info!(stream = self.stream, failure = failure.name(), "login failed");
+                // not as whom: people type passwords where names belong
+                let address = self.address.map(tracing::field::display);
+                info!(stream = self.stream, address, failure = failure.name(), "login failed");
                 Answer::Refused(failure)
             }
         }

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::Rate;
-use crate::session::Side;
 use bytes::Bytes;
 use router::Mail;
 use xmpp_core::stanza::{Kind, MessageType};

@@ -1,11 +1,12 @@
 //! Conversations with a session, no socket and no clock in sight.
 
+mod anything;
 mod bound;
 mod limits;
 mod login;
 mod opening;
 
-use super::{Answer, Ask, Closed, Effect, Event, Exchange, Host, Session};
+use super::{Answer, Ask, Closed, Effect, Event, Exchange, Host, Session, Side};
 use crate::Settings;
 use bytes::BytesMut;
 use router::ClaimError;

@@ -1,7 +1,6 @@
 //! From the first byte to the features.
 
 use super::*;
-use crate::session::Side;
 
 #[test]
 fn the_features_in_the_clear_are_starttls_alone() {
