@@ -34,6 +34,9 @@ impl Router {
         let presence = stanza.detached();
         let account = &session.account;
         let bare = account.jid();
+        // Whom to tell is looked up first and told then: no subscription may end in between (RFC 6121 3.2.2).
+        let mut turn = account.turn().await;
+        turn.unchanged();
         let (initial, subscribers, publishers) = {
             let mut state = account.guard();
             let first = !state.seats.iter().any(Seat::is_non_negative);
@@ -70,6 +73,7 @@ impl Router {
                 .collect();
             session.post.answer(presences);
         }
+        drop(turn);
         if initial {
             for arrival in &self.law.arrivals {
                 arrival(self.clone(), session.clone()).await;

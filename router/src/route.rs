@@ -51,9 +51,11 @@ impl Router {
 
     async fn take(self: &Arc<Self>, session: &Session, mut stanza: Stanza, after: &mut After) {
         let own = session.account.jid();
-        if let Err(error) = self.account(own.as_jid()).await {
+        if !session.account.is_known(self.environment.monotonic())
+            && let Err(error) = self.account(own.as_jid()).await
+        {
             // What is known is good enough to go on with while the store is away.
-            tracing::warn!(account = %own, %error, "not read again");
+            tracing::debug!(account = %own, %error, "not read again");
         }
         // RFC 6120 8.1.2.1
         stanza.head.from = Some(session.jid.clone());
@@ -335,17 +337,17 @@ impl Router {
 
     /// Tells senders and contacts. What it gives has to be waited for, or is given up when dropped.
     pub(crate) fn run(self: &Arc<Self>, mut after: After) -> Vec<Wait> {
-        loop {
-            if let Some((stanza, error)) = after.refusals.pop() {
+        while !(after.refusals.is_empty() && after.departures.is_empty()) {
+            for (stanza, error) in mem::take(&mut after.refusals) {
                 if let Some(reply) = stanza.error(&error) {
                     self.tell(reply, &mut after);
                 }
-            } else if let Some(departure) = after.departures.pop() {
+            }
+            for departure in mem::take(&mut after.departures) {
                 self.tell_contacts(departure, &mut after);
-            } else {
-                return after.waits;
             }
         }
+        after.waits
     }
 
     /// Gives an error to the session that caused it, if it is still there.
