@@ -18,6 +18,7 @@ mod module;
 mod presence;
 mod route;
 mod table;
+mod wait;
 
 pub use account::{Account, Seat, Session, Turn, View};
 pub use claim::{Claim, ClaimError};

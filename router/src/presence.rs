@@ -112,9 +112,10 @@ impl Router {
         let subscriber = to.bare_str() == session.account.jid().as_str()
             || state.contacts.get(to.bare_str()).is_some_and(|relation| relation.from);
         let Some(seat) = state.seat(session.number) else { return Ok(()) };
+        let told_anyway = subscriber && seat.is_available();
         if kind == Kind::Presence(PresenceType::Unavailable) {
             seat.directed.retain(|told| told != to);
-        } else if !(subscriber && seat.is_available()) && !seat.directed.contains(to) {
+        } else if !told_anyway && !seat.directed.contains(to) {
             if seat.directed.len() >= self.settings.directed_presence {
                 return Err(StanzaError::new(StanzaCondition::ResourceConstraint)
                     .with_text("directed presence to too many"));

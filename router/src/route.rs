@@ -11,8 +11,8 @@ use crate::{
     lane::{Leaving, Parcel},
     mailbox::Copies,
     presence::Departure,
+    wait::{Pending, Wait},
 };
-use futures_util::future::BoxFuture;
 use std::{mem, sync::Arc};
 use xmpp_core::{
     Jid, Kind, Stanza, StanzaError,
@@ -293,7 +293,12 @@ impl Router {
     }
 
     /// Lets leave what may leave the lane now.
-    fn pump(self: &Arc<Self>, account: &Arc<Account>, state: &mut State, after: &mut After) {
+    pub(crate) fn pump(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        state: &mut State,
+        after: &mut After,
+    ) {
         while let Some(leaving) = state.lane.leave() {
             match leaving {
                 Leaving::Held(stanza) => {
@@ -382,92 +387,6 @@ impl Router {
             let ticket = state.lane.read_backlog(session);
             let pending = Pending::Backlog(read(account.jid()));
             after.waits.push(Wait::new(self, account, ticket, pending));
-        }
-    }
-}
-
-/// Something in a lane that is being waited for. Dropped without an end (the task was cancelled), what is written counts as
-/// kept, what is read as not there, and the lane goes on.
-pub(crate) struct Wait {
-    router: Arc<Router>,
-    account: Arc<Account>,
-    ticket: u64,
-    pending: Pending,
-}
-
-enum Pending {
-    Receipt(Receipt, Stanza),
-    Backlog(BoxFuture<'static, Option<Backlog>>),
-    Handed(BoxFuture<'static, ()>),
-    Done,
-}
-
-impl Wait {
-    fn new(router: &Arc<Router>, account: &Arc<Account>, ticket: u64, pending: Pending) -> Self {
-        Self { router: router.clone(), account: account.clone(), ticket, pending }
-    }
-
-    /// Waits for it and lets the lane go on.
-    async fn resolve(&mut self) -> After {
-        match &mut self.pending {
-            Pending::Receipt(receipt, _) => {
-                let result = receipt.await;
-                self.settle(result)
-            }
-            Pending::Backlog(read) => {
-                let backlog = read.await;
-                self.settle_backlog(backlog)
-            }
-            Pending::Handed(handed) => {
-                handed.await;
-                self.pending = Pending::Done;
-                After::default()
-            }
-            Pending::Done => After::default(),
-        }
-    }
-
-    /// Lets the lane go on without waiting.
-    fn give_up(&mut self) -> After {
-        match &self.pending {
-            Pending::Receipt(..) => self.settle(Ok(())),
-            Pending::Backlog(_) => self.settle_backlog(None),
-            // What was queued is done by the store without us.
-            Pending::Handed(_) | Pending::Done => After::default(),
-        }
-    }
-
-    fn settle(&mut self, result: Result<(), StanzaError>) -> After {
-        let mut after = After::default();
-        let mut state = self.account.guard();
-        state.lane.settle(self.ticket, result.is_ok());
-        if let (Err(error), Pending::Receipt(_, stanza)) =
-            (result, mem::replace(&mut self.pending, Pending::Done))
-        {
-            after.refuse_with(stanza, error);
-        }
-        self.router.pump(&self.account, &mut state, &mut after);
-        after
-    }
-
-    fn settle_backlog(&mut self, backlog: Option<Backlog>) -> After {
-        let mut after = After::default();
-        let mut state = self.account.guard();
-        self.pending = Pending::Done;
-        state.lane.settle_backlog(self.ticket, backlog);
-        self.router.pump(&self.account, &mut state, &mut after);
-        after
-    }
-}
-
-impl Drop for Wait {
-    fn drop(&mut self) {
-        // A loop and not a recursion: each may let another one in, as long as the lane is.
-        let after = self.give_up();
-        let mut waits = self.router.run(after);
-        while let Some(mut wait) = waits.pop() {
-            let after = wait.give_up();
-            waits.extend(self.router.run(after));
         }
     }
 }

@@ -1,4 +1,5 @@
 //! What is kept on its way, and that nothing overtakes it (RFC 6120 10.1).
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 
@@ -104,9 +105,14 @@ impl Module for Drawer {
     }
 }
 
+fn over(drawer: &Arc<Drawer>) -> World {
+    let drawer: Arc<dyn Module> = drawer.clone();
+    World::new(&[drawer])
+}
+
 fn world() -> (World, Arc<Drawer>) {
     let drawer = Arc::new(Drawer::default());
-    (World::new(&[drawer.clone()]), drawer)
+    (over(&drawer), drawer)
 }
 
 fn chat(id: &str) -> String {
@@ -250,7 +256,7 @@ fn a_message_that_cannot_be_kept_comes_back() {
 #[test]
 fn rfc6120_10_1_what_is_archived_is_not_overtaken() {
     let drawer = Arc::new(Drawer { archive: true, ..Drawer::default() });
-    let world = World::new(&[drawer.clone()]);
+    let world = over(&drawer);
     world.people.subscribe("juliet@localhost", "romeo@localhost");
     world.people.subscribe("romeo@localhost", "juliet@localhost");
     let romeo = world.online("romeo@localhost/orchard");
@@ -272,7 +278,7 @@ fn rfc6120_10_1_what_is_archived_is_not_overtaken() {
 #[test]
 fn an_archived_message_that_could_not_be_written_is_not_delivered() {
     let drawer = Arc::new(Drawer { archive: true, full: true.into(), ..Drawer::default() });
-    let world = World::new(&[drawer.clone()]);
+    let world = over(&drawer);
     let mut romeo = world.online("romeo@localhost/orchard");
     let mut juliet = world.online("juliet@localhost/balcony");
     romeo.send(&chat("1"));
@@ -283,7 +289,7 @@ fn an_archived_message_that_could_not_be_written_is_not_delivered() {
 #[test]
 fn an_archived_message_whose_session_is_gone_when_it_is_written_is_kept() {
     let drawer = Arc::new(Drawer { archive: true, ..Drawer::default() });
-    let world = World::new(&[drawer.clone()]);
+    let world = over(&drawer);
     let romeo = world.online("romeo@localhost/orchard");
     let juliet = world.online("juliet@localhost/balcony");
     let written = drawer.next_waits();
@@ -298,7 +304,7 @@ fn an_archived_message_whose_session_is_gone_when_it_is_written_is_kept() {
 #[test]
 fn a_sender_that_is_cut_off_holds_nobody_up() {
     let drawer = Arc::new(Drawer { archive: true, ..Drawer::default() });
-    let world = World::new(&[drawer.clone()]);
+    let world = over(&drawer);
     let romeo = world.online("romeo@localhost/orchard");
     let mut juliet = world.online("juliet@localhost/balcony");
     let _never = drawer.next_waits();
@@ -312,7 +318,8 @@ fn a_sender_that_is_cut_off_holds_nobody_up() {
 #[test]
 fn r03_a_lane_is_bounded_in_bytes() {
     let drawer = Arc::new(Drawer::default());
-    let world = World::with(&[drawer.clone()], |settings| settings.lane_bytes = 4_096);
+    let modules: [Arc<dyn Module>; 1] = [drawer.clone()];
+    let world = World::with(&modules, |settings| settings.lane_bytes = 4_096);
     let mut romeo = world.online("romeo@localhost/orchard");
     let mut juliet = world.connect("juliet@localhost/balcony");
     let read = drawer.next_waits();

@@ -1,5 +1,10 @@
 //! A small world: accounts and contacts written by hand, a clock that stands still, tasks polled by hand.
-#![allow(dead_code, unreachable_pub)] // every test file uses its own part of it
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "test helpers, of which every file uses some"
+)]
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -47,10 +52,7 @@ impl World {
     }
 
     pub fn connect(&self, jid: &str) -> Actor {
-        let jid: xmpp_core::Jid = jid.parse().unwrap();
-        let claim = finish(self.router.claim(&jid.to_bare(), jid.resource()));
-        let (claim, mailbox) = claim.unwrap();
-        Actor { router: self.router.clone(), claim: Arc::new(claim), mailbox }
+        Actor::connect(&self.router, jid)
     }
 
     /// Connected, available, and told so.
@@ -70,6 +72,12 @@ pub struct Actor {
 }
 
 impl Actor {
+    pub fn connect(router: &Arc<Router>, jid: &str) -> Self {
+        let jid: xmpp_core::Jid = jid.parse().unwrap();
+        let (claim, mailbox) = finish(router.claim(&jid.to_bare(), jid.resource())).unwrap();
+        Self { router: router.clone(), claim: Arc::new(claim), mailbox }
+    }
+
     pub fn jid(&self) -> String {
         self.claim.jid().to_string()
     }

@@ -1,0 +1,91 @@
+//! Disco, ping, version, time, session, and the list of all.
+
+mod house;
+
+use house::House;
+use modules::{Deps, Software};
+use roster_store::{Caps, memory::Memory};
+
+#[test]
+fn xep0030_3_1_features_are_what_the_modules_declare() {
+    let house = House::new();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    romeo.send("<iq type='get' id='i' to='localhost'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>");
+    let info = romeo.one();
+    assert!(info.contains("<identity category='server' type='im' name='House'/>"), "{info}");
+    for feature in house.router.features(router::At::Server) {
+        assert_eq!(info.matches(&format!("<feature var='{feature}'/>")).count(), 1, "{feature}");
+    }
+    for feature in ["urn:xmpp:ping", "msgoffline", "http://jabber.org/protocol/disco#info"] {
+        assert!(info.contains(&format!("'{feature}'")), "{feature}");
+    }
+}
+
+#[test]
+fn xep0030_8_strangers_learn_nothing() {
+    let house = House::new();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    let mut juliet = house.online("juliet@localhost/balcony");
+    let ask = |actor: &mut house::Actor, to: &str, what: &str, node: &str| {
+        actor.send(&format!(
+            "<iq type='get' id='i' to='{to}'><query xmlns='http://jabber.org/protocol/disco#{what}'{node}/></iq>"
+        ));
+        actor.one().replace(to, "X")
+    };
+    for node in ["", " node='n'"] {
+        let info = ask(&mut romeo, "juliet@localhost", "info", node);
+        assert!(info.contains("<service-unavailable "), "{info}");
+        assert_eq!(info, ask(&mut romeo, "nobody@localhost", "info", node));
+        let items = ask(&mut romeo, "juliet@localhost", "items", node);
+        assert!(items.contains("type='result'") && !items.contains("<item"), "{items}");
+        assert_eq!(items, ask(&mut romeo, "nobody@localhost", "items", node));
+    }
+    house.befriend(&mut romeo, &mut juliet);
+    let info = ask(&mut romeo, "juliet@localhost", "info", "");
+    assert!(info.contains("<identity category='account' type='registered'/>"), "{info}");
+    let items = ask(&mut romeo, "juliet@localhost", "items", "");
+    assert!(items.contains("<item jid='X/balcony'/>"), "{items}");
+    for what in ["info", "items"] {
+        let none = ask(&mut romeo, "juliet@localhost", what, " node='n'");
+        assert!(none.contains("<item-not-found "), "{none}");
+    }
+}
+
+#[test]
+fn xep0199_0092_0202_and_session() {
+    let house = House::new();
+    let mut romeo = house.connect("romeo@localhost/orchard");
+    house.clock.advance(86_400);
+    let mut ask = |to: &str, kind: &str, payload: &str| {
+        romeo.send(&format!("<iq type='{kind}' id='i'{to}>{payload}</iq>"));
+        romeo.one()
+    };
+    let server = " to='localhost'";
+    for to in ["", server, " to='romeo@localhost'"] {
+        let pong = ask(to, "get", "<ping xmlns='urn:xmpp:ping'/>");
+        assert!(pong.contains("type='result'"), "{pong}");
+    }
+    let version = ask(server, "get", "<query xmlns='jabber:iq:version'/>");
+    assert!(version.contains("<name>House</name><version>1</version></query>"), "{version}");
+    let time = ask(server, "get", "<time xmlns='urn:xmpp:time'/>");
+    assert!(time.contains("<tzo>+00:00</tzo><utc>1970-01-02T00:00:00.000Z</utc>"), "{time}");
+    for to in ["", server] {
+        let session = ask(to, "set", "<session xmlns='urn:ietf:params:xml:ns:xmpp-session'/>");
+        assert!(session.contains("type='result'"), "{session}");
+    }
+    let wrong = ask(server, "set", "<ping xmlns='urn:xmpp:ping'/>");
+    assert!(wrong.contains("<service-unavailable "), "{wrong}");
+}
+
+#[test]
+fn the_table_of_xeps_comes_from_the_declarations() {
+    let deps = Deps {
+        store: Memory::new(Caps::default()),
+        caps: Caps::default(),
+        domains: vec!["localhost".into()],
+        software: Software { name: String::new(), version: String::new(), os: None },
+    };
+    let xeps = modules::declarations(&modules::all(&deps)).unwrap();
+    let numbers: Vec<_> = xeps.iter().map(|xep| xep.number).collect();
+    assert_eq!(numbers, [30, 92, 160, 199, 202, 203, 334]);
+}

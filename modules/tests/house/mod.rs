@@ -1,0 +1,89 @@
+//! A server without its doors: router, modules and a store in memory, or one that fails on demand.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "test helpers, of which every file uses some"
+)]
+
+#[path = "../../../router/tests/common/mod.rs"]
+mod common;
+
+pub use common::{Actor, Clock, finish};
+
+use modules::{Deps, Software, StoreDirectory};
+use roster_store::{Accounts, Caps, memory::Memory};
+use router::{Router, Settings};
+use std::sync::Arc;
+use xmpp_core::sasl::Credentials;
+
+pub struct House {
+    pub router: Arc<Router>,
+    pub store: Arc<Memory>,
+    pub clock: Arc<Clock>,
+}
+
+impl House {
+    /// Romeo, Juliet and the nurse, who do not know each other.
+    pub fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub fn with(limit: impl FnOnce(&mut Caps)) -> Self {
+        let mut caps = Caps::default();
+        limit(&mut caps);
+        let store = Memory::new(caps);
+        let house = Self::over(store, caps);
+        for name in ["romeo@localhost", "juliet@localhost", "nurse@localhost"] {
+            house.add(name);
+        }
+        house
+    }
+
+    /// The same store behind another router: the server was restarted.
+    pub fn restarted(&self) -> Self {
+        Self::over(self.store.clone(), Caps::default())
+    }
+
+    fn over(store: Arc<Memory>, caps: Caps) -> Self {
+        let domains = vec!["localhost".to_owned()];
+        let software = Software { name: "House".into(), version: "1".into(), os: None };
+        let deps = Deps { store: store.clone(), caps, domains: domains.clone(), software };
+        let clock = Arc::new(Clock::default());
+        let directory = Arc::new(StoreDirectory::new(store.clone()));
+        let modules = modules::all(&deps);
+        let router =
+            Router::new(Settings::new(domains), &modules, directory, clock.clone()).unwrap();
+        Self { router, store, clock }
+    }
+
+    pub fn add(&self, name: &str) {
+        let credentials = Credentials::derive("secret", 1, &[[0; 16]; 3]).unwrap();
+        finish(self.store.create(&name.parse().unwrap(), credentials)).unwrap();
+    }
+
+    /// Connected, and nothing more.
+    pub fn connect(&self, jid: &str) -> Actor {
+        Actor::connect(&self.router, jid)
+    }
+
+    /// Connected, has asked for its roster, available; all that came of it is read.
+    pub fn online(&self, jid: &str) -> Actor {
+        let mut actor = self.connect(jid);
+        actor.send("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>");
+        actor.send("<presence/>");
+        actor.all();
+        actor
+    }
+
+    /// Both see each other's presence.
+    pub fn befriend(&self, one: &mut Actor, other: &mut Actor) {
+        for (asks, answers) in [(&*one, &*other), (&*other, &*one)] {
+            let bare = |actor: &Actor| actor.claim.jid().to_bare();
+            asks.send(&format!("<presence type='subscribe' to='{}'/>", bare(answers)));
+            answers.send(&format!("<presence type='subscribed' to='{}'/>", bare(asks)));
+        }
+        one.all();
+        other.all();
+    }
+}

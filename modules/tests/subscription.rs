@@ -1,0 +1,172 @@
+//! Subscriptions (RFC 6121 3).
+
+mod house;
+
+use house::House;
+
+#[test]
+fn rfc6121_3_1_the_stanza_then_the_push_then_the_presence() {
+    let house = House::new();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    let mut juliet = house.online("juliet@localhost/balcony");
+    romeo.send("<presence type='subscribe' to='juliet@localhost/balcony' id='1'><status>Pray</status></presence>");
+    assert!(
+        romeo.one().contains("<item jid='juliet@localhost' subscription='none' ask='subscribe'/>")
+    );
+    // RFC 6121 3.1.2: between bare addresses, and nothing of it in her roster yet (3.1.3).
+    assert_eq!(
+        juliet.one(),
+        "<presence type='subscribe' to='juliet@localhost' from='romeo@localhost' id='1'><status>Pray</status></presence>"
+    );
+    juliet.send("<presence type='subscribed' to='romeo@localhost'/>");
+    let his = romeo.all();
+    assert_eq!(his.len(), 3, "{his:#?}");
+    assert_eq!(
+        his[0],
+        "<presence type='subscribed' to='romeo@localhost' from='juliet@localhost'/>"
+    );
+    assert!(his[1].contains("<item jid='juliet@localhost' subscription='to'/>"));
+    assert_eq!(his[2], "<presence to='romeo@localhost' from='juliet@localhost/balcony'/>");
+    assert!(juliet.one().contains("<item jid='romeo@localhost' subscription='from'/>"));
+}
+
+#[test]
+fn rfc6121_3_2_2_a_cancelled_subscription_ends_the_presence_first() {
+    let house = House::new();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    let mut juliet = house.online("juliet@localhost/balcony");
+    house.befriend(&mut romeo, &mut juliet);
+    juliet.send("<presence type='unsubscribed' to='romeo@localhost'/>");
+    let his = romeo.all();
+    assert_eq!(his.len(), 3, "{his:#?}");
+    assert!(his[0].contains("type='unavailable'") && his[0].contains("juliet@localhost/balcony"));
+    assert!(his[1].contains("type='unsubscribed'"));
+    assert!(his[2].contains("<item jid='juliet@localhost' subscription='from'/>"));
+    assert!(juliet.one().contains("<item jid='romeo@localhost' subscription='to'/>"));
+    juliet.send("<presence><status>gone</status></presence>");
+    romeo.nothing();
+}
+
+#[test]
+fn rfc6121_3_3_3_who_unsubscribes_sees_the_contact_go() {
+    let house = House::new();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    let mut juliet = house.online("juliet@localhost/balcony");
+    house.befriend(&mut romeo, &mut juliet);
+    romeo.send("<presence type='unsubscribe' to='juliet@localhost'/>");
+    let his = romeo.all();
+    assert!(his[0].contains("<item jid='juliet@localhost' subscription='from'/>"), "{his:#?}");
+    assert!(his[1].contains("type='unavailable'") && his[1].contains("juliet@localhost/balcony"));
+    let hers = juliet.all();
+    assert!(hers[0].contains("type='unsubscribe'"), "{hers:#?}");
+    assert!(hers[1].contains("<item jid='romeo@localhost' subscription='to'/>"));
+    juliet.send("<presence><status>unseen</status></presence>");
+    romeo.nothing();
+}
+
+#[test]
+fn rfc6121_3_1_3_a_request_waits_and_comes_at_each_login_until_answered() {
+    let house = House::new();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    for word in ["first", "second"] {
+        romeo.send(&format!(
+            "<presence type='subscribe' to='juliet@localhost'><status>{word}</status></presence>"
+        ));
+    }
+    romeo.all();
+    let requests = |actor: &mut house::Actor| {
+        actor.all().into_iter().filter(|s| s.contains("type='subscribe'")).collect::<Vec<_>>()
+    };
+    for house in [house.restarted(), house.restarted()] {
+        let mut juliet = house.connect("juliet@localhost/balcony");
+        juliet.send("<presence/>");
+        let shown = requests(&mut juliet);
+        assert_eq!(shown.len(), 1, "{shown:#?}");
+        assert!(shown[0].contains("from='romeo@localhost'") && shown[0].contains("first"));
+        juliet.disconnect();
+    }
+    let mut juliet = house.connect("juliet@localhost/balcony");
+    juliet.send("<presence/>");
+    assert_eq!(requests(&mut juliet).len(), 1);
+    juliet.send("<presence type='unsubscribed' to='romeo@localhost'/>");
+    juliet.disconnect();
+    let mut juliet = house.connect("juliet@localhost/balcony");
+    juliet.send("<presence/>");
+    assert_eq!(requests(&mut juliet).len(), 0);
+}
+
+#[test]
+fn rfc6121_3_4_what_was_approved_before_is_answered_at_once() {
+    let house = House::new();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    let mut juliet = house.online("juliet@localhost/balcony");
+    juliet.send("<presence type='subscribed' to='romeo@localhost'/>");
+    assert!(
+        juliet.one().contains("<item jid='romeo@localhost' subscription='none' approved='true'/>")
+    );
+    romeo.nothing();
+    romeo.send("<presence type='subscribe' to='juliet@localhost'/>");
+    let his = romeo.all();
+    assert_eq!(his.len(), 4, "{his:#?}");
+    assert!(his[0].contains("ask='subscribe'"));
+    assert!(his[1].contains("type='subscribed'"));
+    assert!(his[2].contains("<item jid='juliet@localhost' subscription='to'/>"));
+    assert!(his[3].contains("from='juliet@localhost/balcony'"));
+    assert!(juliet.one().contains("subscription='from'"));
+}
+
+#[test]
+fn a05_an_account_that_does_not_exist_looks_like_one_that_does_not_answer() {
+    let house = House::new();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    let mut asked = Vec::new();
+    for contact in ["juliet@localhost", "nobody@localhost"] {
+        for verb in ["subscribe", "unsubscribe", "subscribe", "unsubscribed", "subscribed"] {
+            romeo.send(&format!("<presence type='{verb}' to='{contact}'/>"));
+        }
+        romeo.send(&format!("<presence type='probe' to='{contact}'/>"));
+        romeo.send(&format!(
+            "<iq type='get' id='i' to='{contact}'><ping xmlns='urn:xmpp:ping'/></iq>"
+        ));
+        let seen = romeo.all().join("\n").replace(contact, "X");
+        let seen: String = seen
+            .split("id='token")
+            .map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()))
+            .collect();
+        asked.push(without_versions(&seen));
+    }
+    assert_eq!(asked[0], asked[1]);
+}
+
+fn without_versions(text: &str) -> String {
+    let mut parts = text.split("ver='");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| all + part.split_once('\'').map_or(part, |(_, rest)| rest))
+}
+
+#[test]
+fn nobody_subscribes_to_oneself() {
+    let house = House::new();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    romeo.send("<presence type='subscribe' to='romeo@localhost' id='self'/>");
+    let error = romeo.one();
+    assert!(
+        error.contains("<not-allowed ") && error.contains("to='romeo@localhost/orchard'"),
+        "{error}"
+    );
+}
+
+#[test]
+fn p08_a_request_that_is_not_answered_shows_nothing() {
+    let house = House::new();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    let juliet = house.online("juliet@localhost/balcony");
+    romeo.send("<presence type='subscribe' to='juliet@localhost'/>");
+    romeo.all();
+    juliet.send("<presence><status>secret</status></presence>");
+    romeo.send("<presence type='probe' to='juliet@localhost'/>");
+    romeo.send("<presence type='probe' to='juliet@localhost/balcony'/>");
+    romeo.nothing();
+    juliet.disconnect();
+    romeo.nothing();
+}
