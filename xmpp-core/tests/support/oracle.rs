@@ -1,9 +1,12 @@
 //! Foreign eyes on what the checker accepts: rxml as the judge, quick-xml (through [`Node`]) as the reader.
 #![allow(unreachable_pub)] // used by several crates of tests
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rxml::{Event, Parse, Parser, error::EndOrError, parser::Options, parser::WithOptions};
-use xmpp_core::xml::{Element, Limits, Node, Scope};
+use xmpp_core::{
+    Stanza, ns,
+    xml::{Element, Limits, Node, Scope},
+};
 
 /// What rxml makes of a document; `None` where it refuses it.
 pub fn judged(raw: &[u8]) -> Option<Node> {
@@ -72,6 +75,45 @@ pub fn agree(raw: &[u8], limits: &Limits) -> bool {
         let alone = element.standalone_child(&child);
         assert!(Element::check(alone.clone(), &Scope::default(), limits).is_ok());
         assert_eq!(Node::parse(&alone, "").as_ref(), Ok(node));
+    }
+    true
+}
+
+/// Content inside an element that declares the prefixes `p` and `q`.
+pub fn wrapped(content: &[u8]) -> Vec<u8> {
+    [b"<w xmlns:p='urn:p' xmlns:q='urn:q'>", content, b"</w>"].concat()
+}
+
+/// The scope of a stream that declares the prefixes `p` and `q`.
+pub fn stream_scope() -> Scope {
+    let prefixes = [("p", "urn:p"), ("q", "urn:q"), ("stream", ns::STREAMS)];
+    Scope {
+        default: ns::CLIENT.to_owned(),
+        prefixes: prefixes.map(|(p, n)| (p.to_owned(), n.to_owned())).to_vec(),
+    }
+}
+
+/// A stanza of that stream, written and read where no prefix is declared, is the same; whether it was one.
+pub fn round_trip(raw: &[u8]) -> bool {
+    let check = |raw: Bytes, scope: &Scope| Element::check(raw, scope, &Limits::AFTER_AUTH);
+    let Ok(element) = check(Bytes::copy_from_slice(raw), &stream_scope()) else { return false };
+    let Ok(Some(stanza)) = Stanza::parse(&element) else { return false };
+    assert_eq!(*stanza.inner(), element.inner(), "no byte of the payload is touched");
+    let mut written = BytesMut::new();
+    stanza.write(&mut written);
+    let plain = Scope { default: ns::CLIENT.to_owned(), prefixes: Vec::new() };
+    // what stood shorter in quotes of the other kind is escaped, and prefixes of the stream are declared
+    let bytes = 6 * Limits::AFTER_AUTH.bytes;
+    let declarations = Limits::AFTER_AUTH.declarations + 3;
+    let limits = Limits { bytes, declarations, ..Limits::AFTER_AUTH };
+    let again = Element::check(written.freeze(), &plain, &limits).expect("well-formed anywhere");
+    let again = Stanza::parse(&again).expect("accepted before").expect("a stanza before");
+    assert_eq!(again, stanza);
+    assert!(again.children().eq(stanza.children()));
+    for child in stanza.children() {
+        let node = stanza.node(&child).expect("checked");
+        assert_eq!((&*node.ns, &*node.name), (child.ns, child.name));
+        assert_eq!(again.node(&child), Ok(node));
     }
     true
 }
