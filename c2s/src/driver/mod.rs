@@ -142,6 +142,7 @@ impl Driver {
     }
 
     async fn start_tls(&mut self) {
+        let deadline = self.clock.at(self.session.deadline().unwrap_or_default());
         let Self { wire, session, door, stop, clock, .. } = self;
         let handshake = async {
             let io = wire.take_written(session, *clock).await.map_err(TlsError::Handshake)?;
@@ -149,6 +150,8 @@ impl Driver {
         };
         let secured = tokio::select! {
             secured = handshake => secured,
+            // a client that does not even read `<proceed/>`
+            () = time::sleep_until(deadline) => return self.handle(Event::Lost),
             () = stop.cancelled() => return self.handle(Event::Lost),
         };
         match secured {

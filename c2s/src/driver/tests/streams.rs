@@ -145,6 +145,19 @@ async fn t05_a_slow_handshake_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn t05_a_client_that_does_not_read_on_is_gone_in_time() {
+    let verona = Verona::new().await;
+    let (near, far) = tokio::io::duplex(8);
+    let task = tokio::spawn(Arc::clone(&verona.door).serve(far, CLEAR));
+    let start = Instant::now();
+    let mut client = Client::new(near);
+    client.open().await;
+    client.say(&format!("<starttls xmlns='{}'/>", ns::TLS)).await;
+    task.await.unwrap(); // 8 bytes of `<proceed/>` are under way
+    assert_eq!(start.elapsed().as_secs(), 31); // the time to log in, and the time to say goodbye
+}
+
+#[tokio::test(start_paused = true)]
 async fn x17_who_does_not_log_in_is_gone_after_thirty_seconds() {
     let verona = Verona::new().await;
     let (mut client, task) = verona.connect(CLEAR);
