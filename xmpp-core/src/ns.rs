@@ -1,10 +1,5 @@
 //! Namespace names, one constant each, named as the field names them.
 
-/// The constant for a namespace that elements usually take from outside themselves.
-pub(crate) fn of_headers(ns: &str) -> Option<&'static str> {
-    [CLIENT, STREAMS, SERVER, HTTPBIND, XBOSH].into_iter().find(|known| *known == ns)
-}
-
 /// Stanzas on a client's stream (RFC 6120 4.8.2).
 pub const CLIENT: &str = "jabber:client";
 /// Stanzas on a server's stream (RFC 6120 4.8.2).
@@ -49,3 +44,8 @@ pub const XBOSH: &str = "urn:xmpp:xbosh";
 pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
 /// Declarations of namespaces themselves.
 pub const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
+
+/// The constant for a namespace that elements usually take from outside themselves.
+pub(crate) fn of_headers(ns: &str) -> Option<&'static str> {
+    [CLIENT, STREAMS, SERVER, HTTPBIND, XBOSH].into_iter().find(|known| *known == ns)
+}

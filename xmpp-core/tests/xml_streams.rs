@@ -174,3 +174,22 @@ fn white_space_is_a_sign_of_life_between_elements_only() {
     assert_eq!(framer.next(&mut buffer), Ok(None));
     assert!(buffer.is_empty());
 }
+
+#[test]
+fn x08_children_cut_out_do_not_grow_without_bound() {
+    let limits = Limits::BEFORE_AUTH;
+    let cut_out = |ns: usize, children: usize, child: &str| {
+        let ns = "n".repeat(ns);
+        let raw = format!("<b xmlns='{ns}' xmlns:p='{ns}'>{}</b>", child.repeat(children));
+        let element = Element::check(raw.into(), &Scope::default(), &limits)?;
+        Ok(element.children().map(|c| element.standalone_child(&c).len()).sum::<usize>())
+    };
+    for child in ["<c/>", "<p:c/>", "<p:c p:a=''/>"] {
+        let bytes = cut_out(200, 30, child);
+        assert!(bytes.is_ok_and(|bytes| bytes < 2 * limits.bytes), "{child} {bytes:?}");
+        assert_eq!(cut_out(3_000, 1, child).map(|bytes| bytes > 3_000), Ok(true));
+        assert!(matches!(cut_out(3_000, 3, child), Err(XmlError::Limit(_))));
+    }
+    // once for all is not often
+    assert!(cut_out(3_000, 1, "<c><c/><c/><c/><p:c/><p:c/></c>").is_ok());
+}

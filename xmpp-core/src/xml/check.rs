@@ -160,6 +160,8 @@ struct Pass<'a> {
     part: u32,
     /// Whether the part at hand takes the default namespace from outside.
     takes_default: bool,
+    /// Bytes of the declarations that children repeat when each is cut out.
+    repeated: usize,
     /// Namespaces that are the streams namespace.
     streams: SmallVec<[NsId; 2]>,
     parsed: Parsed,
@@ -185,6 +187,7 @@ impl<'a> Pass<'a> {
             outside: 0,
             part: 1,
             takes_default: false,
+            repeated: 0,
             streams: SmallVec::new(),
             parsed: Parsed::default(),
         };
@@ -290,7 +293,7 @@ impl<'a> Pass<'a> {
         self.bindings.truncate(open.bindings);
         match self.open.len() {
             0 => self.parsed.inner.end = Span::new(0, start).end,
-            1 => self.leave_child(),
+            1 => self.leave_child()?,
             _ => {}
         }
         Ok(())
@@ -341,7 +344,7 @@ impl<'a> Pass<'a> {
             self.bindings.truncate(bindings);
             match level {
                 0 => self.parsed.inner = Span::new(self.at, self.at),
-                1 => self.leave_child(),
+                1 => self.leave_child()?,
                 _ => {}
             }
         } else {
@@ -355,11 +358,24 @@ impl<'a> Pass<'a> {
         self.outside = self.bindings.len();
     }
 
-    fn leave_child(&mut self) {
+    fn leave_child(&mut self) -> Result<(), XmlError> {
         let child = self.parsed.children.last_mut().expect("it was entered");
         child.span = Span::new(child.span.start as usize, self.at);
         child.uses = Span::new(child.uses.start as usize, self.parsed.uses.len());
         child.takes_default = self.takes_default;
+        if self.takes_default { self.repeat(0, self.parsed.inner_default()) } else { Ok(()) }
+    }
+
+    /// Counts a declaration that a part takes from outside. Cut out one by one, many short children of a parent with
+    /// long declarations would come to a large multiple of its size: they may come to as much again as an element
+    /// may have.
+    fn repeat(&mut self, prefix: usize, ns: NsId) -> Result<(), XmlError> {
+        let ns = self.parsed.namespaces[ns as usize].bytes(self.text.as_bytes());
+        self.repeated += " xmlns:=''".len() + prefix + ns.len();
+        if self.repeated > self.limits.bytes {
+            return Err(XmlError::Limit("namespaces taken from outside too often"));
+        }
+        Ok(())
     }
 
     /// Takes the rest of a start tag; whether the element is empty.
@@ -514,6 +530,7 @@ impl<'a> Pass<'a> {
         if found < self.outside && binding.used_in != self.part {
             let outer = found < self.outer && binding.used_in == 0;
             binding.used_in = self.part;
+            self.repeat(prefix.len(), ns)?;
             let prefix = match prefix {
                 "stream" => Text::Known("stream"),
                 _ => Text::Owned(prefix.into()),

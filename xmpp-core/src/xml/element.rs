@@ -156,8 +156,8 @@ impl Element {
     /// The same for a place where `default` is the default namespace already: it is declared on the child only
     /// if the child takes another one from outside.
     ///
-    /// Each child repeats what it takes, so many short children can grow together by as many times as their
-    /// parent's declarations are long. Who cuts out all of them bounds the sum.
+    /// Each child repeats what it takes. The check has seen to it that all together repeat no more than
+    /// [`Limits::bytes`].
     pub fn child_within(&self, child: &Child<'_>, default: &str) -> Bytes {
         let start = self.parsed.inner.start as usize + child.span.start;
         let children = &self.parsed.children;
