@@ -3,7 +3,6 @@
 mod house;
 
 use house::House;
-use roster_store::Offline;
 
 fn chat(id: &str) -> String {
     format!("<message to='juliet@localhost' type='chat' id='{id}'><body>{id}</body></message>")

@@ -141,13 +141,10 @@ impl Router {
         let seat = state.seats.remove(place);
         let left = seat.post.empty();
         Departure::of(seat, state).announce(account, state, after);
+        let mut messages = Vec::new();
         for letter in left {
             match letter.stanza.kind() {
-                Kind::Message(_) => {
-                    if let Some(stanza) = letter.into_undelivered() {
-                        self.admit(account, state, stanza, after);
-                    }
-                }
+                Kind::Message(_) => messages.extend(letter.into_undelivered()),
                 // RFC 6121 8.5.3.2.3
                 Kind::Iq(IqType::Get | IqType::Set) => {
                     after.refuse(letter.stanza, StanzaCondition::ServiceUnavailable);
@@ -155,6 +152,7 @@ impl Router {
                 Kind::Iq(IqType::Result | IqType::Error) | Kind::Presence(_) => {}
             }
         }
+        self.readmit(account, state, messages, after);
         self.clear_overflowed(account, state, after);
     }
 

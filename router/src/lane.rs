@@ -42,6 +42,9 @@ pub(crate) enum Leaving {
     Held(Stanza),
 }
 
+/// No session has this number.
+const NOBODY: u64 = 0;
+
 enum Entry {
     Parcel { ticket: u64, settled: bool, parcel: Option<Parcel> },
     Backlog { ticket: u64, session: u64, read: Option<Option<Backlog>> },
@@ -66,9 +69,21 @@ impl Lane {
 
     /// A stanza waits for its turn, to be planned then.
     pub(crate) fn hold(&mut self, stanza: Stanza) {
+        self.hold_at(self.entries.len(), stanza);
+    }
+
+    /// A stanza that was delivered before waits again: before all that wait like it but the first so many, which came
+    /// back with it.
+    pub(crate) fn hold_again(&mut self, stanza: Stanza, behind: usize) {
+        let held = |entry: &Entry| matches!(entry, Entry::Held(_));
+        let first = self.entries.iter().position(held).unwrap_or(self.entries.len());
+        self.hold_at(first + behind, stanza);
+    }
+
+    fn hold_at(&mut self, place: usize, stanza: Stanza) {
         self.weight += stanza.weight();
         self.barriers += 1;
-        self.entries.push_back(Entry::Held(stanza));
+        self.entries.insert(place, Entry::Held(stanza));
     }
 
     /// A stanza that nothing keeps takes its place behind what is there.
@@ -91,11 +106,20 @@ impl Lane {
         ticket
     }
 
-    /// The backlog is being read for this session.
+    /// The backlog is being read for this session. It goes before what is not planned yet, which is newer than all that
+    /// is kept, and in place of one that was read for a session that did not stay.
     pub(crate) fn read_backlog(&mut self, session: u64) -> u64 {
         self.barriers += 1;
         let ticket = self.ticket();
-        self.entries.push_back(Entry::Backlog { ticket, session, read: None });
+        let mut place = self.entries.len();
+        for (at, entry) in self.entries.iter_mut().enumerate() {
+            match entry {
+                Entry::Parcel { .. } => {}
+                Entry::Backlog { session, .. } => *session = NOBODY,
+                Entry::Held(_) => place = place.min(at),
+            }
+        }
+        self.entries.insert(place, Entry::Backlog { ticket, session, read: None });
         ticket
     }
 

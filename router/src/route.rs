@@ -188,7 +188,7 @@ impl Router {
     }
 
     /// Plans a stanza, now or, behind a backlog that is being read, when its turn comes.
-    pub(crate) fn admit(
+    fn admit(
         self: &Arc<Self>,
         account: &Arc<Account>,
         state: &mut State,
@@ -202,12 +202,38 @@ impl Router {
         if !state.lane.bars(&plan) {
             let first = state.lane.is_empty();
             self.perform(account, state, stanza, plan, first, after);
-        } else if state.lane.weight() + stanza.weight() > self.settings.lane_bytes {
+        } else if self.lane_is_full(state, &stanza) {
             after.refuse(stanza, StanzaCondition::ResourceConstraint);
         } else {
             state.lane.hold(stanza);
         }
         None
+    }
+
+    /// Routes again, in order, what was delivered to a session that did not take it: it is older than all in the lane.
+    pub(crate) fn readmit(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        state: &mut State,
+        stanzas: impl IntoIterator<Item = Stanza>,
+        after: &mut After,
+    ) {
+        let mut held = 0;
+        for stanza in stanzas {
+            let plan = plan(&stanza.head, state);
+            if !state.lane.bars(&plan) {
+                self.perform(account, state, stanza, plan, true, after);
+            } else if self.lane_is_full(state, &stanza) {
+                after.refuse(stanza, StanzaCondition::ResourceConstraint);
+            } else {
+                state.lane.hold_again(stanza, held);
+                held += 1;
+            }
+        }
+    }
+
+    fn lane_is_full(&self, state: &State, stanza: &Stanza) -> bool {
+        state.lane.weight() + stanza.weight() > self.settings.lane_bytes
     }
 
     /// Does what was planned. `first`: its turn has come, nothing stands before it.
@@ -239,7 +265,7 @@ impl Router {
                 if receipt.is_none() && first {
                     return self.hand(account, state, stanza, &places, after);
                 }
-                if state.lane.weight() + stanza.weight() > self.settings.lane_bytes {
+                if self.lane_is_full(state, &stanza) {
                     return after.refuse(stanza, StanzaCondition::ResourceConstraint);
                 }
                 let sessions = places.iter().map(|&place| state.seats[place].number).collect();
@@ -318,7 +344,7 @@ impl Router {
                 }
                 Leaving::Backlog(session, Backlog { stanzas, handed }) => {
                     // A session that has gone gets nothing, and nothing is forgotten.
-                    if let Some(seat) = state.seat(session) {
+                    if let Some(seat) = state.seat(session).filter(|seat| seat.is_non_negative()) {
                         seat.post.answer(stanzas);
                         let done = Pending::Handed(handed());
                         after.waits.push(Wait::new(self, account, 0, done));

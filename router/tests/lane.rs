@@ -206,6 +206,62 @@ fn a_session_that_ends_while_its_backlog_is_read_loses_nothing() {
 }
 
 #[test]
+fn l06_a_second_login_while_the_first_one_is_not_done_gets_all_in_order() {
+    let (world, drawer) = world();
+    let romeo = world.online("romeo@localhost/orchard");
+    let written = drawer.next_waits();
+    let mut first = romeo.start(&chat("1"));
+    assert!(!first.go());
+    let juliet = world.connect("juliet@localhost/balcony");
+    juliet.send("<presence/>");
+    romeo.send(&chat("2"));
+    juliet.disconnect();
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    juliet.send("<presence/>");
+    romeo.send(&chat("3"));
+    open(&written);
+    assert!(first.go());
+    assert_eq!(ids(&mut juliet), ["1", "2", "3"]);
+    assert_eq!(drawer.ids(), Vec::<String>::new());
+}
+
+#[test]
+fn who_leaves_and_comes_back_while_the_backlog_is_read_gets_it_once() {
+    let (world, drawer) = world();
+    let romeo = world.online("romeo@localhost/orchard");
+    romeo.send(&chat("1"));
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    let reads = [drawer.next_waits(), drawer.next_waits()];
+    let mut login = juliet.start("<presence/>");
+    assert!(!login.go());
+    juliet.send("<presence type='unavailable'/>");
+    let mut again = juliet.start("<presence/>");
+    assert!(!again.go());
+    for read in &reads {
+        open(read);
+    }
+    assert!(login.go() && again.go());
+    assert_eq!(ids(&mut juliet), ["1"]);
+    assert_eq!(drawer.ids(), Vec::<String>::new());
+}
+
+#[test]
+fn who_leaves_while_the_backlog_is_read_does_not_get_it() {
+    let (world, drawer) = world();
+    let romeo = world.online("romeo@localhost/orchard");
+    romeo.send(&chat("1"));
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    let read = drawer.next_waits();
+    let mut login = juliet.start("<presence/>");
+    assert!(!login.go());
+    juliet.send("<presence type='unavailable'/>");
+    open(&read);
+    assert!(login.go());
+    assert_eq!(ids(&mut juliet), Vec::<String>::new());
+    assert_eq!(drawer.ids(), ["1"]);
+}
+
+#[test]
 fn another_session_that_is_there_gets_what_the_first_one_left() {
     let (world, drawer) = world();
     let romeo = world.online("romeo@localhost/orchard");
@@ -237,6 +293,26 @@ fn what_was_handed_over_and_not_read_is_kept_again_in_order() {
     juliet.disconnect();
     // The first two were read by `online`; the rest is as it was sent.
     assert_eq!(drawer.ids(), ["3", "4"]);
+}
+
+#[test]
+fn what_a_session_did_not_take_comes_before_what_came_later() {
+    let (world, drawer) = world();
+    let romeo = world.online("romeo@localhost/orchard");
+    let balcony = world.online("juliet@localhost/balcony");
+    romeo.send(&chat("1"));
+    romeo.send(&chat("2"));
+    balcony.send("<presence type='unavailable'/>");
+    let mut phone = world.connect("juliet@localhost/phone");
+    let read = drawer.next_waits();
+    let mut login = phone.start("<presence/>");
+    assert!(!login.go());
+    romeo.send(&chat("3"));
+    balcony.disconnect();
+    romeo.send(&chat("4"));
+    open(&read);
+    assert!(login.go());
+    assert_eq!(ids(&mut phone), ["1", "2", "3", "4"]);
 }
 
 #[test]

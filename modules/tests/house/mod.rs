@@ -9,17 +9,17 @@
 #[path = "../../../router/tests/common/mod.rs"]
 mod common;
 
-pub use common::{Actor, Clock, finish};
+pub use common::{Actor, Clock, finish, stanza};
 
 use modules::{Deps, Software, StoreDirectory};
-use roster_store::{Accounts, Caps, memory::Memory};
+use roster_store::{Caps, Store, memory::Memory};
 use router::{Router, Settings};
 use std::sync::Arc;
 use xmpp_core::sasl::Credentials;
 
 pub struct House {
     pub router: Arc<Router>,
-    pub store: Arc<Memory>,
+    pub store: Arc<dyn Store>,
     pub clock: Arc<Clock>,
 }
 
@@ -45,7 +45,8 @@ impl House {
         Self::over(self.store.clone(), Caps::default())
     }
 
-    fn over(store: Arc<Memory>, caps: Caps) -> Self {
+    /// Over any store, with nobody in it.
+    pub fn over(store: Arc<dyn Store>, caps: Caps) -> Self {
         let domains = vec!["localhost".to_owned()];
         let software = Software { name: "House".into(), version: "1".into(), os: None };
         let deps = Deps { store: store.clone(), caps, domains: domains.clone(), software };
