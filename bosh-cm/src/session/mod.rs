@@ -144,9 +144,7 @@ impl Session {
         session.introduce(version, hold);
         session.effects.push_back(Effect::Connect(session.link.domain().to_owned()));
         session.write(session.link.header());
-        for payload in request.payloads() {
-            session.write(payload);
-        }
+        session.write(request.payloads.clone());
         session.settle(now);
         Ok(session)
     }
@@ -284,9 +282,7 @@ impl Session {
             return; // the server is gone; the client is about to learn it
         }
         if request.wish != Wish::Restart {
-            for payload in request.payloads() {
-                self.write(payload);
-            }
+            self.write(request.payloads.clone());
         }
         match request.wish {
             Wish::Payloads => {}
@@ -513,6 +509,9 @@ impl Session {
     }
 
     fn write(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
         self.unwritten += bytes.len();
         self.effects.push_back(Effect::Write(bytes));
     }

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use std::{fmt, str::FromStr};
 use xmpp_core::{
     Jid, ns,
-    xml::{Element, Frame, Framer, Limits, Scope},
+    xml::{self, Element, Frame, Framer, Limits, Scope},
 };
 
 /// The highest `rid` there is (XEP-0124 14.1): integers above 2^53 - 1 are not exact in JavaScript.
@@ -14,16 +14,27 @@ pub const RID_MAX: u64 = 9_007_199_254_740_991;
 /// The version of the protocol spoken here (XEP-0124 7.1, `ver`).
 pub const VERSION: Version = Version { major: 1, minor: 11 };
 
-/// A request whose form is acceptable. Its attributes other than `rid` and `sid` are read when needed.
+/// A request whose form is acceptable.
 pub struct Request {
-    body: Element,
     /// The request's number, 1 to [`RID_MAX`].
     pub rid: u64,
     /// The session it claims to belong to; `None` asks for a new one.
     pub sid: Option<String>,
     /// What it asks for beside delivering its payloads.
     pub wish: Wish,
-    payloads: bool,
+    /// Its payloads, one after the other, fit for the server's stream as they are: what stands in the namespace
+    /// of the `<body/>` by inheritance falls into the stream's own (XEP-0206 2).
+    pub payloads: Bytes,
+    /// Its length as it came, in bytes.
+    pub bytes: usize,
+    /// The other attributes, read when needed: a request that waits for its turn keeps no more than it brings.
+    attributes: Vec<Attribute>,
+}
+
+struct Attribute {
+    ns: String,
+    name: String,
+    value: String,
 }
 
 /// What a request wants beside the delivery of its payloads.
@@ -44,7 +55,8 @@ pub enum Wish {
 pub enum Malformed {
     /// Not one well-formed `<body/>` element, so nothing is known of the client.
     Xml,
-    /// A `<body/>` with an unacceptable attribute or with text in it.
+    /// A `<body/>` with an unacceptable attribute, with text in it, or with payloads that would grow beyond the
+    /// limit of bytes once each repeats the declarations that it takes from the `<body/>`.
     Body {
         /// The session it names.
         sid: Option<String>,
@@ -64,21 +76,23 @@ impl Request {
     /// Checks one HTTP body. White space between payloads is ignored; other text directly inside is
     /// refused (XEP-0124 6).
     pub fn parse(raw: BytesMut, limits: &Limits) -> Result<Self, Malformed> {
+        let bytes = raw.len();
         let body = document(raw, limits).ok_or(Malformed::Xml)?;
         if !body.is(ns::HTTPBIND, "body") {
             return Err(Malformed::Xml);
         }
         let sid = body.attr("sid").map(|sid| sid.into_owned());
-        let (Some(rid), Some(wish), false) = (rid(&body), wish(&body), body.has_text()) else {
+        let (Some(rid), Some(wish), Some(payloads), false) =
+            (rid(&body), wish(&body), payloads(&body, limits.bytes), body.has_text())
+        else {
             return Err(Malformed::Body { sid, ver: body.attr("ver").is_some() });
         };
-        let payloads = body.children().next().is_some();
-        Ok(Self { body, rid, sid, wish, payloads })
+        Ok(Self { rid, sid, wish, payloads, bytes, attributes: attributes(&body) })
     }
 
     /// Whether it only asks for payloads and brings none: what polling limits count (XEP-0124 11, 12).
     pub fn is_empty(&self) -> bool {
-        !self.payloads && self.wish == Wish::Payloads
+        self.payloads.is_empty() && self.wish == Wish::Payloads
     }
 
     /// Whether it may be one more than there may be at once: it pauses or terminates (XEP-0124 11).
@@ -86,21 +100,14 @@ impl Request {
         matches!(self.wish, Wish::Pause(_) | Wish::Terminate)
     }
 
-    /// Its payloads, each fit for the server's stream as it is: what stands in the namespace of the
-    /// `<body/>` by inheritance falls into the stream's own (XEP-0206 2).
-    pub fn payloads(&self) -> Vec<Bytes> {
-        let children = self.body.children();
-        children.map(|child| self.body.child_within(&child, ns::HTTPBIND)).collect()
-    }
-
     /// Whether the client names a version, and so understands terminal conditions (XEP-0124 17.1).
     pub fn has_version(&self) -> bool {
-        self.body.attr("ver").is_some()
+        self.attr("ver").is_some()
     }
 
     /// The version to be spoken: the lower of both (XEP-0124 7.2).
     pub fn version(&self) -> Result<Version, Condition> {
-        match self.body.attr("ver") {
+        match self.attr("ver") {
             None => Ok(VERSION),
             Some(text) => text.parse().map(|theirs| VERSION.min(theirs)),
         }
@@ -108,7 +115,7 @@ impl Request {
 
     /// The domain asked for, if it is served here; where `served` is empty every domain is.
     pub fn domain(&self, served: &[String]) -> Result<String, Condition> {
-        let to = self.body.attr("to").unwrap_or_default();
+        let to = self.attr("to").unwrap_or_default();
         let to: Jid = to.parse().map_err(|_| Condition::ImproperAddressing)?;
         if to.local().is_some() || to.resource().is_some() {
             return Err(Condition::ImproperAddressing);
@@ -121,39 +128,48 @@ impl Request {
 
     /// Whether the client names a domain.
     pub fn has_to(&self) -> bool {
-        self.body.attr("to").is_some_and(|to| !to.is_empty())
+        self.attr("to").is_some_and(|to| !to.is_empty())
     }
 
     /// Who the client says it is (XEP-0206 3).
     pub fn from(&self) -> Option<String> {
-        self.body.attr("from").map(|from| from.into_owned())
+        self.attr("from").map(str::to_owned)
     }
 
     /// The language of what it sends.
     pub fn lang(&self) -> Option<String> {
-        self.body.attr_ns(ns::XML, "lang").map(|lang| lang.into_owned())
+        self.attr_ns(ns::XML, "lang").map(str::to_owned)
     }
 
     /// A number among the attributes, such as `hold` or `wait`.
     pub fn number(&self, name: &str) -> Result<Option<u64>, Condition> {
-        let Some(text) = self.body.attr(name) else { return Ok(None) };
-        number(&text).map(Some).ok_or(Condition::BadRequest)
+        let Some(text) = self.attr(name) else { return Ok(None) };
+        number(text).map(Some).ok_or(Condition::BadRequest)
     }
 
     /// The `Content-Type` that every response of the session carries, unchanged (XEP-0124 7.1). Only
     /// types that browsers may be given are taken, and no other character encoding.
     pub fn content(&self) -> Result<Option<String>, Condition> {
         const TYPES: [&str; 4] = ["text/xml", "application/xml", "text/plain", "text/html"];
-        let Some(text) = self.body.attr("content") else { return Ok(None) };
+        let Some(text) = self.attr("content") else { return Ok(None) };
         let (kind, charset) = match text.split_once(';') {
             Some((kind, rest)) => (kind, rest.trim_matches(' ')),
-            None => (&*text, "charset=utf-8"),
+            None => (text, "charset=utf-8"),
         };
         let known = TYPES.iter().any(|one| kind.eq_ignore_ascii_case(one));
         match known && charset.eq_ignore_ascii_case("charset=utf-8") {
-            true => Ok(Some(text.into_owned())),
+            true => Ok(Some(text.to_owned())),
             false => Err(Condition::BadRequest),
         }
+    }
+
+    fn attr(&self, name: &str) -> Option<&str> {
+        self.attr_ns("", name)
+    }
+
+    fn attr_ns(&self, ns: &str, name: &str) -> Option<&str> {
+        let found = self.attributes.iter().find(|one| one.name == name && one.ns == ns)?;
+        Some(&found.value)
     }
 }
 
@@ -201,6 +217,34 @@ fn document(mut raw: BytesMut, limits: &Limits) -> Option<Element> {
         return None;
     }
     Element::check(body?, &Scope::default(), limits).ok()
+}
+
+/// The attributes that are not read at once.
+fn attributes(body: &Element) -> Vec<Attribute> {
+    let later =
+        body.attributes().filter(|one| !one.ns.is_empty() || !matches!(one.name, "rid" | "sid"));
+    let owned = |one: xml::Attribute<'_>| Attribute {
+        ns: one.ns.to_owned(),
+        name: one.name.to_owned(),
+        value: one.value.into_owned(),
+    };
+    later.map(owned).collect()
+}
+
+/// The payloads in one piece, a single one without a copy; `None` if they are more than so many bytes: each
+/// repeats the declarations that it takes from the `<body/>`, so many short ones could grow a thousandfold.
+fn payloads(body: &Element, most: usize) -> Option<Bytes> {
+    let mut children = body.children().map(|child| body.child_within(&child, ns::HTTPBIND));
+    let first = children.next().unwrap_or_default();
+    let Some(second) = children.next() else { return Some(first) };
+    let mut all = BytesMut::with_capacity(body.inner().len());
+    for payload in [first, second].into_iter().chain(children) {
+        if all.len() + payload.len() > most {
+            return None;
+        }
+        all.extend_from_slice(&payload);
+    }
+    Some(all.freeze())
 }
 
 fn rid(body: &Element) -> Option<u64> {
@@ -295,7 +339,7 @@ mod tests {
     fn row_9_white_space_between_payloads_is_ignored_and_text_refused() {
         let body = |inner| format!("<body xmlns='{}' rid='1' sid='s'>{inner}</body>", ns::HTTPBIND);
         let request = parse(&body(" <a xmlns='x'/>\n <b xmlns='y'/> ")).unwrap();
-        assert_eq!(request.payloads(), ["<a xmlns='x'/>", "<b xmlns='y'/>"]);
+        assert_eq!(request.payloads, "<a xmlns='x'/><b xmlns='y'/>");
         let bad = Malformed::Body { sid: Some("s".into()), ver: false };
         assert_eq!(parse(&body("<a xmlns='x'/>hm")).err(), Some(bad));
     }
@@ -353,13 +397,13 @@ mod tests {
             ns::HTTPBIND,
             ns::XBOSH,
         ));
-        let own = own.unwrap().payloads();
-        assert_eq!(own, ["<message xmlns='jabber:client'><body>a</body></message>"]);
+        let own = own.unwrap().payloads;
+        assert_eq!(own, "<message xmlns='jabber:client'><body>a</body></message>");
         let inherited = parse(&format!(
             "<body xmlns='{}' rid='1'><message><body>a</body></message></body>",
             ns::HTTPBIND,
         ));
-        assert_eq!(inherited.unwrap().payloads(), ["<message><body>a</body></message>"]);
+        assert_eq!(inherited.unwrap().payloads, "<message><body>a</body></message>");
     }
 
     #[test]
@@ -368,9 +412,25 @@ mod tests {
             "<b:body xmlns:b='{}' xmlns='urn:x' xmlns:j='urn:json' rid='1'><j:json>[]</j:json><x/></b:body>",
             ns::HTTPBIND,
         ));
-        let payloads = request.unwrap().payloads();
-        assert_eq!(payloads[0], "<j:json xmlns:j='urn:json'>[]</j:json>");
-        assert_eq!(payloads[1], "<x xmlns='urn:x'/>");
+        assert_eq!(
+            request.unwrap().payloads,
+            "<j:json xmlns:j='urn:json'>[]</j:json><x xmlns='urn:x'/>"
+        );
+    }
+
+    #[test]
+    fn x08_declarations_on_the_body_are_not_multiplied_by_its_payloads() {
+        let bomb = |declaration: &str, payload: &str| {
+            let payloads = payload.repeat(1_000);
+            let bound = format!("xmlns:b='{}' {declaration}", ns::HTTPBIND);
+            parse(&format!("<b:body {bound} rid='1' sid='s'>{payloads}</b:body>"))
+        };
+        let long = "u".repeat(2_000);
+        let bad = Some(Malformed::Body { sid: Some("s".into()), ver: false });
+        assert_eq!(bomb(&format!("xmlns:p='{long}'"), "<p:a/>").err(), bad);
+        assert_eq!(bomb(&format!("xmlns='{long}'"), "<a/>").err(), bad);
+        let taken = bomb("xmlns:p='urn:p'", "<p:a/>").unwrap().payloads;
+        assert_eq!(taken, "<p:a xmlns:p='urn:p'/>".repeat(1_000), "within the limit they may grow");
     }
 
     #[test]
