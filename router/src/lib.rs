@@ -141,13 +141,6 @@ impl Router {
         }
     }
 
-    /// Reads again what is known of an account before it is next relied on: another process changed its roster.
-    pub fn doubt_account(&self, account: &BareJid) {
-        if let Some(account) = self.table.get(account.as_str()) {
-            account.guard().doubt();
-        }
-    }
-
     /// Whether a domain is served here (prepared form).
     pub fn serves(&self, domain: &str) -> bool {
         self.domains.contains(domain)

@@ -347,7 +347,7 @@ async fn watch_revocations(
                             Revoked::Password => "the password was changed",
                             Revoked::Account => "the account was deleted",
                             Revoked::Subscriptions => {
-                                router.doubt_account(&revocation.account);
+                                router.recheck(&revocation.account);
                                 continue;
                             }
                         };
