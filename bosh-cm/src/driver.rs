@@ -1,7 +1,9 @@
 //! All sessions, and the task that moves each of them between HTTP and its server.
 
 use crate::{
-    session::{Answer, Condition, Conn, Effect, End, Event, Malformed, Request, Session, Terms},
+    session::{
+        Answer, Condition, Conn, ENVELOPE, Effect, End, Event, Malformed, Request, Session, Terms,
+    },
     upstream::{Did, Line, Upstream, Visitor},
 };
 use bytes::BytesMut;
@@ -18,14 +20,12 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use xmpp_core::xml::Limits;
 
 /// Requests on their way into one session's task. More wait in their connections, which are limited by the
 /// listener.
 const DOOR: usize = 8;
-/// What a `<body/>` may be longer than the largest stanza.
-pub(crate) const ENVELOPE: usize = 8_192;
 
 /// What a [`Manager`] allows.
 #[derive(Debug, Clone)]
@@ -34,8 +34,8 @@ pub struct Settings {
     pub terms: Terms,
     /// Whether sessions may begin over a connection that is not secure.
     pub insecure: Insecure,
-    /// Sessions in all, of one address, and new ones of one address before they authenticate. A session may
-    /// hold some hundred KiB while its client is behind.
+    /// Sessions in all, of one address, and new ones of one address before they authenticate. One may hold
+    /// some MiB, but less than 100 KiB before it authenticates.
     pub sessions: AddressLimits,
     /// Requests per minute of one address that may name a session which is not there; further ones are not
     /// answered (threat B01).
@@ -209,7 +209,8 @@ impl Manager {
         let (reply, answer) = oneshot::channel();
         let modern = request.has_version();
         if let Err(condition) = self.begin(&request, visitor, reply) {
-            info!(%condition, address = ?visitor.address, "session refused");
+            // As often as a stranger likes, so not for the usual log.
+            debug!(%condition, address = ?visitor.address, "session refused");
             return condition.answer(modern);
         }
         answer.await.unwrap_or_else(|_| Condition::InternalServerError.answer(modern))

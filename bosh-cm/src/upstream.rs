@@ -216,7 +216,27 @@ fn read(
     input: &mut BytesMut,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Did>> {
+    if input.is_empty() && input.capacity() > 4 * READ {
+        // A large stanza made it grow; an idle session does not keep that.
+        *input = BytesMut::new();
+    }
     input.reserve(READ);
     let got = ready!(poll_read_buf(Pin::new(pipe), cx, input))?;
     Poll::Ready(Ok(if got == 0 { Did::Close } else { Did::Read }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn x04_a_buffer_that_grew_is_given_back() {
+        let (mut server, near) = tokio::io::duplex(64);
+        let mut line = Line { state: State::Open(Box::new(near)), output: VecDeque::new() };
+        let mut input = BytesMut::with_capacity(1_048_576);
+        server.write_all(b"<r/>").await.expect("room for it");
+        assert_eq!(line.turn(true, &mut input).await, Did::Read);
+        assert_eq!(input, "<r/>");
+        assert!(input.capacity() <= 4 * READ, "{}", input.capacity());
+    }
 }

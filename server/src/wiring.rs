@@ -275,6 +275,7 @@ fn manager_settings(config: &Config) -> bosh_cm::Settings {
             inactivity: Duration::from_secs(limits.bosh_inactivity),
             polling: Duration::from_secs(limits.bosh_polling),
             max_pause: Duration::from_secs(limits.bosh_pause),
+            stranger_bytes: limits.preauth_bytes + bosh_cm::session::ENVELOPE,
         },
         insecure: if config.require_tls {
             Insecure::Refuse { see_other: None }

@@ -3,6 +3,10 @@
 use super::{Answer, Condition, Request};
 use bytes::{Bytes, BytesMut};
 use std::time::Duration;
+use xmpp_core::xml::Limits;
+
+/// What a `<body/>` may be longer than what it carries.
+pub const ENVELOPE: usize = 8_192;
 
 /// What sessions are granted (XEP-0124 7.2). Times are whole seconds on the wire.
 #[derive(Debug, Clone)]
@@ -19,10 +23,14 @@ pub struct Terms {
     pub polling: Duration,
     /// The longest pause.
     pub max_pause: Duration,
+    /// The largest request, in bytes, of a session that has not authenticated. Requests before their turn
+    /// wait in memory.
+    pub stranger_bytes: usize,
 }
 
 impl Default for Terms {
-    /// Hold up to 4, wait 60 s, inactivity 60 s, polling 2 s, pause 120 s.
+    /// Hold up to 4, wait 60 s, inactivity 60 s, polling 2 s, pause 120 s, 16 KiB before
+    /// authentication.
     fn default() -> Self {
         Self {
             domains: Vec::new(),
@@ -31,6 +39,7 @@ impl Default for Terms {
             inactivity: Duration::from_secs(60),
             polling: Duration::from_secs(2),
             max_pause: Duration::from_secs(120),
+            stranger_bytes: Limits::BEFORE_AUTH.bytes + ENVELOPE,
         }
     }
 }

@@ -29,8 +29,10 @@ const USELESS: [(&str, &str); 3] = [
 ];
 
 /// Elements that list mechanisms: RFC 6120 6.4.1 and XEP-0388.
-const MECHANISMS: [(&str, &str); 2] =
-    [(ns::SASL, "mechanisms"), ("urn:xmpp:sasl:2", "authentication")];
+const MECHANISMS: [(&str, &str); 2] = [(ns::SASL, "mechanisms"), (SASL2, "authentication")];
+
+/// XEP-0388.
+const SASL2: &str = "urn:xmpp:sasl:2";
 
 /// The stream to the server.
 pub(super) struct Link {
@@ -151,6 +153,11 @@ impl Link {
                 self.state = State::Authenticated;
                 let bytes = element.standalone();
                 return Ok(News::Success(Payload { bytes, kind: Kind::Sasl }));
+            }
+            // XEP-0388 4: no restart follows.
+            (SASL2, "success") => {
+                let bytes = element.standalone();
+                return Ok(News::Success(Payload { bytes, kind: Kind::Other }));
             }
             (ns::SASL, _) => (Kind::Sasl, element.standalone()),
             _ => (Kind::Other, element.standalone()),

@@ -15,7 +15,7 @@ mod tests;
 mod window;
 
 pub use answer::{Answer, CONTENT, Condition};
-pub use contract::{Conn, Effect, End, Event, Terms};
+pub use contract::{Conn, ENVELOPE, Effect, End, Event, Terms};
 pub use request::{Malformed, RID_MAX, Request, VERSION, Version, Wish};
 
 use answer::{AGAIN, EMPTY, Kind, Payload, body, terminal};
@@ -32,6 +32,8 @@ use xmpp_core::ns;
 /// What waits for the client, in bytes, before the server is no longer read: what one response may carry,
 /// twice.
 const PENDING: usize = 262_144;
+/// Places for what waits that an idle session keeps; more come with a burst, and go with it.
+const PENDING_KEPT: usize = 8;
 /// Bytes of payload after which a response takes no further payload. It bounds the buffer of answers, too.
 const RESPONSE: usize = 131_072;
 /// Bytes that the server has not taken yet before further requests wait for their turn.
@@ -55,6 +57,8 @@ pub struct Session {
     inactivity: Duration,
     polling: Duration,
     max_pause: Duration,
+    /// The largest request of a stranger; `None` once SASL has succeeded.
+    stranger_bytes: Option<usize>,
 
     window: Window,
     link: Link,
@@ -105,6 +109,9 @@ impl Session {
         if request.wish == Wish::Terminate {
             return Err(Condition::BadRequest);
         }
+        if request.bytes > terms.stranger_bytes {
+            return Err(Condition::PolicyViolation);
+        }
         let version = request.version()?;
         let content = request.content()?;
         let wait = Duration::from_secs(request.number("wait")?.unwrap_or(u64::MAX)).min(terms.wait);
@@ -122,6 +129,7 @@ impl Session {
             inactivity: terms.inactivity + extra,
             polling: terms.polling,
             max_pause: terms.max_pause,
+            stranger_bytes: Some(terms.stranger_bytes),
             window: Window::new(hold + 1, request.rid, ticket),
             link: Link::new(to, request.from(), request.lang()),
             news: Vec::new(),
@@ -238,7 +246,7 @@ impl Session {
                 }
                 self.settle(now);
             }
-            Place::New if self.is_overactive(now, &request) => {
+            Place::New if self.is_overactive(now, &request) || self.is_too_large(&request) => {
                 self.fail(Some(conn), Condition::PolicyViolation);
             }
             Place::New => {
@@ -264,6 +272,11 @@ impl Session {
                 0 => hasty && self.previous.fruitless,
                 _ => hasty && open == requests,
             }
+    }
+
+    /// Requests may wait here for their turn, and nobody yet answers for a stranger's (threat X04).
+    fn is_too_large(&self, request: &Request) -> bool {
+        self.stranger_bytes.is_some_and(|most| request.bytes > most)
     }
 
     /// Processes requests whose turn has come, as far as the server takes what they bring.
@@ -320,6 +333,7 @@ impl Session {
                 Ok(None) => break,
                 Ok(Some(News::Header { from, id })) => self.greet(from, id),
                 Ok(Some(News::Success(payload))) => {
+                    self.stranger_bytes = None;
                     self.effects.push_back(Effect::Authenticated);
                     self.queue(payload);
                 }
@@ -421,6 +435,7 @@ impl Session {
             bytes += payload.bytes.len();
             batch.extend(self.pending.pop_front());
         }
+        self.pending.shrink_to(PENDING_KEPT.max(self.pending.len()));
         self.pending_bytes -= bytes;
         batch
     }

@@ -77,6 +77,16 @@ impl Talk {
         talk
     }
 
+    /// A usual session after SASL.
+    fn authenticated() -> Self {
+        let mut talk = Self::usual();
+        talk.send(101, "<auth/>").server("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
+        assert!(talk.authenticated);
+        talk.answers();
+        talk.written();
+        talk
+    }
+
     /// A usual session: hold 1, requests 2.
     fn usual() -> Self {
         Self::with("hold='1' wait='60'")

@@ -264,16 +264,36 @@ fn r05_a_client_that_does_not_ask_stops_the_server() {
 
 #[test]
 fn r05_a_server_that_does_not_read_stops_the_client() {
-    let mut talk = Talk::usual();
+    let mut talk = Talk::authenticated();
     talk.stalled = Some(0);
     let large = message(&"x".repeat(200_000));
-    talk.send(101, &large).send(102, &large);
-    assert_eq!(talk.answers(), [empty(101)]);
-    talk.send(103, &message("waits"));
+    talk.send(102, &large).send(103, &large);
+    assert_eq!(talk.answers(), [empty(102)]);
+    talk.send(104, &message("waits"));
     assert_eq!(talk.answers(), []);
     assert!(!talk.written().contains("waits"));
     let stalled = talk.stalled.take().expect("stalled");
     talk.tell(Event::Written(stalled));
     assert_eq!(talk.written(), message("waits"));
-    assert_eq!(talk.answer(), empty(102));
+    assert_eq!(talk.answer(), empty(103));
+}
+
+#[test]
+fn x04_a_stranger_s_requests_are_small() {
+    let large = message(&"x".repeat(16_384));
+    let mut talk = Talk::usual();
+    talk.send(102, &large);
+    assert_eq!(talk.answer(), (102, terminate("policy-violation")));
+
+    let mut talk = Talk::authenticated();
+    talk.send(103, &large).send(102, "");
+    assert_eq!(talk.written(), large);
+
+    let mut talk = Talk::usual();
+    talk.send(101, "").server("<success xmlns='urn:xmpp:sasl:2'/>");
+    talk.send(102, &large);
+    assert!(talk.authenticated && talk.written() == large, "no restart follows (XEP-0388 4)");
+
+    let creation = open(&format!("from='{}'", "x".repeat(16_384)));
+    assert_eq!(creation.err(), Some(Condition::PolicyViolation));
 }
