@@ -86,7 +86,8 @@ impl Stanza {
     /// Refused: an address that is not a JID (`jid-malformed`, RFC 6120 8.3.3.8), an iq without id, type or with
     /// not exactly one child for get and set (`bad-request`, 8.2.3), a presence of unknown type (`bad-request`),
     /// an element of the streams namespace anywhere inside (`bad-request`: some clients take it for their
-    /// stream's), an id over [`ID_MAX`] or a language over [`LANG_MAX`] (`bad-request`); with an end of the
+    /// stream's), a namespace that is no URI (`bad-request`: a parser that joins names and namespaces into one text
+    /// takes one for the other, or gives up), an id over [`ID_MAX`] or a language over [`LANG_MAX`] (`bad-request`); with an end of the
     /// stream, a prefix on the stanza itself (`bad-namespace-prefix`, 4.8.5).
     pub fn parse(element: &Element) -> Result<Option<Self>, StanzaFault> {
         if !matches!(element.ns(), ns::CLIENT | ns::SERVER) {
@@ -109,7 +110,8 @@ impl Stanza {
             || too_long(&lang, LANG_MAX)
             || (id.is_none() && matches!(kind, Ok(Kind::Iq(_))))
             || (request && element.parsed().children.len() != 1) // RFC 6120 8.2.3
-            || element.parsed().holds_stream;
+            || element.parsed().holds_stream
+            || element.parsed().odd_namespace;
         match (kind, to, from) {
             (Ok(kind), Ok(to), Ok(from)) if !bad => {
                 let mut rest = BytesMut::new();

@@ -4,7 +4,7 @@ use crate::{
     StreamError,
     error::StreamCondition,
     ns,
-    xml::{Element, Limits, Scope, escape_into},
+    xml::{Element, Limits, Scope, escape_into, is_uri},
 };
 use bytes::{Bytes, BytesMut};
 
@@ -31,7 +31,8 @@ pub struct Header {
 
 impl Header {
     /// Reads the header as the framer cut it. The element must be `stream` (else `bad-format`) in the streams
-    /// namespace, and the content namespace `content` its default (else `invalid-namespace`, RFC 6120 4.8.2).
+    /// namespace, the content namespace `content` its default, and what else it declares URIs (else
+    /// `invalid-namespace`, RFC 6120 4.8.2).
     /// A version that is not two numbers is `unsupported-version`; an old or a missing one is for the caller
     /// to judge (4.7.5). More than [`HEADER_DECLARATIONS_MAX`] is `policy-violation`.
     pub fn parse(raw: Bytes, content: &str, limits: &Limits) -> Result<Self, StreamError> {
@@ -41,6 +42,9 @@ impl Header {
         }
         // RFC 6120 4.9.3.10
         if element.ns() != ns::STREAMS || scope.default != content {
+            return Err(StreamCondition::InvalidNamespace.into());
+        }
+        if !scope.prefixes.iter().all(|(_, ns)| is_uri(ns.as_bytes())) {
             return Err(StreamCondition::InvalidNamespace.into());
         }
         let extra = scope.prefixes.iter().filter(|(_, ns)| ns != ns::STREAMS);
@@ -249,6 +253,7 @@ mod tests {
             ("<stream:stream xmlns='jabber:server' S>", InvalidNamespace),
             ("<stream:stream xmlns='' S>", InvalidNamespace),
             ("<stream:stream S>", InvalidNamespace),
+            ("<stream:stream xmlns='jabber:client' S xmlns:p='a b'>", InvalidNamespace),
             ("<stream:features xmlns='jabber:client' S>", BadFormat),
             ("<stream:streaM xmlns='jabber:client' S>", BadFormat),
             ("<html>", BadFormat),

@@ -243,13 +243,30 @@ fn x10_the_streams_namespace_inside_a_stanza() {
 }
 
 #[test]
-fn x10_namespaces_are_compared_as_pairs() {
-    for ns in
-        ["jabber:client|body", "jabber:client\nbody", "jabber:client}body", "jabber:client body"]
-    {
-        let s = stanza(&format!("<message><x xmlns='{ns}'/></message>"));
-        assert_eq!(s.child(ns::CLIENT, "body"), None);
-        assert_eq!(s.child(&ns.replace('\n', " "), "x").unwrap().name, "x");
+fn x10_namespaces_that_could_be_taken_for_names() {
+    for ns in [
+        "jabber:client|body",
+        "a&#10;b",
+        "a\nb",
+        "a}b",
+        "a b",
+        "a{",
+        "a\"",
+        "a&lt;",
+        "é",
+        "^",
+        "a\\b",
+        "`",
+    ] {
+        for inner in [format!("<x xmlns='{ns}'/>"), format!("<x><p:y xmlns:p='{ns}'/></x>")] {
+            let fault = parse(&format!("<message id='1'>{inner}</message>")).unwrap_err();
+            let StanzaFault::Reply(reply) = fault else { panic!("{fault:?}") };
+            let bad = error("modify", "bad-request");
+            assert_eq!(written(&reply), format!("<message type='error' id='1'>{bad}</message>"));
+        }
+    }
+    for ns in ["http://a.example/-._~:/?#[]@!$&amp;&apos;()*+,;=%41", "urn:xmpp:sid:0", "x"] {
+        assert!(parse(&format!("<message><x xmlns='{ns}'/></message>")).is_ok());
     }
 }
 

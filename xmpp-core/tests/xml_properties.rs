@@ -124,6 +124,14 @@ fn stanza() -> impl Strategy<Value = String> {
     })
 }
 
+#[test]
+fn rxml_takes_every_name_that_the_checker_takes() {
+    for char in '\u{80}'..='\u{FFFF}' {
+        oracle::agree(format!("<a{char}/>").as_bytes(), &Limits::AFTER_AUTH);
+        oracle::agree(format!("<{char}/>").as_bytes(), &Limits::AFTER_AUTH);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
 

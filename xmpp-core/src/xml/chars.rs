@@ -1,6 +1,6 @@
 //! Characters, names and references of XML 1.0, and what parsers make of them.
 
-use super::{XmlError, text::Span};
+use super::{XmlError, names, text::Span};
 use memchr::memchr_iter;
 use std::borrow::Cow;
 
@@ -20,6 +20,8 @@ const NAME_START: u8 = 2;
 const NAME: u8 = 4;
 /// What a name in a tag ends at.
 const NAME_END: u8 = 8;
+/// What URIs consist of (RFC 3986 2).
+const URI: u8 = 16;
 
 /// What each byte is good for: every byte of every tag is looked up here.
 static CLASSES: [u8; 256] = {
@@ -30,10 +32,20 @@ static CLASSES: [u8; 256] = {
         let start = at.is_ascii_alphabetic() || at == b'_';
         let name = start || at.is_ascii_digit() || matches!(at, b'-' | b'.');
         let end = space || matches!(at, b'>' | b'/' | b'=' | b'"' | b'\'' | b'<');
+        let uri = at.is_ascii_alphanumeric()
+            || matches!(
+                at,
+                b'-' | b'.' | b'_' | b'~' | b'%' | b':' | b'/' | b'?' | b'#' | b'[' | b']'
+            )
+            || matches!(
+                at,
+                b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+            );
         classes[at as usize] = (space as u8) * SPACE
             + (start as u8) * NAME_START
             + (name as u8) * NAME
-            + (end as u8) * NAME_END;
+            + (end as u8) * NAME_END
+            + (uri as u8) * URI;
         if at == 255 {
             break classes;
         }
@@ -53,6 +65,11 @@ pub(super) fn is_space(byte: u8) -> bool {
 /// Whether a name in a tag has ended before this byte.
 pub(super) fn ends_name(byte: u8) -> bool {
     is(byte, NAME_END)
+}
+
+/// Whether a namespace has nothing in it but what URIs consist of (Namespaces in XML 1.0 2.1, RFC 3986 2).
+pub(crate) fn is_uri(ns: &[u8]) -> bool {
+    ns.iter().all(|b| is(*b, URI))
 }
 
 /// Whether XML can carry the text: `Char` (XML 1.0 2.2).
@@ -108,27 +125,13 @@ fn ncname(text: &str, start: usize) -> Result<usize, XmlError> {
             at += 1;
         } else {
             let char = text[at..].chars().next().expect("there is a byte");
-            if !(is_name_start(char) || (at > start && is_name_only(char))) {
+            if !(names::is_letter(char) || (at > start && names::is_mark(char))) {
                 return Err(XmlError::NotWellFormed("a character not allowed in a name"));
             }
             at += char.len_utf8();
         }
     }
     if at == start { Err(XmlError::NotWellFormed("a malformed name")) } else { Ok(at) }
-}
-
-/// `NameStartChar` past ASCII (XML 1.0 2.3).
-fn is_name_start(char: char) -> bool {
-    matches!(char,
-        '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}' | '\u{370}'..='\u{37D}'
-        | '\u{37F}'..='\u{1FFF}' | '\u{200C}'..='\u{200D}' | '\u{2070}'..='\u{218F}'
-        | '\u{2C00}'..='\u{2FEF}' | '\u{3001}'..='\u{D7FF}' | '\u{F900}'..='\u{FDCF}'
-        | '\u{FDF0}'..='\u{FFFD}' | '\u{10000}'..='\u{EFFFF}')
-}
-
-/// `NameChar` past ASCII that is not `NameStartChar` (XML 1.0 2.3).
-fn is_name_only(char: char) -> bool {
-    matches!(char, '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
 }
 
 /// The character that the reference at this `&` stands for, and the offset after it (XML 1.0 4.1).

@@ -44,6 +44,8 @@ pub(crate) struct Parsed {
     pub(crate) takes_default: bool,
     /// Whether an element of the streams namespace stands anywhere inside.
     pub(crate) holds_stream: bool,
+    /// Whether a namespace is declared that is no URI.
+    pub(crate) odd_namespace: bool,
 }
 
 impl Parsed {
@@ -472,6 +474,7 @@ impl<'a> Pass<'a> {
             ("", "") => NONE,
             (_, "") => return Err(XmlError::BadPrefix("a prefix declared as nothing")),
             (_, decoded) => {
+                self.parsed.odd_namespace |= !chars::is_uri(decoded.as_bytes());
                 let plain = decoded == raw;
                 self.namespace(if plain { Text::Span(value) } else { Text::copy(decoded) })
             }

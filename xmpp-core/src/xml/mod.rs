@@ -11,10 +11,12 @@ mod check;
 mod element;
 mod framer;
 mod limit;
+mod names;
 mod node;
 mod text;
 mod writer;
 
+pub(crate) use chars::is_uri;
 pub(crate) use check::{Parsed, content};
 pub use element::{Attribute, Child, Element, Scope};
 pub use framer::{Frame, Framer};
