@@ -11,6 +11,7 @@ CREATE TABLE account (
     jid TEXT NOT NULL UNIQUE,
     created INTEGER NOT NULL DEFAULT (unixepoch()),
     roster_version INTEGER NOT NULL DEFAULT 0, -- one per change, without gaps
+    roster_bytes INTEGER NOT NULL DEFAULT 0,   -- of the addresses, names and groups of its listed items
     offline_count INTEGER NOT NULL DEFAULT 0,  -- of the rows in offline, and
     offline_bytes INTEGER NOT NULL DEFAULT 0   -- of their stanzas: keeping one need not count them
 ) STRICT;

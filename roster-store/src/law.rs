@@ -28,8 +28,10 @@ pub(crate) trait Rows {
     fn holders(&self, contact: &BareJid) -> Result<Vec<(AccountId, BareJid)>>;
     /// The roster's version.
     fn version(&self, owner: AccountId) -> Result<u64>;
-    /// Moves the roster's version on.
-    fn next_version(&mut self, owner: AccountId) -> Result<u64>;
+    /// What the listed items weigh together ([`weight`]).
+    fn roster_bytes(&self, owner: AccountId) -> Result<usize>;
+    /// Moves the roster's version on, and its weight from `was` by one item to `is`.
+    fn next_version(&mut self, owner: AccountId, was: usize, is: usize) -> Result<u64>;
     /// Adds or replaces an item.
     fn put_item(&mut self, owner: AccountId, item: &Item) -> Result<()>;
     /// Takes an item away.
@@ -246,6 +248,14 @@ fn part(
     Ok(Parting { contact: contact.clone(), change, notices })
 }
 
+/// What an item counts for in its roster's bytes; nothing until it is listed.
+fn weight(item: &Option<Item>) -> usize {
+    item.as_ref().filter(|item| item.listed).map_or(0, |item| {
+        let texts = item.name.iter().chain(&item.groups).map(String::len);
+        item.jid.as_str().len() + texts.sum::<usize>()
+    })
+}
+
 fn subscription_of(item: &Option<Item>) -> Subscription {
     item.as_ref().map(|item| item.subscription).unwrap_or_default()
 }
@@ -301,11 +311,15 @@ impl<'a> Step<'a> {
         if begins && !is && rows.count_items(self.id, false)? >= caps.requests {
             return Err(StoreError::Full("subscription requests"));
         }
+        let (was, is) = (weight(&self.before), weight(&self.after));
+        if is > was && rows.roster_bytes(self.id)? + is - was > caps.roster_bytes {
+            return Err(StoreError::Full("bytes of a roster"));
+        }
         Ok(())
     }
 
     fn write(self, rows: &mut impl Rows, stanza: &[u8]) -> Result<Change> {
-        let version = rows.next_version(self.id)?;
+        let version = rows.next_version(self.id, weight(&self.before), weight(&self.after))?;
         match &self.after {
             Some(item) => rows.put_item(self.id, item)?,
             None => rows.drop_item(self.id, self.contact)?,

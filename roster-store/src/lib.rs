@@ -61,6 +61,8 @@ pub enum Durability {
 pub struct Caps {
     /// Listed roster items.
     pub roster_items: usize,
+    /// Bytes of addresses, names and groups of all listed items: a roster is sent whole, in one answer.
+    pub roster_bytes: usize,
     /// Groups of one roster item.
     pub roster_groups: usize,
     /// Bytes of an item's name, and of each group.
@@ -80,6 +82,7 @@ impl Default for Caps {
     fn default() -> Self {
         Self {
             roster_items: 5_000,     // ten times the largest rosters that people keep by hand
+            roster_bytes: 1_048_576, // 200 for each of so many items
             roster_groups: 32,       // clients show groups as a list of headings
             roster_text: 1_023,      // as long as a part of an address (RFC 7622 3.1)
             requests: 1_000,         // more than anybody will answer

@@ -69,6 +69,7 @@ struct State {
 struct Account {
     credentials: Credentials,
     version: u64,
+    roster_bytes: usize,
     items: BTreeMap<BareJid, Item>,
     requests: BTreeMap<BareJid, (u64, Vec<u8>)>,
     offline: VecDeque<Kept>,
@@ -110,8 +111,12 @@ impl Rows for State {
     fn version(&self, owner: AccountId) -> Result<u64> {
         Ok(self.of(owner).version)
     }
-    fn next_version(&mut self, owner: AccountId) -> Result<u64> {
+    fn roster_bytes(&self, owner: AccountId) -> Result<usize> {
+        Ok(self.of(owner).roster_bytes)
+    }
+    fn next_version(&mut self, owner: AccountId, was: usize, is: usize) -> Result<u64> {
         let account = self.of_mut(owner);
+        account.roster_bytes = account.roster_bytes - was + is;
         account.version += 1;
         Ok(account.version)
     }
@@ -174,6 +179,7 @@ impl Accounts for Memory {
             let account = Account {
                 credentials,
                 version: 0,
+                roster_bytes: 0,
                 items: BTreeMap::new(),
                 requests: BTreeMap::new(),
                 offline: VecDeque::new(),

@@ -262,11 +262,19 @@ impl Rows for Tx<'_> {
             .query_row([owner], |row| row.get(0).map(i64::cast_unsigned))?;
         Ok(version)
     }
-    fn next_version(&mut self, owner: AccountId) -> Result<u64> {
-        let next = "UPDATE account SET roster_version = roster_version + 1 WHERE id = ?1
-                    RETURNING roster_version";
+    fn roster_bytes(&self, owner: AccountId) -> Result<usize> {
+        let bytes =
+            self.sql("SELECT roster_bytes FROM account WHERE id = ?1")?.query_row([owner], size)?;
+        Ok(bytes)
+    }
+    fn next_version(&mut self, owner: AccountId, was: usize, is: usize) -> Result<u64> {
+        let next = "UPDATE account
+            SET roster_version = roster_version + 1, roster_bytes = roster_bytes - ?2 + ?3
+            WHERE id = ?1 RETURNING roster_version";
         let version =
-            self.sql(next)?.query_row([owner], |row| row.get(0).map(i64::cast_unsigned))?;
+            self.sql(next)?.query_row(params![owner, number(was), number(is)], |row| {
+                row.get(0).map(i64::cast_unsigned)
+            })?;
         Ok(version)
     }
     fn put_item(&mut self, owner: AccountId, item: &Item) -> Result<()> {
@@ -361,7 +369,7 @@ fn jid(row: &Row<'_>, column: usize) -> Result<BareJid> {
     text.parse().map_err(broken)
 }
 
-/// A count of rows.
+/// A count of rows or of bytes.
 fn size(row: &Row<'_>) -> rusqlite::Result<usize> {
     row.get(0).map(|count: u32| count as usize)
 }

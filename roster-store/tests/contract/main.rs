@@ -49,6 +49,7 @@ contract! {
         a_subscription_to_oneself_does_nothing,
         a05_an_address_without_an_account_looks_like_one_that_does_not_answer,
         r03_caps_of_a_roster,
+        r03_a_roster_of_long_texts_is_full_before_it_has_all_items,
         r03_strangers_cannot_fill_a_roster,
         r03_a_refused_request_changes_neither_side,
         r08_texts_are_kept_as_they_are,

@@ -271,6 +271,28 @@ pub(crate) fn r03_caps_of_a_roster(stage: &mut Stage) {
     stage.set(JULIET, PARIS, "", &[]).expect("there is room again");
 }
 
+pub(crate) fn r03_a_roster_of_long_texts_is_full_before_it_has_all_items(stage: &mut Stage) {
+    stage.create(JULIET);
+    let [a, b, c] = ["a", "b", "c"].map(|text| text.repeat(CAPS.roster_text));
+    let (first, second) = ("n1@verona.example", "n2@verona.example");
+    let full = StoreError::Full("bytes of a roster");
+    stage.set(JULIET, first, &a, &[&a, &b, &c]).expect("set");
+    assert_eq!(stage.set(JULIET, second, &a, &[]), Err(full.clone()));
+    stage.set(JULIET, second, "", &[]).expect("a short one still fits");
+    for verb in [Verb::Subscribe, Verb::Subscribed] {
+        assert_eq!(stage.try_say(JULIET, verb, PARIS, ""), Err(full.clone()), "{verb:?}");
+    }
+    // A request is not in the roster yet, and an agreement adds no text.
+    assert!(stage.say(PARIS, Verb::Subscribe, JULIET).deliver);
+    assert!(stage.say(first, Verb::Subscribe, JULIET).deliver);
+    assert!(stage.say(JULIET, Verb::Subscribed, first).route);
+    assert_eq!(stage.try_say(JULIET, Verb::Subscribed, PARIS, ""), Err(full));
+    stage.set(JULIET, first, &a, &[&a, &b]).expect("less is always taken");
+    stage.say(JULIET, Verb::Subscribed, PARIS);
+    stage.remove(JULIET, first).expect("removed");
+    stage.set(JULIET, second, &a, &[&a, &b, &c]).expect("there is room again");
+}
+
 pub(crate) fn r03_strangers_cannot_fill_a_roster(stage: &mut Stage) {
     stage.create(JULIET);
     for n in 0..CAPS.requests {

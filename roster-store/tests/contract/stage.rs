@@ -21,6 +21,7 @@ use xmpp_core::{
 /// Small, so that they are soon reached.
 pub(crate) const CAPS: Caps = Caps {
     roster_items: 4,
+    roster_bytes: 200,
     roster_groups: 3,
     roster_text: 40,
     requests: 2,
