@@ -35,7 +35,7 @@ pub struct Settings {
     /// Whether sessions may begin over a connection that is not secure.
     pub insecure: Insecure,
     /// Sessions in all, of one address, and new ones of one address before they authenticate. One may hold
-    /// some MiB, but less than 100 KiB before it authenticates.
+    /// some MiB, but about 100 KiB before it authenticates.
     pub sessions: AddressLimits,
     /// Requests per minute of one address that may name a session which is not there; further ones are not
     /// answered (threat B01).

@@ -19,7 +19,11 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use net::{address::is_within, listener::Listener};
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
@@ -226,16 +230,15 @@ impl Site {
         }
         // Every proxy appends the address it sees, so the last one that is no proxy of ours is the visitor's.
         let forwarded = list(headers, "x-forwarded-for");
-        let mut addresses = forwarded.iter().rev().map_while(|text| text.parse::<IpAddr>().ok());
-        let visitor = addresses.find(|address| !trusted(address));
-        let address = visitor.map(|address| address.to_canonical());
         let proto = list(headers, "x-forwarded-proto").pop();
-        match (address, proto) {
-            (None, None) => direct,
-            (address, proto) => Visitor {
-                address: address.or(peer.address),
-                secure: proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https")),
-            },
+        if forwarded.is_empty() && proto.is_none() {
+            return direct;
+        }
+        let mut addresses = forwarded.iter().rev().map_while(|text| address(text));
+        let visitor = addresses.find(|address| !trusted(address));
+        Visitor {
+            address: visitor.or(peer.address),
+            secure: proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https")),
         }
     }
 
@@ -276,6 +279,12 @@ async fn read(mut body: Incoming, max: usize) -> Result<Option<BytesMut>, HangUp
         }
     }
     Ok((dropped == 0).then_some(bytes))
+}
+
+/// An address as proxies write it, some of them with the port.
+fn address(text: &str) -> Option<IpAddr> {
+    let with_port = || text.parse::<SocketAddr>().map(|address| address.ip());
+    text.parse().or_else(|_| with_port()).ok().map(|address: IpAddr| address.to_canonical())
 }
 
 /// The comma-separated values of a header, over all its lines.

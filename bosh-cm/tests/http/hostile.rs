@@ -148,6 +148,8 @@ async fn b08_only_a_trusted_proxy_names_the_visitor() {
         (here, format!("{from}X-Forwarded-For: 127.0.0.5\r\n{https}"), visitor, true),
         (here, format!("X-Forwarded-For: ::ffff:203.0.113.7\r\n{https}"), visitor, true),
         (here, format!("X-Forwarded-For: 203.0.113.9, unknown\r\n{https}"), here, true),
+        (here, format!("X-Forwarded-For: 203.0.113.7:4711\r\n{https}"), visitor, true),
+        (here, "X-Forwarded-For: unknown\r\n".into(), here, false),
         (here, String::new(), here, true),
         (here, "X-Forwarded-Proto: http\r\n".into(), here, false),
     ] {
