@@ -1,10 +1,13 @@
 //! Visitors who mean no good.
 
-use crate::stage::{BODY, Stage};
+use crate::stage::{BODY, Stage, attribute};
 use bosh_cm::Settings;
 use net::address::AddressLimits;
-use std::net::IpAddr;
-use tokio::time::Instant;
+use std::{net::IpAddr, time::Duration};
+use tokio::{
+    io::AsyncReadExt,
+    time::{Instant, sleep},
+};
 
 fn creation() -> String {
     format!("<body {BODY} rid='100' to='example.com' ver='1.6'/>")
@@ -72,6 +75,22 @@ async fn b05_a_slow_head_and_a_slow_body_are_cut_off() {
     assert_eq!((answer.status, answer.is_terminal("policy-violation")), (408, true));
     assert_eq!(start.elapsed().as_secs(), 10);
     assert_eq!(slow.read_answer(false).await, None, "and closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn b05_who_does_not_read_the_answer_is_cut_off() {
+    let stage = Stage::new();
+    let mut visitor = stage.browser_from("192.0.2.1", true);
+    visitor.send(&creation()).await;
+    let mut server = stage.server().await;
+    server.greet().await;
+    let sid = attribute(&visitor.answer().await.body, "sid");
+    visitor.send(&format!("<body {BODY} rid='101' sid='{sid}'/>")).await;
+    server.send(&format!("<a xmlns='x'>{}</a>", "a".repeat(200_000))).await;
+    sleep(Duration::from_secs(70)).await;
+    let mut read = Vec::new();
+    visitor.stream.read_to_end(&mut read).await.unwrap();
+    assert!(read.len() < 100_000, "{}", read.len());
 }
 
 #[tokio::test]
