@@ -3,18 +3,24 @@
 use super::{Door, Driver};
 use crate::session::{Answer, Ask, Event, Exchange};
 use net::random;
+use router::ClaimError;
 use std::{net::IpAddr, sync::Arc, time::Instant};
 use tokio::{task, time};
 use tracing::{error, info, warn};
 use xmpp_core::{
-    BareJid,
-    sasl::{self, Failure, Identity, MechanismName, Response},
+    BareJid, Jid,
+    sasl::{self, Credentials, Failure, Identity, MechanismName, Response},
 };
 
 impl Driver {
     /// Answers an [`Ask`], unless the time to log in runs out or the server stops meanwhile.
     pub(super) async fn authenticate(&mut self, ask: Ask) {
-        let login = Login { door: &self.door, address: self.address, stream: self.number };
+        let login = Login {
+            door: &self.door,
+            address: self.address,
+            stream: self.number,
+            credentials: &mut self.credentials,
+        };
         let deadline = self.clock.at(self.session.deadline().unwrap_or_default());
         let answer = tokio::select! {
             answer = login.answer(ask) => answer,
@@ -28,6 +34,34 @@ impl Driver {
         }
         self.handle(Event::Authenticated(answer));
     }
+
+    /// Claims an address for the account, unless its password was changed since it was given. Nobody could end the
+    /// session for that while it was in no table, so the check comes after the claim.
+    pub(super) async fn claim(
+        &mut self,
+        account: &BareJid,
+        resource: Option<&str>,
+    ) -> Result<Jid, ClaimError> {
+        let Door { router, accounts, .. } = &*self.door;
+        let (claim, mailbox) = router.claim(account, resource).await?;
+        let refusal = match accounts.credentials(account).await {
+            Ok(credentials) if credentials.as_ref() == self.credentials.as_deref() => None,
+            Ok(_) => Some(ClaimError::NoAccount),
+            Err(error) => {
+                error!(stream = self.number, %error, "no credentials");
+                Some(ClaimError::Failed)
+            }
+        };
+        if let Some(refusal) = refusal {
+            router.release(claim, mailbox).await;
+            return Err(refusal);
+        }
+        self.credentials = None;
+        let jid = claim.jid().clone();
+        info!(stream = self.number, %jid, "bound");
+        self.seat = Some((claim, mailbox));
+        Ok(jid)
+    }
 }
 
 /// One step of somebody's login.
@@ -35,10 +69,11 @@ struct Login<'a> {
     door: &'a Door,
     address: Option<IpAddr>,
     stream: u64,
+    credentials: &'a mut Option<Box<Credentials>>,
 }
 
 impl Login<'_> {
-    async fn answer(&self, ask: Ask) -> Answer {
+    async fn answer(mut self, ask: Ask) -> Answer {
         let (exchange, message, hashes) = match ask {
             Ask::Continue { exchange, message } => (exchange, message, false),
             Ask::Begin { mechanism, account, first } => {
@@ -74,7 +109,7 @@ impl Login<'_> {
 
     /// A new exchange about this account.
     async fn begin(
-        &self,
+        &mut self,
         mechanism: MechanismName,
         account: &BareJid,
     ) -> Result<Exchange, Failure> {
@@ -89,6 +124,7 @@ impl Login<'_> {
             error!(stream = self.stream, %error, "no credentials");
             Failure::TemporaryAuthFailure
         })?;
+        *self.credentials = credentials.clone().map(Box::new);
         let nonce = random::token();
         Ok(sasl::server(mechanism, account, credentials, &self.door.masking, &nonce))
     }

@@ -22,6 +22,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 use wire::{Clock, Io, Wire};
+use xmpp_core::sasl::Credentials;
 
 /// How long a client may take to hear why it is over, and to say its last words.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -39,6 +40,7 @@ async fn run(
     let mut driver = Driver {
         session: Session::new(Arc::clone(&door) as _, clock.now(), origin.secure, trusted),
         wire: Wire::new(io),
+        credentials: None,
         seat: None,
         stop: door.stop(),
         address: origin.address,
@@ -55,6 +57,8 @@ struct Driver {
     door: Arc<Door>,
     session: Session,
     wire: Wire,
+    /// Those of the last exchange, until an address is claimed by them.
+    credentials: Option<Box<Credentials>>,
     /// The claimed address, once bound.
     seat: Option<(Claim, Mailbox)>,
     stop: CancellationToken,
@@ -128,13 +132,7 @@ impl Driver {
             Effect::StartTls => Box::pin(self.start_tls()).await,
             Effect::Authenticate(ask) => Box::pin(self.authenticate(ask)).await,
             Effect::Claim(account, resource) => {
-                let claim = Box::pin(self.door.router.claim(&account, resource.as_deref())).await;
-                let outcome = claim.map(|(claim, mailbox)| {
-                    let jid = claim.jid().clone();
-                    info!(stream = self.number, %jid, "bound");
-                    self.seat = Some((claim, mailbox));
-                    jid
-                });
+                let outcome = Box::pin(self.claim(&account, resource.as_deref())).await;
                 self.handle(Event::Claimed(outcome));
             }
             Effect::Close(_) => unreachable!("the loop ends with it"),

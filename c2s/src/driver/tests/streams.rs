@@ -12,7 +12,10 @@ use tokio::{
     net::TcpStream,
     time::Instant,
 };
-use xmpp_core::{ns, sasl::MechanismName};
+use xmpp_core::{
+    ns,
+    sasl::{Credentials, MechanismName},
+};
 
 const CLEAR: Origin = Origin { address: None, secure: false };
 
@@ -189,6 +192,20 @@ async fn a08_an_address_that_guesses_is_held_off_and_the_owner_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_password_that_was_changed_during_the_login_binds_nothing() {
+    let verona = Verona::new().await;
+    let (mut romeo, task) = verona.pipe();
+    romeo.log_in(MechanismName::ScramSha256, "romeo").await;
+    let other = Credentials::derive("another", 2, &[[8; 16]; 3]).unwrap();
+    let account = "romeo@verona.lit".parse().unwrap();
+    verona.door.accounts.set_credentials(&account, other).await.unwrap();
+    romeo.say(&format!("<iq id='b' type='set'><bind xmlns='{}'/></iq>", ns::BIND)).await;
+    let rest = romeo.rest().await;
+    assert!(rest.contains("<not-authorized"), "{rest}");
+    task.await.unwrap();
+}
+
+#[tokio::test]
 async fn the_newer_of_two_sessions_with_one_resource_wins() {
     let verona = Verona::new().await;
     let (mut old, task) = verona.resident("juliet").await;
