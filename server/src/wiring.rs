@@ -163,11 +163,14 @@ pub(crate) fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
 }
 
 fn caps(limits: &keys::Limits) -> Caps {
+    let usual = Caps::default();
     Caps {
         roster_items: limits.roster_items,
+        // Room for as much text as usual in each item, where there may be more of them.
+        roster_bytes: usual.roster_bytes.max(limits.roster_items.saturating_mul(200)),
         offline_messages: limits.offline_messages,
         offline_bytes: limits.offline_bytes,
-        ..Caps::default()
+        ..usual
     }
 }
 

@@ -8,9 +8,9 @@ use std::{
 
 /// How many jobs may wait: some 100 ms of work. Past it the store is too slow for its load, and saying so at once is
 /// better than a longer line.
-pub(super) const MAX_JOBS: usize = 8_192;
+const MAX_JOBS: usize = 8_192;
 /// How many bytes of stanzas may wait with them.
-pub(super) const MAX_BYTES: usize = 32 * 1024 * 1024;
+const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 pub(super) struct Queue<J> {
     name: &'static str,
