@@ -127,6 +127,8 @@ impl Router {
         if let Some(account) = self.table.get(account.as_str()) {
             let mut state = account.guard();
             state.doubt();
+            // The address may be another account's by now, whose roster begins anew.
+            state.version = 0;
             for seat in &state.seats {
                 seat.post.close(error.clone());
             }

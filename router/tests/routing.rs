@@ -283,6 +283,22 @@ fn a_closed_account_ends_its_sessions_and_is_read_again() {
 }
 
 #[test]
+fn p08_an_account_made_anew_has_none_of_the_old_ones_contacts() {
+    let world = World::new(&[]);
+    world.people.subscribe("romeo@localhost", "juliet@localhost");
+    let mut romeo = world.online("romeo@localhost/orchard");
+    let juliet = world.online("juliet@localhost/balcony");
+    juliet.disconnect();
+    romeo.all();
+    world.people.remove("juliet@localhost");
+    world.people.add("juliet@localhost");
+    let account = "juliet@localhost".parse().unwrap();
+    world.router.close_account(&account, &StreamError::new(StreamCondition::NotAuthorized));
+    let _another = world.online("juliet@localhost/balcony");
+    romeo.nothing();
+}
+
+#[test]
 fn a_dropped_claim_leaves_the_table_too() {
     let world = World::new(&[]);
     world.people.subscribe("romeo@localhost", "juliet@localhost");
