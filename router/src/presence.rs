@@ -63,6 +63,13 @@ impl Router {
         for contact in &subscribers {
             self.send_presence(&presence, contact.as_jid(), after);
         }
+        if !is_seated(session) {
+            // It ended meanwhile, and some may have heard of that first.
+            let end = bare_presence(PresenceType::Unavailable, session.jid.clone());
+            for contact in &subscribers {
+                self.send_presence(&end, contact.as_jid(), after);
+            }
+        }
         // RFC 6121 4.3.1: contacts here are not probed, only looked at.
         for contact in publishers.iter().filter_map(|contact| self.present(contact)) {
             let presences: Vec<_> = contact
@@ -73,12 +80,12 @@ impl Router {
                 .collect();
             session.post.answer(presences);
         }
-        drop(turn);
         if initial {
             for arrival in &self.law.arrivals {
                 arrival(self.clone(), session.clone()).await;
             }
         }
+        drop(turn);
     }
 
     /// A session broadcasts unavailable presence and stays connected (RFC 6121 4.5.2).
@@ -101,13 +108,35 @@ impl Router {
         self.clear_overflowed(account, &mut state, after);
     }
 
-    /// A session sends presence to somebody (RFC 6121 4.6.3): whoever is no subscriber has to be told when it ends.
-    pub(crate) fn note_directed(
-        &self,
+    /// A session sends presence to somebody (RFC 6121 4.6).
+    pub(crate) async fn direct(
+        self: &Arc<Self>,
         session: &Session,
-        kind: Kind,
-        to: &Jid,
-    ) -> Result<(), StanzaError> {
+        account: &Arc<Account>,
+        stanza: Stanza,
+        after: &mut After,
+    ) {
+        let Some(to) = stanza.head.to.clone() else { return };
+        // So that a newer session with the same address does not speak in between.
+        let mut turn = session.account.turn().await;
+        turn.unchanged();
+        if !is_seated(session) {
+            return;
+        }
+        if let Err(error) = self.note_directed(session, stanza.kind(), &to) {
+            return after.refuse_with(stanza, error);
+        }
+        let answered_by_server = self.deliver(account, stanza, after);
+        debug_assert!(answered_by_server.is_none(), "availability is only delivered");
+        if !is_seated(session) {
+            // It ended meanwhile, and the other may have heard of that first.
+            let end = bare_presence(PresenceType::Unavailable, session.jid.clone());
+            self.send_presence(&end, &to, after);
+        }
+    }
+
+    /// Whoever is no subscriber has to be told when the session ends (RFC 6121 4.6.3).
+    fn note_directed(&self, session: &Session, kind: Kind, to: &Jid) -> Result<(), StanzaError> {
         let mut state = session.account.guard();
         let subscriber = to.bare_str() == session.account.jid().as_str()
             || state.contacts.get(to.bare_str()).is_some_and(|relation| relation.from);
@@ -159,11 +188,22 @@ impl Router {
 
     /// Sends a contact the current presence of all of an account's available sessions (RFC 6121 3.1.5).
     pub async fn share_presence(self: &Arc<Self>, account: &Arc<Account>, contact: &BareJid) {
-        let presences: Vec<Stanza> = {
+        let (numbers, presences): (Vec<u64>, Vec<Stanza>) = {
             let state = account.guard();
-            state.seats.iter().filter_map(|seat| seat.presence_to(contact.as_jid())).collect()
+            let presence = |seat: &Seat| Some((seat.number, seat.presence_to(contact.as_jid())?));
+            state.seats.iter().filter_map(presence).unzip()
         };
+        let froms: Vec<_> = presences.iter().filter_map(|shown| shown.head.from.clone()).collect();
         self.send_presences(presences, contact).await;
+        // What ended meanwhile the contact may have heard of first.
+        let ended: Vec<_> = {
+            let mut state = account.guard();
+            let shown = numbers.into_iter().zip(froms);
+            let ended = shown
+                .filter(|(number, _)| !state.seat(*number).is_some_and(|seat| seat.is_available()));
+            ended.map(|(_, from)| bare_presence(PresenceType::Unavailable, from)).collect()
+        };
+        self.send_presences(ended, contact).await;
     }
 
     /// Sends a contact unavailable presence from all of an account's available sessions (RFC 6121 3.2.2, 3.3.3).
@@ -245,6 +285,11 @@ impl Seat {
     fn presence_to(&self, to: &Jid) -> Option<Stanza> {
         self.presence.as_ref().map(|(presence, _)| presence.clone().to(to.clone()))
     }
+}
+
+/// Whether a session is still in the table.
+fn is_seated(session: &Session) -> bool {
+    session.account.guard().seat(session.number).is_some()
 }
 
 /// A presence that says nothing more.

@@ -112,10 +112,8 @@ impl Router {
         let Ok(account) = self.account(to).await else {
             return after.refuse_with(stanza, store_failed());
         };
-        if let Kind::Presence(PresenceType::Available | PresenceType::Unavailable) = stanza.kind()
-            && let Err(error) = self.note_directed(session, stanza.kind(), to)
-        {
-            return after.refuse_with(stanza, error);
+        if let Kind::Presence(PresenceType::Available | PresenceType::Unavailable) = stanza.kind() {
+            return Box::pin(self.direct(session, &account, stanza, after)).await;
         }
         let Some(stanza) = self.deliver(&account, stanza, after) else { return };
         match stanza.kind() {

@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::World;
+use common::{Actor, World, finish};
+use router::{Declare, Module, Router, Side};
+use std::sync::{Arc, Mutex, Weak};
+use xmpp_core::{Kind, stanza::PresenceType};
 
 fn acquainted() -> World {
     let world = World::new(&[]);
@@ -171,4 +174,61 @@ fn rfc6121_4_7_2_3_a_priority_is_a_small_number() {
     juliet.all();
     romeo.send("<message to='juliet@localhost' type='headline' id='h'/>");
     assert_eq!(juliet.ids(), ["h"]);
+}
+
+/// Ends a session just when its available presence is on its way to somebody.
+#[derive(Default)]
+struct Cutter(Mutex<Weak<Router>>);
+
+impl Module for Cutter {
+    fn name(&self) -> &'static str {
+        "cutter"
+    }
+
+    fn declare(self: Arc<Self>, declare: &mut Declare) {
+        declare.mark(Side::Recipient, move |stanza, account| {
+            let router = std::mem::take(&mut *self.0.lock().unwrap()).upgrade();
+            if let (Some(router), Kind::Presence(PresenceType::Available), Some(from)) =
+                (router, stanza.kind(), &stanza.head.from)
+                && from.bare_str() != account.jid().as_str()
+            {
+                // The newer session with the same resource wins.
+                Actor::connect(&router, from.as_str()).disconnect();
+            }
+            stanza
+        });
+    }
+}
+
+#[test]
+fn rfc6121_4_5_2_presence_that_is_overtaken_by_the_end_of_its_session_does_not_stay() {
+    for presence in ["<presence/>", "<presence to='romeo@localhost'/>"] {
+        let cutter = Arc::new(Cutter::default());
+        let modules: [Arc<dyn Module>; 1] = [cutter.clone()];
+        let world = World::new(&modules);
+        world.people.subscribe("romeo@localhost", "juliet@localhost");
+        let mut romeo = world.online("romeo@localhost/orchard");
+        let juliet = world.connect("juliet@localhost/balcony");
+        *cutter.0.lock().unwrap() = Arc::downgrade(&world.router);
+        juliet.send(presence);
+        let last = romeo.all().pop().unwrap_or_default();
+        assert!(last.contains("type='unavailable'"), "{presence}: {last}");
+        // Whoever is out of the table is not shown any more.
+        juliet.send(presence);
+        romeo.nothing();
+    }
+}
+
+#[test]
+fn rfc6121_4_5_2_presence_that_is_shared_with_a_new_subscriber_does_not_outlive_its_session() {
+    let cutter = Arc::new(Cutter::default());
+    let modules: [Arc<dyn Module>; 1] = [cutter.clone()];
+    let world = World::new(&modules);
+    let mut romeo = world.online("romeo@localhost/orchard");
+    let juliet = world.online("juliet@localhost/balcony");
+    *cutter.0.lock().unwrap() = Arc::downgrade(&world.router);
+    let account = finish(world.router.account(&juliet.jid().parse().unwrap())).unwrap();
+    finish(world.router.share_presence(&account, &"romeo@localhost".parse().unwrap()));
+    let last = romeo.all().pop().unwrap_or_default();
+    assert!(last.contains("type='unavailable'"), "{last}");
 }
