@@ -57,7 +57,8 @@ impl Subscriptions {
         Ok(router::Reply::Sent)
     }
 
-    /// RFC 6121 3.1.3: a request is shown whenever a session becomes available, until it is answered.
+    /// RFC 6121 3.1.3: a request is shown whenever a session becomes available, until it is answered. One that comes
+    /// meanwhile waits for the account's turn and is shown then, so the session sees each once.
     async fn show_requests(&self, session: &Session) {
         let account = session.account().jid();
         match self.store.pending(account).await {
@@ -184,7 +185,9 @@ async fn tell_recipient(
 fn show(view: &mut View<'_>, stanza: &Stanza) {
     let request = stanza.kind() == Kind::Presence(PresenceType::Subscribe);
     for seat in view.seats() {
-        if if request { seat.is_available() } else { seat.get::<Interested>().is_some() } {
+        let interested =
+            if request { seat.is_available() } else { seat.get::<Interested>().is_some() };
+        if interested {
             seat.send(stanza.clone());
         }
     }

@@ -2,7 +2,10 @@
 
 mod house;
 
-use house::House;
+use futures_util::{FutureExt, lock::Mutex};
+use house::{House, finish};
+use router::{Declare, Module};
+use std::sync::Arc;
 
 #[test]
 fn rfc6121_3_1_the_stanza_then_the_push_then_the_presence() {
@@ -169,4 +172,68 @@ fn p08_a_request_that_is_not_answered_shows_nothing() {
     romeo.nothing();
     juliet.disconnect();
     romeo.nothing();
+}
+
+/// Stands between a session's presence and what it is shown then.
+#[derive(Default)]
+struct Gate(Arc<Mutex<()>>);
+
+impl Module for Gate {
+    fn name(&self) -> &'static str {
+        "gate"
+    }
+
+    fn declare(self: Arc<Self>, declare: &mut Declare) {
+        declare.arrival(move |_, _| {
+            let gate = self.0.clone();
+            async move { drop(gate.lock().await) }.boxed()
+        });
+    }
+}
+
+const REQUEST: &str = "<presence type='subscribe' to='juliet@localhost'/>";
+
+#[test]
+fn rfc6121_3_1_3_a_request_that_comes_during_a_login_is_shown_once() {
+    let gate = Arc::new(Gate::default());
+    let house = House::new().behind(gate.clone());
+    let romeo = house.online("romeo@localhost/orchard");
+    let mut juliet = house.connect("juliet@localhost/balcony");
+    for again in ["", "<presence type='unavailable'/>"] {
+        if !again.is_empty() {
+            juliet.send(again);
+            romeo.send("<presence type='unsubscribe' to='juliet@localhost'/>");
+            juliet.all();
+        }
+        let closed = gate.0.try_lock().unwrap();
+        let mut login = juliet.start("<presence/>");
+        assert!(!login.go(), "available, and not shown anything yet");
+        let mut request = romeo.start(REQUEST);
+        request.go();
+        drop(closed);
+        assert!(login.go() && request.go());
+        let shown = juliet.all().into_iter().filter(|s| s.contains("type='subscribe'")).count();
+        assert_eq!(shown, 1);
+    }
+}
+
+#[test]
+fn rfc6121_3_1_3_a_login_during_a_request_shows_it_once() {
+    for login_first in [true, false] {
+        let house = House::new();
+        let romeo = house.online("romeo@localhost/orchard");
+        let mut juliet = house.connect("juliet@localhost/balcony");
+        let account = finish(house.router.account(&"juliet@localhost".parse().unwrap())).unwrap();
+        let mut turn = finish(house.router.turn(&account));
+        let mut waiting = [romeo.start(REQUEST), juliet.start("<presence/>")];
+        assert!(waiting.iter_mut().all(|task| !task.go()), "both wait for her roster");
+        turn.unchanged();
+        drop(turn);
+        if login_first {
+            waiting.reverse();
+        }
+        while !waiting.iter_mut().fold(true, |done, task| task.go() && done) {}
+        let shown = juliet.all().into_iter().filter(|s| s.contains("type='subscribe'")).count();
+        assert_eq!(shown, 1, "the login first: {login_first}");
+    }
 }

@@ -274,7 +274,9 @@ impl Declare {
         self.keeps.push(Box::new(keep));
     }
 
-    /// Called when a session becomes available, after it was told who else is.
+    /// Called when a session becomes available, after it was told who else is. Its account's roster is nobody else's to
+    /// change meanwhile: what is read of it here and what is told of later changes follow each other without a gap. So a
+    /// handler must not wait for the account's [`Turn`](crate::Turn).
     pub fn arrival(
         &mut self,
         arrival: impl Fn(Arc<Router>, Session) -> BoxFuture<'static, ()> + Send + Sync + 'static,

@@ -14,7 +14,7 @@ pub use common::{Actor, Clock, finish, stanza};
 
 use modules::{Deps, Software, StoreDirectory};
 use roster_store::{Caps, Store, memory::Memory};
-use router::{Router, Settings};
+use router::{Module, Router, Settings};
 use std::sync::Arc;
 use xmpp_core::sasl::Credentials;
 
@@ -46,14 +46,23 @@ impl House {
         Self::over(self.store.clone(), Caps::default())
     }
 
+    /// The same store, with another module before all others.
+    pub fn behind(&self, module: Arc<dyn Module>) -> Self {
+        Self::build(self.store.clone(), Caps::default(), vec![module])
+    }
+
     /// Over any store, with nobody in it.
     pub fn over(store: Arc<dyn Store>, caps: Caps) -> Self {
+        Self::build(store, caps, Vec::new())
+    }
+
+    fn build(store: Arc<dyn Store>, caps: Caps, mut modules: Vec<Arc<dyn Module>>) -> Self {
         let domains = vec!["localhost".to_owned()];
         let software = Software { name: "House".into(), version: "1".into(), os: None };
         let deps = Deps { store: store.clone(), caps, domains: domains.clone(), software };
         let clock = Arc::new(Clock::default());
         let directory = Arc::new(StoreDirectory::new(store.clone()));
-        let modules = modules::all(&deps);
+        modules.extend(modules::all(&deps));
         let router =
             Router::new(Settings::new(domains), &modules, directory, clock.clone()).unwrap();
         Self { router, store, clock }
