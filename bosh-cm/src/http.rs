@@ -6,8 +6,9 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-        ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY,
-        CONTENT_TYPE, ORIGIN, TRANSFER_ENCODING, VARY, X_CONTENT_TYPE_OPTIONS,
+        ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING,
+        CONTENT_SECURITY_POLICY, CONTENT_TYPE, ORIGIN, TRANSFER_ENCODING, VARY,
+        X_CONTENT_TYPE_OPTIONS,
     },
 };
 use http_body_util::{BodyExt, Full};
@@ -210,6 +211,10 @@ impl Site {
         // Whoever is between might read a chunked request with a length otherwise than we do (threat B06).
         if request.headers().contains_key(TRANSFER_ENCODING) {
             return Ok(refusal(StatusCode::LENGTH_REQUIRED));
+        }
+        // RFC 9110 8.4, threat X15: no coding is announced, so none is undone.
+        if request.headers().contains_key(CONTENT_ENCODING) {
+            return Ok(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         let body = read(request.into_body(), self.manager.body_bytes());
         let body = match timeout(BODY_TIME, body).await {

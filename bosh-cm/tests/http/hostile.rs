@@ -132,6 +132,17 @@ async fn b06_a_request_that_two_readers_could_cut_differently_is_refused() {
 }
 
 #[tokio::test]
+async fn x15_a_coding_that_was_not_announced_is_not_undone() {
+    let stage = Stage::new();
+    for coding in ["gzip", "deflate", "br", "identity", "gzip, gzip", ""] {
+        let mut browser = stage.browser().await;
+        let head = format!("POST /http-bind HTTP/1.1\r\nHost: x\r\nContent-Encoding: {coding}\r\n");
+        browser.raw(format!("{head}Content-Length: 2\r\n\r\n\x1f\x0b").as_bytes()).await;
+        assert_eq!(browser.answer().await.status, 415, "{coding}");
+    }
+}
+
+#[tokio::test]
 async fn b06_a_head_of_more_than_8_kib_is_refused() {
     let stage = Stage::new();
     let mut browser = stage.browser().await;
