@@ -106,6 +106,11 @@ impl Link {
         self.state != State::Opening
     }
 
+    /// Whether the server expects a new stream, and nothing before it (RFC 6120 6.4.6).
+    pub(super) fn awaits_restart(&self) -> bool {
+        self.state == State::Authenticated
+    }
+
     /// A new stream on the same connection, in `lang` if it is given (XEP-0206 5). Refused before SASL has
     /// succeeded, and to another domain: what was authenticated there is nobody here (CVE-2018-10847).
     pub(super) fn restart(&mut self, to: Option<&str>, lang: Option<String>) -> Result<(), Broken> {

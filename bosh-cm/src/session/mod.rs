@@ -295,6 +295,9 @@ impl Session {
             return; // the server is gone; the client is about to learn it
         }
         if request.wish != Wish::Restart {
+            if !request.payloads.is_empty() && self.link.awaits_restart() {
+                return self.fail(conn, Condition::BadRequest);
+            }
             self.write(request.payloads.clone());
         }
         match request.wish {

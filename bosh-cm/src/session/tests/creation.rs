@@ -181,9 +181,18 @@ fn x14_a_restart_changes_no_host_and_waits_for_authentication() {
 
     let mut talk = Talk::usual();
     talk.server("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
-    talk.send(101, "<presence/>").answers();
-    talk.written();
+    talk.send(101, "").answers();
     talk.on(102, 102, "to='other.example' xmpp:restart='true'", "");
+    assert_eq!(talk.answer(), (102, terminate("bad-request")));
+    assert_eq!(talk.written(), "</stream:stream>");
+}
+
+#[test]
+fn a09_nothing_is_said_between_authentication_and_the_restart() {
+    let mut talk = Talk::usual();
+    talk.server("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
+    talk.send(101, "").answers();
+    talk.send(102, "<presence/>");
     assert_eq!(talk.answer(), (102, terminate("bad-request")));
     assert_eq!(talk.written(), "</stream:stream>");
 }
