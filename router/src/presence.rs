@@ -297,12 +297,18 @@ fn bare_presence(kind: PresenceType, from: Jid) -> Stanza {
     Stanza::new(Kind::Presence(kind), Bytes::new()).from(from)
 }
 
-/// The priority in a presence, 0 where there is none (RFC 6121 4.7.2.3).
+/// The priority in a presence, 0 where there is none (RFC 6121 4.7.2.3: one at most, and nothing but a number in it).
 fn priority(presence: &Stanza) -> Result<i8, StanzaError> {
-    let Some(child) = presence.child(ns::CLIENT, "priority") else { return Ok(0) };
-    let text = presence.node(&child).map(|node| node.text);
-    text.ok().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
+    let mut found =
+        presence.children().filter(|child| (child.ns, child.name) == (ns::CLIENT, "priority"));
+    let Some(child) = found.next() else { return Ok(0) };
+    let node = presence.node(&child).ok().filter(|node| node.children.is_empty());
+    let number = node.and_then(|node| node.text.trim_matches(XML_SPACE).parse().ok());
+    number.filter(|_| found.next().is_none()).ok_or_else(|| {
         StanzaError::new(StanzaCondition::BadRequest)
-            .with_text("the priority is not a number from -128 to 127")
+            .with_text("the priority is not one number from -128 to 127")
     })
 }
+
+/// White space (XML 1.0 2.3).
+const XML_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];

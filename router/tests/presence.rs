@@ -162,7 +162,8 @@ fn rfc6121_4_7_2_3_a_priority_is_a_small_number() {
     let world = World::new(&[]);
     let romeo = world.online("romeo@localhost/orchard");
     let mut juliet = world.connect("juliet@localhost/balcony");
-    for bad in ["128", "-129", "high", ""] {
+    let twice = "1</priority><priority>1";
+    for bad in ["128", "-129", "high", "", "\u{3000}1", "1<b/>", twice] {
         juliet.send(&format!("<presence><priority>{bad}</priority></presence>"));
         assert!(juliet.one().contains("<bad-request"), "{bad}");
     }
