@@ -26,7 +26,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use xmpp_core::{Jid, StreamError, error::StreamCondition, xml::Limits};
 
@@ -122,9 +122,18 @@ impl Server {
     /// A client's connection inside the process, as if it came from loopback over TLS.
     pub fn pipe(&self) -> DuplexStream {
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
-        let origin = Origin { address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), secure: true };
-        self.tasks.spawn(Arc::clone(&self.door).serve(far, origin));
+        self.attach(far, true);
         near
+    }
+
+    /// Serves a client's connection that came by no listener, as if from loopback. `secure`: as if over TLS, so that
+    /// STARTTLS is neither offered nor required.
+    pub fn attach<S>(&self, stream: S, secure: bool)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let origin = Origin { address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), secure };
+        self.tasks.spawn(Arc::clone(&self.door).serve(stream, origin));
     }
 
     /// Reads certificate and key again; a bad pair leaves the old one in force and is logged.
