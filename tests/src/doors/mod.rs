@@ -1,7 +1,7 @@
 //! The ways into a server. Each is a [`Stage`](script::Stage): it gives a script's characters their connections.
 
 mod bosh;
-mod tls;
+pub mod tls;
 mod wire;
 
 pub use bosh::Bosh;

@@ -13,20 +13,27 @@ use tokio_rustls::{
     },
 };
 
-/// TLS over this stream, whoever signed the certificate.
-pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
-    domain: &str,
-) -> io::Result<TlsStream<S>> {
+/// A client that accepts any certificate and offers these protocols by ALPN (RFC 7301), none if there are none.
+pub fn config(protocols: &[&str]) -> Arc<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
+        .expect("the provider has suites for the default versions")
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Arc::new(config)
+}
+
+/// TLS over this stream.
+pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    domain: &str,
+    config: Arc<ClientConfig>,
+) -> io::Result<TlsStream<S>> {
     let name = ServerName::try_from(domain.to_owned()).map_err(io::Error::other)?;
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    TlsConnector::from(config).connect(name, stream).await
 }
 
 /// Accepts any certificate whose key the server has.
