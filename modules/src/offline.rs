@@ -106,6 +106,27 @@ fn refusal(error: &StoreError) -> StanzaError {
         StoreError::Full(_) | StoreError::NotFound => {
             StanzaError::new(StanzaCondition::ServiceUnavailable)
         }
+        // What is kept is not the trouble: the sender may try again.
+        StoreError::Busy => StanzaError::new(StanzaCondition::ResourceConstraint),
         error => failed(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xmpp_core::error::ErrorAction::{Cancel, Wait};
+
+    #[test]
+    fn l15_a_store_that_cannot_keep_it_now_asks_the_sender_to_wait() {
+        for (error, condition, action) in [
+            (StoreError::Full("offline messages"), StanzaCondition::ServiceUnavailable, Cancel),
+            (StoreError::NotFound, StanzaCondition::ServiceUnavailable, Cancel),
+            (StoreError::Busy, StanzaCondition::ResourceConstraint, Wait),
+            (StoreError::Failed("no space".into()), StanzaCondition::InternalServerError, Wait),
+        ] {
+            let answer = refusal(&error);
+            assert_eq!((answer.condition, answer.action), (condition, action), "{error}");
+        }
     }
 }

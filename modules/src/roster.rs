@@ -286,7 +286,9 @@ fn refusal(error: &StoreError) -> StanzaError {
     match error {
         // RFC 6121 2.5.3
         StoreError::NotFound => StanzaError::new(StanzaCondition::ItemNotFound),
-        StoreError::Full(_) => StanzaError::new(StanzaCondition::ResourceConstraint),
+        StoreError::Full(_) | StoreError::Busy => {
+            StanzaError::new(StanzaCondition::ResourceConstraint)
+        }
         error => failed(error),
     }
 }

@@ -36,9 +36,12 @@ pub enum StoreError {
     /// It exists already.
     #[error("exists already")]
     Exists,
-    /// A cap is reached ([`Caps`], or the queue of writes): what it counts.
+    /// A cap is reached ([`Caps`]): what it counts.
     #[error("over the limit of {0}")]
     Full(&'static str),
+    /// Too much waits for the store already: try again later.
+    #[error("the store has too much to do")]
+    Busy,
     /// The store itself failed: no space, an I/O error, another process that holds the database, closed.
     #[error("the store failed: {0}")]
     Failed(Arc<str>),

@@ -56,8 +56,8 @@ impl Sqlite {
         let store = Arc::new(Self {
             caps,
             masking_key,
-            writes: Arc::new(Queue::new("the store's queue")),
-            reads: Arc::new(Queue::new("the store's queue")),
+            writes: Arc::new(Queue::new()),
+            reads: Arc::new(Queue::new()),
             closing: Arc::downgrade(&closing),
         });
         let thread = |started: io::Result<()>| {

@@ -13,7 +13,6 @@ const MAX_JOBS: usize = 8_192;
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 pub(super) struct Queue<J> {
-    name: &'static str,
     inner: Mutex<Inner<J>>,
     ready: Condvar,
 }
@@ -25,19 +24,19 @@ struct Inner<J> {
 }
 
 impl<J> Queue<J> {
-    pub(super) fn new(name: &'static str) -> Self {
+    pub(super) fn new() -> Self {
         let inner = Inner { jobs: VecDeque::new(), bytes: 0, open: true };
-        Self { name, inner: Mutex::new(inner), ready: Condvar::new() }
+        Self { inner: Mutex::new(inner), ready: Condvar::new() }
     }
 
-    /// Queues a job that holds this many bytes.
+    /// Queues a job that holds this many bytes, or fails with [`StoreError::Busy`].
     pub(super) fn push(&self, job: J, bytes: usize) -> Result<()> {
         let mut inner = self.lock();
         if !inner.open {
             return Err(StoreError::Failed("closed".into()));
         }
         if inner.jobs.len() >= MAX_JOBS || inner.bytes + bytes > MAX_BYTES {
-            return Err(StoreError::Full(self.name));
+            return Err(StoreError::Busy);
         }
         inner.bytes += bytes;
         inner.jobs.push_back((job, bytes));
@@ -90,20 +89,20 @@ mod tests {
 
     #[test]
     fn r05_a_full_queue_refuses_at_once() {
-        let queue = Queue::new("test queue");
+        let queue = Queue::new();
         for job in 0..MAX_JOBS {
             queue.push(job, 1).expect("there is room");
         }
-        assert_eq!(queue.push(0, 1), Err(StoreError::Full("test queue")));
+        assert_eq!(queue.push(0, 1), Err(StoreError::Busy));
         assert_eq!(queue.take(10), (0..10).collect::<Vec<_>>());
         queue.push(0, 1).expect("there is room again");
     }
 
     #[test]
     fn r05_a_queue_full_of_bytes_refuses_at_once() {
-        let queue = Queue::new("test queue");
+        let queue = Queue::new();
         queue.push(0, MAX_BYTES).expect("there is room");
-        assert_eq!(queue.push(1, 1), Err(StoreError::Full("test queue")));
+        assert_eq!(queue.push(1, 1), Err(StoreError::Busy));
         assert_eq!(queue.take(2), [0]);
         queue.push(1, MAX_BYTES).expect("there is room again");
     }
@@ -112,7 +111,7 @@ mod tests {
     fn a_closed_queue_gives_out_what_waits_and_an_abandoned_one_does_not() {
         for (close, left) in [(Queue::close as fn(&Queue<i32>), vec![1]), (Queue::abandon, vec![])]
         {
-            let queue = Queue::new("test queue");
+            let queue = Queue::new();
             queue.push(1, 0).expect("there is room");
             close(&queue);
             assert_eq!(queue.push(2, 0), Err(StoreError::Failed("closed".into())));
