@@ -210,7 +210,7 @@ impl Manager {
         let modern = request.has_version();
         if let Err(condition) = self.begin(&request, visitor, reply) {
             // As often as a stranger likes, so not for the usual log.
-            debug!(%condition, address = ?visitor.address, "session refused");
+            debug!(%condition, address = visitor.address.map(tracing::field::display), "session refused");
             return condition.answer(modern);
         }
         answer.await.unwrap_or_else(|_| Condition::InternalServerError.answer(modern))
@@ -242,7 +242,11 @@ impl Manager {
         let permit = permit.map_err(|_| Condition::PolicyViolation)?;
         let number = self.table().insert(sid.clone(), entry);
         let seat = Seat { manager: Arc::clone(self), sid, number, permit };
-        info!(session = number, address = ?visitor.address, "session begins");
+        info!(
+            session = number,
+            address = visitor.address.map(tracing::field::display),
+            "session begins"
+        );
         self.tasks.spawn(run(seat, session, waiting, knocks, visitor));
         Ok(())
     }

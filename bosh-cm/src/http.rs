@@ -160,7 +160,7 @@ where
         }
     };
     if let Err(error) = outcome {
-        debug!(%error, address = ?peer.address, "HTTP connection ends");
+        debug!(%error, address = peer.address.map(tracing::field::display), "HTTP connection ends");
     }
 }
 

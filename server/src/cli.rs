@@ -1,18 +1,59 @@
 //! The command line: what can be asked of `stonechat`.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use std::path::PathBuf;
 
 /// Stonechat: an XMPP server with a BOSH connection manager.
 #[derive(Debug, Parser)]
-#[command(name = "stonechat", version, about, args_conflicts_with_subcommands = true)]
+#[command(name = "stonechat", version, about)]
 pub struct Cli {
     /// What to do; `run` where nothing is said.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// The configuration for `run`.
+    /// The configuration, where it stands before the command.
     #[command(flatten)]
     pub source: Source,
+}
+
+impl Cli {
+    /// Reads the command line. `--help` and `--version` are answered, and the process ends.
+    ///
+    /// # Errors
+    /// One line that says what is wrong and where help is.
+    pub fn read<T: Into<std::ffi::OsString> + Clone>(
+        arguments: impl IntoIterator<Item = T>,
+    ) -> anyhow::Result<Self> {
+        Self::try_parse_from(arguments).map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                anyhow::anyhow!("say add, passwd, del or list after `user`")
+            }
+            _ => one_line(&error),
+        })
+    }
+
+    /// What to do, and with which configuration: the options before and after the command count alike.
+    ///
+    /// # Errors
+    /// One line, where options stand before a command that has no configuration.
+    pub fn command(self) -> anyhow::Result<Command> {
+        let Self { command, source: before } = self;
+        let mut command = command.unwrap_or(Command::Run(Source::default()));
+        match command.source() {
+            Some(source) => source.put_before(before)?,
+            None if before.is_empty() => {}
+            None => anyhow::bail!("--config and --set have no meaning for this command"),
+        }
+        Ok(command)
+    }
+}
+
+/// What clap has to say, without the usage that follows.
+fn one_line(error: &clap::Error) -> anyhow::Error {
+    let text = error.to_string();
+    let what = text.split("\n\n").next().unwrap_or_default();
+    let what: Vec<_> = what.trim_start_matches("error: ").split_whitespace().collect();
+    anyhow::anyhow!("{}: see `stonechat --help`", what.join(" "))
 }
 
 /// The commands.
@@ -43,6 +84,33 @@ pub struct Source {
     pub set: Vec<String>,
 }
 
+impl Source {
+    fn is_empty(&self) -> bool {
+        self.config.is_none() && self.set.is_empty()
+    }
+
+    fn put_before(&mut self, mut before: Self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.config.is_none() || before.config.is_none(),
+            "--config stands there twice: name one file"
+        );
+        self.config = self.config.take().or(before.config);
+        before.set.append(&mut self.set);
+        self.set = before.set;
+        Ok(())
+    }
+}
+
+impl Command {
+    fn source(&mut self) -> Option<&mut Source> {
+        match self {
+            Self::Run(source) | Self::Check(source) => Some(source),
+            Self::User(user) => Some(user.action.source()),
+            Self::Demo | Self::ExampleConfig | Self::Xeps => None,
+        }
+    }
+}
+
 /// `stonechat user …`.
 #[derive(Debug, Args)]
 pub struct User {
@@ -68,6 +136,16 @@ pub enum UserAction {
     },
     /// List all accounts
     List(Source),
+}
+
+impl UserAction {
+    /// The configuration of any of them.
+    pub(crate) fn source(&mut self) -> &mut Source {
+        match self {
+            Self::Add(account) | Self::Passwd(account) => &mut account.source,
+            Self::Del { source, .. } | Self::List(source) => source,
+        }
+    }
 }
 
 /// An account that gets a password.

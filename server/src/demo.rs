@@ -91,12 +91,12 @@ fn explain(server: &Server, accounts: &[&Account]) -> std::io::Result<()> {
         writeln!(out, "    {:<18} {}", account.jid, account.password)?;
     }
     if let Some(http) = address("http") {
-        writeln!(out, "\nIn a browser, one tab each:       http://{http}/")?;
+        writeln!(out, "\nIn a browser, one tab each:  http://{http}/")?;
     }
     if let Some(c2s) = address("c2s") {
         writeln!(
             out,
-            "With a desktop client: host {}, port {} (accept its certificate)",
+            "With a desktop client:       host {}, port {} (accept its certificate)",
             c2s.ip(),
             c2s.port()
         )?;

@@ -11,6 +11,7 @@ mod page;
 mod serve;
 mod users;
 mod wiring;
+mod xeps;
 
 pub use config::Config;
 pub use listening::Listening;
@@ -19,30 +20,32 @@ pub use wiring::Server;
 
 use anyhow::Context;
 use cli::{Cli, Command, Source};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
 
 /// Does what the command line says. An error is for [`report`].
 pub fn main(cli: Cli) -> anyhow::Result<()> {
-    match cli.command.unwrap_or(Command::Run(cli.source)) {
+    match cli.command()? {
         Command::Run(source) => {
-            log_to_stderr();
+            log_to_stderr()?;
             block_on(serve::run(load(&source)?))
         }
         Command::Demo => {
-            log_to_stderr();
+            log_to_stderr()?;
             block_on(demo::run())
         }
         Command::User(user) => block_on(users::run(user.action, print)),
-        Command::Check(source) => block_on(wiring::check(load(&source)?)),
+        Command::Check(source) => {
+            block_on(wiring::check(load(&source)?))?;
+            tell("the configuration is good");
+            Ok(())
+        }
         Command::ExampleConfig => {
             print(config::text::example().trim_end());
             Ok(())
         }
         Command::Xeps => {
-            for xep in wiring::xeps() {
-                print(&format!("XEP-{:04} {} ({})", xep.number, xep.name, xep.version));
-            }
+            xeps::all().iter().for_each(|xep| print(&xeps::line(xep)));
             Ok(())
         }
     }
@@ -61,9 +64,13 @@ pub fn report(error: &anyhow::Error) {
         }
         line.push_str(&text.replace('\n', " "));
     }
-    line.push('\n');
+    tell(&line);
+}
+
+/// A line on standard error, for people.
+fn tell(line: &str) {
     // Where standard error is closed there is nobody left to tell.
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// A line on standard output, which scripts read: unbuffered, and nothing else goes there.
@@ -85,8 +92,18 @@ fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
         .block_on(future)
 }
 
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,refinery_core=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+/// One line per event; in colour only where a person looks on.
+fn log_to_stderr() -> anyhow::Result<()> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(directives) => EnvFilter::try_new(directives).context("RUST_LOG")?,
+        // The migrations of the store are told one by one otherwise.
+        Err(_) => EnvFilter::new("info,refinery_core=warn"),
+    };
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && !no_color)
+        .init();
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::{
     cli::{Account, UserAction},
     config::{Config, StoreUrl},
-    wiring,
+    tell, wiring,
 };
 use anyhow::{Context, bail};
 use roster_store::{Store, StoreError};
@@ -11,11 +11,8 @@ use std::{io::BufRead, sync::Arc};
 use xmpp_core::{BareJid, sasl::Credentials};
 
 /// Runs one of the commands; what `list` finds goes through `print`.
-pub(crate) async fn run(action: UserAction, print: impl Fn(&str)) -> anyhow::Result<()> {
-    let source = match &action {
-        UserAction::Add(account) | UserAction::Passwd(account) => &account.source,
-        UserAction::Del { source, .. } | UserAction::List(source) => source,
-    };
+pub(crate) async fn run(mut action: UserAction, print: impl Fn(&str)) -> anyhow::Result<()> {
+    let source = std::mem::take(action.source());
     let config = Config::load(source.config.as_deref(), &source.set)?;
     if config.store == StoreUrl::Memory {
         bail!("store.url: accounts in \"memory:\" exist only inside a running server");
@@ -39,7 +36,8 @@ async fn perform(
                 bail!("{jid} exists already: `stonechat user passwd {jid}` changes its password");
             }
             let credentials = credentials(config, &account, &jid).await?;
-            store.create(&jid, credentials).await.map_err(|error| said(error, &jid))
+            store.create(&jid, credentials).await.map_err(|error| said(error, &jid))?;
+            tell(&format!("{jid} can log in now"));
         }
         UserAction::Passwd(account) => {
             let jid = local(config, &account.jid)?;
@@ -47,20 +45,22 @@ async fn perform(
                 return Err(said(StoreError::NotFound, &jid));
             }
             let credentials = credentials(config, &account, &jid).await?;
-            store.set_credentials(&jid, credentials).await.map_err(|error| said(error, &jid))
+            store.set_credentials(&jid, credentials).await.map_err(|error| said(error, &jid))?;
+            tell(&format!("{jid} has another password; its sessions end"));
         }
         UserAction::Del { jid, .. } => {
             let jid = address(&jid)?;
             // A running server sees what was revoked, and tells whoever is there.
-            store.delete(&jid).await.map(drop).map_err(|error| said(error, &jid))
+            store.delete(&jid).await.map_err(|error| said(error, &jid))?;
+            tell(&format!("{jid} is deleted; its sessions end"));
         }
         UserAction::List(_) => {
             for jid in store.list().await? {
                 print(jid.as_str());
             }
-            Ok(())
         }
     }
+    Ok(())
 }
 
 fn address(text: &str) -> anyhow::Result<BareJid> {
@@ -99,8 +99,10 @@ async fn credentials(
         std::io::stdin().lock().read_line(&mut line).context("standard input")?;
         line.trim_end_matches(['\r', '\n']).to_owned()
     } else {
-        let password = rpassword::prompt_password(format!("Password for {jid}: "))
-            .context("no terminal to ask for the password on: use --password-stdin")?;
+        let password =
+            rpassword::prompt_password(format!("Password for {jid}: ")).map_err(|_| {
+                anyhow::anyhow!("no terminal to ask for the password on: use --password-stdin")
+            })?;
         if rpassword::prompt_password("Once more: ").context("the password")? != password {
             bail!("the two passwords differ");
         }

@@ -19,10 +19,12 @@ use net::{
     tls::Tls,
 };
 use roster_store::{Caps, Revoked, Store, memory::Memory, sqlite::Sqlite};
-use router::{Module, Router, Xep};
+use router::{Module, Router};
 use std::{
+    fs::DirBuilder,
     io,
     net::{IpAddr, Ipv4Addr},
+    os::unix::fs::DirBuilderExt,
     sync::Arc,
     time::Duration,
 };
@@ -32,6 +34,8 @@ use xmpp_core::{Jid, StreamError, error::StreamCondition, xml::Limits};
 
 /// How often other processes' changes to accounts are looked for: their sessions end within 5 seconds.
 const REVOCATIONS_EVERY: Duration = Duration::from_secs(1);
+/// What to change where the operator's certificate cannot be used.
+const CERTIFICATE_KEYS: &str = "tls.certificate, tls.key";
 /// How long the sessions have to take their leave.
 const GOODBYE: Duration = Duration::from_secs(5);
 /// Bytes in flight in each direction of a stream inside the process.
@@ -80,9 +84,10 @@ impl Server {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
+        // Before anybody can log in: what is changed from here on ends sessions.
+        let revocations = watch_revocations(Arc::clone(&server.store), router).await?;
         server.listen(&config)?;
         server.tasks.spawn(Arc::clone(&server.tls).watch(server.stop.clone().cancelled_owned()));
-        let revocations = watch_revocations(Arc::clone(&server.store), router).await?;
         server.tasks.spawn(server.stop.clone().run_until_cancelled_owned(revocations));
         Ok(server)
     }
@@ -166,6 +171,9 @@ pub(crate) fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     Ok(match &config.store {
         StoreUrl::Memory => Memory::new(caps),
         StoreUrl::Sqlite(path) => {
+            // For its owner only: the database and the certificate's key are in it.
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(&config.data);
+            made.with_context(|| format!("data: cannot make {}", config.data.display()))?;
             Sqlite::open(path, config.durability, caps).context("store.url")?
         }
     })
@@ -186,7 +194,7 @@ fn caps(limits: &keys::Limits) -> Caps {
 /// Reads everything that [`Server::start`] reads, and listens nowhere.
 pub(crate) async fn check(config: Config) -> anyhow::Result<()> {
     if let Some(files) = &config.certificate {
-        Tls::load(&files.certificate, &files.key).context("tls.certificate")?;
+        Tls::load(&files.certificate, &files.key).context(CERTIFICATE_KEYS)?;
     }
     if let StoreUrl::Sqlite(path) = &config.store
         && path.exists()
@@ -196,14 +204,11 @@ pub(crate) async fn check(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The XEPs that the modules declare.
-pub(crate) fn xeps() -> Vec<Xep> {
-    let store: Arc<dyn Store> = Memory::new(Caps::default());
-    router::xeps(&modules(&[], Caps::default(), &store))
-        .expect("the modules do not clash: a test starts them all")
-}
-
-fn modules(domains: &[String], caps: Caps, store: &Arc<dyn Store>) -> Vec<Arc<dyn Module>> {
+pub(crate) fn modules(
+    domains: &[String],
+    caps: Caps,
+    store: &Arc<dyn Store>,
+) -> Vec<Arc<dyn Module>> {
     modules::all(&modules::Deps {
         store: Arc::clone(store),
         caps,
@@ -231,9 +236,7 @@ fn router(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<Arc<Router>
 fn certificate(config: &Config) -> anyhow::Result<Tls> {
     let names: Vec<&str> = config.domains.iter().map(String::as_str).collect();
     match (&config.certificate, &config.store) {
-        (Some(files), _) => {
-            Tls::load(&files.certificate, &files.key).context("tls.certificate, tls.key")
-        }
+        (Some(files), _) => Tls::load(&files.certificate, &files.key).context(CERTIFICATE_KEYS),
         // Nothing on the disk where nothing is to be kept.
         (None, StoreUrl::Memory) => Tls::ephemeral(&names).context("the certificate"),
         (None, StoreUrl::Sqlite(_)) => {

@@ -113,7 +113,7 @@ impl Door {
         permit: Option<Permit>,
     ) {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        info!(stream = number, address = ?origin.address, "connected");
+        info!(stream = number, address = origin.address.map(tracing::field::display), "connected");
         let streams = self.streams.clone();
         streams.track_future(run(self, Box::new(stream), origin, permit, number)).await;
     }

@@ -85,8 +85,9 @@ impl Config {
         let (mut table, base) = match &path {
             None => (toml::Table::new(), Path::new(".")),
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    ConfigError(format!("--config: cannot read {}: {error}", path.display()))
+                })?;
                 let table = text::parse(&text, &path.display().to_string())?;
                 (table, path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new(".")))
             }

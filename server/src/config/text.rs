@@ -19,9 +19,12 @@ pub fn parse(text: &str, name: &str) -> Result<Table, ConfigError> {
 /// Applies one `KEY=VALUE`. VALUE is TOML, and what does not parse as TOML is a string.
 pub fn set(table: &mut Table, assignment: &str) -> Result<(), ConfigError> {
     let Some((key, value)) = assignment.split_once('=') else {
-        return Err(ConfigError(format!("--set {assignment}: write KEY=VALUE")));
+        return Err(ConfigError(format!("--set {assignment}: write --set KEY=VALUE")));
     };
     let (key, value) = (key.trim(), value.trim());
+    if key.is_empty() {
+        return Err(ConfigError(format!("--set {assignment}: write --set KEY=VALUE")));
+    }
     let value = match format!("value = {value}").parse::<Table>() {
         Ok(mut parsed) if parsed.len() == 1 => parsed.remove("value").expect("it was just written"),
         _ => Value::String(value.to_owned()),
@@ -70,12 +73,31 @@ fn section<T: DeserializeOwned>(section: &str, table: Table) -> Result<T, Config
         }
         // One key at a time, so that the message can name it: the others have their defaults.
         let alone = Table::from_iter([(name.clone(), value.clone())]);
-        if let Err(error) = T::deserialize(alone) {
-            let why = error.message().trim_end().replace('\n', ", ");
-            return Err(ConfigError(format!("{}: {why}", dotted(section, name))));
+        if T::deserialize(alone).is_err() {
+            return Err(misfit(section, name, value));
         }
     }
     T::deserialize(table).map_err(|error| ConfigError(error.message().replace('\n', ", ")))
+}
+
+/// A value of the wrong type, and one of the right type.
+fn misfit(section: &str, name: &str, value: &Value) -> ConfigError {
+    let keys = TABLES.iter().find(|(name, _)| *name == section).map_or(&[][..], |(_, keys)| keys);
+    let sample = keys.iter().find(|key| key.name == name).map_or("", |key| key.sample);
+    let default = defaults(section).remove(name);
+    let fits = default.as_ref().map_or_else(|| sample.to_owned(), Value::to_string);
+    let wants = match (&default, value) {
+        (Some(Value::Integer(_)), Value::Integer(1..)) => {
+            format!("is too large: the default is {fits}")
+        }
+        (Some(Value::Integer(_)), _) => format!("is not a whole number, such as {fits}"),
+        (Some(Value::Boolean(_)), _) => "is not true or false".to_owned(),
+        (Some(Value::Array(_)), _) => format!("is not a list of strings, such as {fits}"),
+        _ => format!("is not a string, such as {fits}"),
+    };
+    // A value over several lines is told in one.
+    let value = value.to_string().replace('\n', " ");
+    ConfigError(format!("{}: {value} {wants}", dotted(section, name)))
 }
 
 fn dotted(section: &str, name: &str) -> String {
@@ -212,11 +234,13 @@ mod tests {
         for (assignment, words) in [
             ("c2s.lissten=[]", "did you mean `c2s.listen`"),
             ("colour=1", "unknown key `colour`"),
-            ("c2s.require_tls=1", "c2s.require_tls: "),
+            ("c2s.require_tls=1", "c2s.require_tls: 1 is not true or false"),
             ("c2s=1", "`c2s` is a table"),
-            ("limits.bosh_hold=-1", "limits.bosh_hold: "),
-            ("limits.bosh_hold=300", "limits.bosh_hold: "),
+            ("limits.bosh_hold=-1", "limits.bosh_hold: -1 is not a whole number, such as 4"),
+            ("limits.bosh_hold=300", "limits.bosh_hold: 300 is too large"),
             ("domains=[]", "domains: "),
+            ("domains=x", "domains: \"x\" is not a list of strings, such as [\"localhost\"]"),
+            ("data=1", "data: 1 is not a string, such as \"data\""),
             ("domains=['a b']", "domains: "),
             ("c2s.listen=['5222']", "c2s.listen: "),
             ("http.bosh=http-bind", "http.bosh: "),
