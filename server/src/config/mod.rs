@@ -126,6 +126,9 @@ impl Config {
         check((4_096..=10_000_000).contains(&file.auth.iterations), || {
             format!("auth.iterations: {} is not between 4096 and 10000000", file.auth.iterations)
         })?;
+        check(file.http.bosh != file.http.websocket, || {
+            "http.websocket: it has the path of http.bosh: give it another".into()
+        })?;
         limits(&file.limits)?;
         Ok(Self {
             domains: domains(&file.top.domains)?,
