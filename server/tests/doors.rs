@@ -1,0 +1,99 @@
+//! The HTTP listener as configured: what counts as secure, whose address counts, what is beside BOSH.
+
+mod common;
+
+use common::{Daemon, Folder, PATIENCE};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+/// One request over a connection of its own, and the whole answer.
+fn ask(server: &Daemon, request: &str, headers: &str, body: &str) -> String {
+    let mut socket = TcpStream::connect(server.address("http")).expect("somebody listens");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+    let length = body.len();
+    let text = format!(
+        "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    socket.write_all(text.as_bytes()).expect("written");
+    let mut answer = String::new();
+    // Where it is not answered the connection is closed or reset.
+    let _ = socket.read_to_string(&mut answer);
+    answer
+}
+
+/// Asks for a session, as somebody whom a proxy describes by these headers.
+fn begin(server: &Daemon, headers: &str) -> String {
+    let body = "<body xmlns='http://jabber.org/protocol/httpbind' rid='1' to='localhost' wait='5' \
+                hold='1' ver='1.6' xml:lang='en' xmlns:xmpp='urn:xmpp:xbosh' xmpp:version='1.0'/>";
+    ask(server, "POST /http-bind", headers, body)
+}
+
+#[test]
+fn bosh_is_secure_from_loopback_and_where_a_trusted_proxy_says_https() {
+    let server = Folder::new().serve(&[]);
+    for headers in [
+        "",
+        "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n",
+        "X-Forwarded-Proto: https\r\n",
+    ] {
+        let answer = begin(&server, headers);
+        assert!(answer.contains(" sid="), "{headers}: {answer}");
+        assert!(answer.contains("<mechanism>") || answer.contains("mechanisms"), "{answer}");
+    }
+    for headers in [
+        "X-Forwarded-Proto: http\r\n",
+        "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n",
+        "X-Forwarded-For: 192.0.2.7\r\n",
+    ] {
+        let answer = begin(&server, headers);
+        assert!(
+            answer.contains("condition=\"policy-violation\"")
+                || answer.contains("condition='policy-violation'"),
+            "{headers}: {answer}"
+        );
+        assert!(!answer.contains("mechanism") && !answer.contains(" sid="), "{headers}: {answer}");
+    }
+}
+
+#[test]
+fn nobody_is_believed_who_is_no_trusted_proxy() {
+    let server = Folder::new().serve(&["--set=limits.trusted=[]"]);
+    // From loopback it is secure whatever the headers say.
+    let answer = begin(&server, "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n");
+    assert!(answer.contains(" sid="), "{answer}");
+}
+
+#[test]
+fn without_require_tls_everybody_is_welcome() {
+    let server = Folder::new().serve(&["--set=c2s.require_tls=false"]);
+    let answer = begin(&server, "X-Forwarded-For: 192.0.2.7\r\n");
+    assert!(answer.contains(" sid="), "{answer}");
+}
+
+#[test]
+fn the_address_that_a_trusted_proxy_forwards_is_the_one_that_counts() {
+    let server = Folder::new().serve(&["--set=limits.connections_per_address=2"]);
+    let from = |address: &str| {
+        let headers = format!("X-Forwarded-For: {address}\r\nX-Forwarded-Proto: https\r\n");
+        begin(&server, &headers).contains(" sid=")
+    };
+    assert_eq!([(); 3].map(|()| from("192.0.2.7")), [true, true, false]);
+    assert!(from("192.0.2.8"), "another visitor behind the same proxy");
+    // The visitor's own claim stands before what the proxy appends.
+    assert!(!from("198.51.100.1, 192.0.2.7"));
+    // The proxy itself is trusted, and not counted.
+    assert!([(); 4].iter().all(|()| begin(&server, "").contains(" sid=")));
+}
+
+#[test]
+fn the_path_of_websocket_answers_501_and_paths_are_configured() {
+    let folder = Folder::new();
+    let server = folder.serve(&["--set=http.bosh=/bosh", "--set=http.websocket=/ws"]);
+    for (path, status) in [("/ws", 501), ("/bosh", 200), ("/xmpp-websocket", 404), ("/", 404)] {
+        let answer = ask(&server, &format!("GET {path}"), "", "");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+    }
+}
