@@ -112,7 +112,7 @@ impl User {
 /// The next element; `None` at the end of the stream, however it ends.
 fn next(socket: &mut TcpStream, reader: &mut Reader) -> Option<Node> {
     loop {
-        match reader.next().expect("the server writes good XML") {
+        match reader.incoming().expect("the server writes good XML") {
             Some(Incoming::Element(node)) => return Some(node),
             Some(Incoming::Header) => continue,
             Some(Incoming::End) => return None,
