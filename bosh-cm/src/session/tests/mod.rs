@@ -82,6 +82,7 @@ impl Talk {
         let mut talk = Self::usual();
         talk.send(101, "<auth/>").server("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
         assert!(talk.authenticated);
+        talk.on(102, 102, "xmpp:restart='true'", "").server(HEADER).server(FEATURES);
         talk.answers();
         talk.written();
         talk

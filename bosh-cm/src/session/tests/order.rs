@@ -267,15 +267,15 @@ fn r05_a_server_that_does_not_read_stops_the_client() {
     let mut talk = Talk::authenticated();
     talk.stalled = Some(0);
     let large = message(&"x".repeat(200_000));
-    talk.send(102, &large).send(103, &large);
-    assert_eq!(talk.answers(), [empty(102)]);
-    talk.send(104, &message("waits"));
+    talk.send(103, &large).send(104, &large);
+    assert_eq!(talk.answers(), [empty(103)]);
+    talk.send(105, &message("waits"));
     assert_eq!(talk.answers(), []);
     assert!(!talk.written().contains("waits"));
     let stalled = talk.stalled.take().expect("stalled");
     talk.tell(Event::Written(stalled));
     assert_eq!(talk.written(), message("waits"));
-    assert_eq!(talk.answer(), empty(103));
+    assert_eq!(talk.answer(), empty(104));
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn x04_a_stranger_s_requests_are_small() {
     assert_eq!(talk.answer(), (102, terminate("policy-violation")));
 
     let mut talk = Talk::authenticated();
-    talk.send(103, &large).send(102, "");
+    talk.send(104, &large).send(103, "");
     assert_eq!(talk.written(), large);
 
     let mut talk = Talk::usual();
