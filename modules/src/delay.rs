@@ -22,12 +22,11 @@ impl Module for Delay {
     fn declare(self: Arc<Self>, declare: &mut Declare) {
         declare.xep(203, "Delayed Delivery", "2.0");
         declare.mark(Side::Sender, move |stanza, _| {
-            let forged: Vec<_> = stanza
-                .children()
-                .filter(|child| is_delay(child) && self.is_ours(&stanza, child))
-                .map(|child| child.span)
-                .collect();
-            if forged.is_empty() { stanza } else { stanza.without(|c| forged.contains(&c.span)) }
+            if !stanza.children().any(|child| is_delay(&child)) {
+                return stanza;
+            }
+            let forged = |child: &Child<'_>| is_delay(child) && self.is_ours(&stanza, child);
+            stanza.clone().without(forged)
         });
     }
 }
