@@ -42,7 +42,7 @@ pub(crate) enum Leaving {
     Held(Stanza),
 }
 
-/// No session has this number.
+/// No session has this number: what was read for it is read again for another.
 const NOBODY: u64 = 0;
 
 enum Entry {
@@ -167,7 +167,9 @@ impl Lane {
                 Entry::Parcel { parcel: None, .. } => {}
                 Entry::Backlog { session, read, .. } => {
                     self.barriers -= 1;
-                    if let Some(backlog) = read.flatten() {
+                    if let Some(backlog) = read.flatten()
+                        && session != NOBODY
+                    {
                         return Some(Leaving::Backlog(session, backlog));
                     }
                 }

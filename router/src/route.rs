@@ -341,8 +341,10 @@ impl Router {
                     }
                 }
                 Leaving::Backlog(session, Backlog { stanzas, handed }) => {
-                    // A session that has gone gets nothing, and nothing is forgotten.
-                    if let Some(seat) = state.seat(session).filter(|seat| seat.is_non_negative()) {
+                    // Where that session has gone another one gets it that takes the account's messages; where there is
+                    // none nothing is forgotten.
+                    let fit = state.seats.iter().filter(|seat| seat.is_non_negative());
+                    if let Some(seat) = fit.min_by_key(|seat| seat.number != session) {
                         seat.post.answer(stanzas);
                         let done = Pending::Handed(handed());
                         after.waits.push(Wait::new(self, account, 0, done));

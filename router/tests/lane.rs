@@ -281,6 +281,25 @@ fn another_session_that_is_there_gets_what_the_first_one_left() {
 }
 
 #[test]
+fn l06_a_backlog_whose_session_is_replaced_goes_to_another_that_is_there() {
+    let (world, drawer) = world();
+    let romeo = world.online("romeo@localhost/orchard");
+    romeo.send(&chat("1"));
+    let balcony = world.connect("juliet@localhost/balcony");
+    let read = drawer.next_waits();
+    let mut login = balcony.start("<presence/>");
+    assert!(!login.go());
+    let mut phone = world.online("juliet@localhost/phone");
+    let mut again = world.connect("juliet@localhost/balcony");
+    romeo.send(&chat("2"));
+    open(&read);
+    assert!(login.go());
+    assert_eq!(ids(&mut phone), ["1", "2"]);
+    assert_eq!(ids(&mut again), Vec::<String>::new());
+    assert_eq!(drawer.ids(), Vec::<String>::new());
+}
+
+#[test]
 fn what_was_handed_over_and_not_read_is_kept_again_in_order() {
     let (world, drawer) = world();
     let romeo = world.online("romeo@localhost/orchard");
