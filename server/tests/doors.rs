@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Daemon, Folder, PATIENCE};
+use common::{Daemon, FREE, Folder, PATIENCE};
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -95,5 +95,26 @@ fn the_path_of_websocket_answers_501_and_paths_are_configured() {
     for (path, status) in [("/ws", 501), ("/bosh", 200), ("/xmpp-websocket", 404), ("/", 404)] {
         let answer = ask(&server, &format!("GET {path}"), "", "");
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+    }
+}
+
+#[test]
+fn a14_no_session_identifier_and_no_body_is_logged_at_any_level() {
+    let server = Folder::new().start_with(FREE, &[("RUST_LOG", "trace")]);
+    let answer = begin(&server, "");
+    let sid = answer.split(" sid=").nth(1).expect("a session");
+    let sid = sid.split(['\'', '"']).nth(1).expect("a quoted value");
+    assert!(sid.len() >= 16, "{sid}");
+    let body = format!(
+        "<body xmlns='http://jabber.org/protocol/httpbind' rid='2' sid='{sid}'>\
+         <auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGNhbmFyeQBjYW5hcnk=</auth>\
+         </body>"
+    );
+    let answer = ask(&server, "POST /http-bind", "", &body);
+    assert!(answer.contains("not-authorized"), "{answer}");
+    let (_, _, log) = server.stop();
+    assert!(log.contains("login failed"), "{log}");
+    for secret in [sid, "AGNhbmFyeQBjYW5hcnk=", "canary"] {
+        assert!(!log.contains(secret), "{secret}: {log}");
     }
 }
