@@ -188,7 +188,7 @@ impl Module for Cutter {
 
     fn declare(self: Arc<Self>, declare: &mut Declare) {
         declare.mark(Side::Recipient, move |stanza, account| {
-            let router = std::mem::take(&mut *self.0.lock().unwrap()).upgrade();
+            let router = std::mem::take(&mut *self.0.lock().expect("nobody panics")).upgrade();
             if let (Some(router), Kind::Presence(PresenceType::Available), Some(from)) =
                 (router, stanza.kind(), &stanza.head.from)
                 && from.bare_str() != account.jid().as_str()
