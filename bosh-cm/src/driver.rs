@@ -40,8 +40,8 @@ pub struct Settings {
     /// Requests per minute of one address that may name a session which is not there; further ones are not
     /// answered (threat B01).
     pub strays: u32,
-    /// The largest stanza in bytes; a `<body/>` may be 8 KiB longer.
-    pub stanza_bytes: usize,
+    /// What one `<body/>` may be.
+    pub body: Limits,
 }
 
 /// What happens to a session that would begin over a connection that is not secure.
@@ -71,7 +71,12 @@ impl Default for Settings {
                 trusted: trusted.to_vec(),
             },
             strays: 20,
-            stanza_bytes: Limits::AFTER_AUTH.bytes,
+            body: Limits {
+                bytes: Limits::AFTER_AUTH.bytes + ENVELOPE,
+                elements: 2 * Limits::AFTER_AUTH.elements,
+                depth: Limits::AFTER_AUTH.depth + 1,
+                ..Limits::AFTER_AUTH
+            },
         }
     }
 }
@@ -79,7 +84,6 @@ impl Default for Settings {
 /// The connection manager: every session there is.
 pub struct Manager {
     settings: Settings,
-    limits: Limits,
     upstream: Arc<dyn Upstream>,
     book: Arc<AddressBook>,
     strays: Attempts,
@@ -120,17 +124,10 @@ struct Seat {
 impl Manager {
     /// A manager without sessions.
     pub fn new(settings: Settings, upstream: Arc<dyn Upstream>) -> Arc<Self> {
-        let limits = Limits {
-            bytes: settings.stanza_bytes + ENVELOPE,
-            elements: 2 * Limits::AFTER_AUTH.elements,
-            depth: Limits::AFTER_AUTH.depth + 1,
-            ..Limits::AFTER_AUTH
-        };
         Arc::new(Self {
             book: AddressBook::new(settings.sessions.clone()),
             strays: Attempts::new(settings.strays, settings.sessions.trusted.clone()),
             settings,
-            limits,
             upstream,
             table: Mutex::default(),
             stop: CancellationToken::new(),
@@ -141,7 +138,7 @@ impl Manager {
 
     /// The most bytes that a request may have.
     pub fn body_bytes(&self) -> usize {
-        self.limits.bytes
+        self.settings.body.bytes
     }
 
     /// How many sessions there are.
@@ -153,7 +150,7 @@ impl Manager {
     /// session takes the connection for lost. `None`: close the connection without an answer. Either a secure
     /// session was named over a connection that is not (XEP-0124 19.1), or this address guesses.
     pub async fn request(self: &Arc<Self>, raw: BytesMut, visitor: Visitor) -> Option<Answer> {
-        let request = match Request::parse(raw, &self.limits) {
+        let request = match Request::parse(raw, &self.settings.body) {
             Ok(request) => request,
             Err(malformed) => return Some(self.refuse(malformed)),
         };

@@ -35,14 +35,12 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-/// How long the head of a request may take, and how long a connection may be idle between requests.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// How long the body of a request may take.
-const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long a client may take none of an answer.
 const WRITE_TIME: Duration = Duration::from_secs(60);
-/// The largest head of a request, and the least hyper can be held to.
-const HEAD_BYTES: usize = 8_192;
+/// The usual [`Site::head_bytes`], and the least that hyper can be held to.
+pub const HEAD_BYTES: usize = 8_192;
+/// The usual [`Site::patience`].
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a body read and dropped once it is too large.
 const DROPPED: usize = 16_777_216;
 /// How long connections may take to end once the server stops.
@@ -68,6 +66,11 @@ pub struct Site {
     pub proxies: Vec<IpNet>,
     /// Other pages, by their path.
     pub pages: Vec<Page>,
+    /// The largest head of a request, at least [`HEAD_BYTES`].
+    pub head_bytes: usize,
+    /// How long the head of a request may take, how long its body, and how long a connection may be idle between
+    /// requests.
+    pub patience: Duration,
 }
 
 /// A static answer to GET and HEAD.
@@ -148,8 +151,8 @@ where
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(HEAD_BYTES)
+        .header_read_timeout(site.patience)
+        .max_buf_size(site.head_bytes.max(HEAD_BYTES))
         .serve_connection(TokioIo::new(Impatient { stream, stuck: None }), service);
     tokio::pin!(connection);
     let outcome = tokio::select! {
@@ -217,7 +220,7 @@ impl Site {
             return Ok(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         let body = read(request.into_body(), self.manager.body_bytes());
-        let body = match timeout(BODY_TIME, body).await {
+        let body = match timeout(self.patience, body).await {
             Ok(Ok(Some(body))) => body,
             Ok(Ok(None)) => return Ok(refusal(StatusCode::PAYLOAD_TOO_LARGE)),
             Ok(Err(HangUp)) => return Err(HangUp),

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use bosh_cm::{
     Manager, Settings, TcpUpstream,
-    http::{Site, serve},
+    http::{HEAD_BYTES, PATIENCE, Site, serve},
 };
 use clap::Parser;
 use ipnet::IpNet;
@@ -108,6 +108,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         origins: arguments.origins,
         proxies: arguments.trusted,
         pages: Vec::new(),
+        head_bytes: HEAD_BYTES,
+        patience: PATIENCE,
     });
 
     let mut out = io::stdout();

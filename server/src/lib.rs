@@ -9,6 +9,7 @@ mod environment;
 mod listening;
 mod page;
 mod serve;
+mod settings;
 mod users;
 mod wiring;
 mod xeps;

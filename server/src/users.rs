@@ -14,8 +14,19 @@ use xmpp_core::{BareJid, sasl::Credentials};
 pub(crate) async fn run(mut action: UserAction, print: impl Fn(&str)) -> anyhow::Result<()> {
     let source = std::mem::take(action.source());
     let config = Config::load(source.config.as_deref(), &source.set)?;
-    if config.store == StoreUrl::Memory {
-        bail!("store.url: accounts in \"memory:\" exist only inside a running server");
+    match &config.store {
+        StoreUrl::Memory => {
+            bail!("store.url: accounts in \"memory:\" exist only inside a running server")
+        }
+        // Only a new account is a reason to make a database.
+        StoreUrl::Sqlite(path) if !path.exists() => match &action {
+            UserAction::Add(_) => {}
+            UserAction::List(_) => return Ok(()),
+            UserAction::Passwd(Account { jid, .. }) | UserAction::Del { jid, .. } => {
+                bail!("there is no account {jid}: there is no database {}", path.display())
+            }
+        },
+        StoreUrl::Sqlite(_) => {}
     }
     let store = wiring::open_store(&config)?;
     let done = perform(&*store, &config, action, print).await;

@@ -2,7 +2,7 @@
 
 use bosh_cm::{
     Manager, Pipe, Settings, Upstream, Visitor,
-    http::{Page, Peer, Site, connection, serve},
+    http::{HEAD_BYTES, PATIENCE, Page, Peer, Site, connection, serve},
     upstream::Connecting,
 };
 use http::StatusCode;
@@ -120,6 +120,8 @@ impl Stage {
                 Page::text("/", StatusCode::OK, "Hello"),
                 Page::text("/ws", StatusCode::NOT_IMPLEMENTED, sorry),
             ],
+            head_bytes: HEAD_BYTES,
+            patience: PATIENCE,
         });
         let limits = AddressLimits {
             total: 1_000,

@@ -252,8 +252,8 @@ fn limits(limits: &Limits) -> Result<(), ConfigError> {
     at_least("attributes", limits.attributes.into(), 8)?;
     at_least("preauth_attributes", limits.preauth_attributes.into(), 8)?;
     at_least("send_buffer", bytes(limits.send_buffer), bytes(limits.stanza_bytes))?;
-    at_least("http_body", bytes(limits.http_body), 10_000)?;
-    at_least("http_head", bytes(limits.http_head), 1_024)?;
+    at_least("http_body", bytes(limits.http_body), bytes(limits.stanza_bytes))?;
+    at_least("http_head", bytes(limits.http_head), 8_192)?;
     at_least("rate_burst", limits.rate_burst.into(), 1_024)?;
     for (key, value) in [
         ("auth_timeout", limits.auth_timeout),

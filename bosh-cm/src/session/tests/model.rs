@@ -27,6 +27,8 @@ struct World {
     down: usize,
     got: String,
     repeats: usize,
+    /// Seconds since a request arrived.
+    silence: u64,
 }
 
 impl World {
@@ -47,6 +49,7 @@ impl World {
             down: 0,
             got: String::new(),
             repeats: 0,
+            silence: 0,
         }
     }
 
@@ -101,6 +104,7 @@ impl World {
         let (conn, rid) = self.requests.remove(pick % self.requests.len());
         let Some(payload) = self.open.get(&rid).cloned() else { return };
         self.waiting.push((conn, rid));
+        self.silence = 0;
         self.talk.on(conn, rid, "", &payload);
         self.collect();
     }
@@ -166,7 +170,15 @@ impl World {
         }
     }
 
+    /// The network is slow, but not so slow that the session ends of inactivity: that is no loss.
     fn time_passes(&mut self, seconds: u64) {
+        if self.silence + seconds >= Terms::default().inactivity.as_secs() {
+            if self.requests.is_empty() {
+                return;
+            }
+            self.request_arrives(0);
+        }
+        self.silence += seconds;
         self.talk.after(seconds);
         self.collect();
     }
