@@ -99,6 +99,25 @@ fn the_path_of_websocket_answers_501_and_paths_are_configured() {
 }
 
 #[test]
+fn limits_of_http_are_those_of_the_configuration() {
+    let limits = ["--set=limits.stanza_bytes=10000", "--set=limits.http_body=12000"];
+    let server = Folder::new().serve(&[&limits[..], &["--set=limits.http_timeout=1"]].concat());
+    let long = |bytes| format!("<body>{}</body>", " ".repeat(bytes));
+    for (bytes, status) in [(11_000, 400), (13_000, 413)] {
+        let answer = ask(&server, "POST /http-bind", "", &long(bytes));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{bytes}: {answer}");
+    }
+    // A body that does not come.
+    let mut socket = TcpStream::connect(server.address("http")).expect("somebody listens");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+    let head = b"POST /http-bind HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n<body";
+    socket.write_all(head).expect("written");
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).expect("an answer in time");
+    assert_eq!(&answer, b"HTTP/1.1 408");
+}
+
+#[test]
 fn a14_no_session_identifier_and_no_body_is_logged_at_any_level() {
     let server = Folder::new().start_with(FREE, &[("RUST_LOG", "trace")]);
     let answer = begin(&server, "");
