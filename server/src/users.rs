@@ -7,7 +7,11 @@ use crate::{
 };
 use anyhow::{Context, bail};
 use roster_store::{Store, StoreError};
-use std::{io::BufRead, sync::Arc};
+use std::{
+    io::{BufRead, ErrorKind},
+    path::Path,
+    sync::Arc,
+};
 use xmpp_core::{BareJid, sasl::Credentials};
 
 /// Runs one of the commands; what `list` finds goes through `print`.
@@ -19,7 +23,7 @@ pub(crate) async fn run(mut action: UserAction, print: impl Fn(&str)) -> anyhow:
             bail!("store.url: accounts in \"memory:\" exist only inside a running server")
         }
         // Only a new account is a reason to make a database.
-        StoreUrl::Sqlite(path) if !path.exists() => match &action {
+        StoreUrl::Sqlite(path) if is_absent(path) => match &action {
             UserAction::Add(_) => {}
             UserAction::List(_) => return Ok(()),
             UserAction::Passwd(Account { jid, .. }) | UserAction::Del { jid, .. } => {
@@ -32,6 +36,11 @@ pub(crate) async fn run(mut action: UserAction, print: impl Fn(&str)) -> anyhow:
     let done = perform(&*store, &config, action, print).await;
     store.close().await;
     done
+}
+
+/// Whether there is no such file; one that cannot be looked at is for the store to complain of.
+fn is_absent(path: &Path) -> bool {
+    std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
 async fn perform(

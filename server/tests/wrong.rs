@@ -108,6 +108,17 @@ fn a_data_folder_that_cannot_be_made_is_named() {
 }
 
 #[test]
+fn only_a_new_account_makes_a_database() {
+    let folder = Folder::new();
+    let list = folder.run(["user", "list"]);
+    assert_eq!((list.status, &*list.out), (0, ""), "{}", list.err);
+    folder.run(["user", "del", "romeo@localhost"]).refused(&["no account", "no database"]);
+    let passwd = ["user", "passwd", "romeo@localhost", "--password-stdin"];
+    folder.run(passwd).refused(&["no account", "no database"]);
+    assert!(!folder.path().join("data").exists());
+}
+
+#[test]
 fn databases_that_are_not_ours_stay_untouched() {
     let folder = Folder::new();
     std::fs::create_dir(folder.file("data")).expect("a folder");
