@@ -11,6 +11,7 @@ import shutil
 import signal
 import ssl
 import subprocess
+import tempfile
 import threading
 
 import slixmpp
@@ -149,8 +150,6 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 def page_server():
     """Serves strophe.html and strophe.js on a free port of 127.0.0.1."""
     with contextlib.ExitStack() as stack:
-        import tempfile
-
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         shutil.copy(HERE / "strophe.html", folder)
         shutil.copy(HERE / "node_modules" / "strophe.js" / "dist" / "strophe.umd.min.js", folder / "strophe.js")
