@@ -1,7 +1,7 @@
 //! XEP-0030: Service Discovery. Features are what the modules declare.
 
 use futures_util::FutureExt;
-use router::{Answer, At, Declare, Module, Request};
+use router::{Answer, At, Declare, Discovery, Module, Request};
 use std::sync::Arc;
 use xmpp_core::{StanzaError, error::StanzaCondition, ns, stanza::IqType, xml::Writer};
 
@@ -36,9 +36,8 @@ impl Module for Disco {
 impl Disco {
     /// XEP-0030 3.1
     fn info(&self, request: &Request) -> Answer {
-        if request.payload()?.attr("node").is_some() {
-            // XEP-0030 3.2: there are no nodes here.
-            return Err(StanzaError::new(StanzaCondition::ItemNotFound));
+        if let Some(node) = request.payload()?.attr("node") {
+            return of_node(request, Discovery::Info, node);
         }
         let mut out = Writer::new();
         out.open_ns("query", ns::DISCO_INFO);
@@ -62,12 +61,13 @@ impl Disco {
 async fn items(request: Request) -> Answer {
     let payload = request.payload()?;
     let node = payload.attr("node");
+    if let (Some(node), At::Server | At::Own | At::Contact) = (node, request.at) {
+        return of_node(&request, Discovery::Items, node);
+    }
     let mut out = Writer::new();
     out.open_ns("query", ns::DISCO_ITEMS).maybe("node", node);
     match request.at {
-        At::Stranger => {}
-        _ if node.is_some() => return Err(StanzaError::new(StanzaCondition::ItemNotFound)),
-        At::Server => {}
+        At::Stranger | At::Server => {}
         At::Own | At::Contact => {
             for session in available(&request).await? {
                 out.open("item").attr("jid", &session).close();
@@ -75,6 +75,20 @@ async fn items(request: Request) -> Answer {
         }
     }
     out.close();
+    Ok(out.finish().into())
+}
+
+/// XEP-0030 3.2, 4.2: a node of some module.
+fn of_node(request: &Request, what: Discovery, node: &str) -> Answer {
+    let Some(found) = request.router.node(request, what, node) else {
+        return Err(StanzaError::new(StanzaCondition::ItemNotFound));
+    };
+    let ns = match what {
+        Discovery::Info => ns::DISCO_INFO,
+        Discovery::Items => ns::DISCO_ITEMS,
+    };
+    let mut out = Writer::new();
+    out.open_ns("query", ns).attr("node", node).raw(&found?).close();
     Ok(out.finish().into())
 }
 

@@ -26,10 +26,11 @@ pub use directory::{Directory, LoadError, Record, Relation};
 pub use futures_util::future::BoxFuture;
 pub use mailbox::{Mail, Mailbox};
 pub use module::{
-    Answer, At, Backlog, ClashError, Declare, Keeping, Module, Receipt, Reply, Request, Side, Xep,
-    xeps,
+    Answer, At, Backlog, ClashError, Declare, Discovery, Keeping, Module, Receipt, Reply, Request,
+    Side, Xep, xeps,
 };
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use module::Declare as Law;
 use route::After;
@@ -42,7 +43,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use table::Table;
-use xmpp_core::{BareJid, Jid, StreamError};
+use xmpp_core::{BareJid, Jid, StanzaError, StreamError};
 
 /// Time and dice.
 pub trait Environment: Send + Sync {
@@ -156,6 +157,16 @@ impl Router {
     /// The features that service discovery names at the server's address or at an account's, sorted.
     pub fn features(&self, at: At) -> Vec<&'static str> {
         self.law.features(at)
+    }
+
+    /// What service discovery finds in a node: what stands in the `<query/>`; `None` where nobody knows the node.
+    pub fn node(
+        &self,
+        request: &Request,
+        what: Discovery,
+        node: &str,
+    ) -> Option<Result<Bytes, StanzaError>> {
+        self.law.node(request, what, node)
     }
 
     /// The account of this address, loaded once for all who ask. Whether there is such an account is for

@@ -77,6 +77,15 @@ pub enum Reply {
     Sent,
 }
 
+/// What service discovery asks of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discovery {
+    /// What it is and can do (XEP-0030 3.2).
+    Info,
+    /// What belongs to it (XEP-0030 4.2).
+    Items,
+}
+
 /// A reply or an error.
 pub type Answer = Result<Reply, StanzaError>;
 
@@ -110,6 +119,7 @@ pub struct Declare {
     module: &'static str,
     pub(crate) xeps: Vec<Xep>,
     features: Vec<(At, &'static str)>,
+    nodes: Vec<Box<NodeFn>>,
     iqs: HashMap<(&'static str, &'static str), Vec<IqRoute>>,
     pub(crate) guards: Phase<GuardFn>,
     pub(crate) marks: Phase<MarkFn>,
@@ -132,6 +142,7 @@ type KeepFn = dyn Fn(&Keeping<'_>) -> Option<Receipt> + Send + Sync;
 type ArrivalFn = dyn Fn(Arc<Router>, Session) -> BoxFuture<'static, ()> + Send + Sync;
 type BacklogFn = dyn Fn(&BareJid) -> BoxFuture<'static, Option<Backlog>> + Send + Sync;
 type HandleFn = dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync;
+type NodeFn = dyn Fn(&Request, Discovery, &str) -> Option<Result<Bytes, StanzaError>> + Send + Sync;
 type AnswerFn = dyn Fn(&Request) -> Answer + Send + Sync;
 
 struct IqRoute {
@@ -207,6 +218,18 @@ impl Declare {
     /// Service discovery names this feature, at the server's address or at an account's ([`At::Own`]).
     pub fn feature(&mut self, at: At, var: &'static str) {
         self.features.push((at, var));
+    }
+
+    /// Answers service discovery of nodes, at the server's address and at accounts' that the asker may see: the first that
+    /// knows the node gives what stands in the `<query/>`.
+    pub fn nodes(
+        &mut self,
+        node: impl Fn(&Request, Discovery, &str) -> Option<Result<Bytes, StanzaError>>
+        + Send
+        + Sync
+        + 'static,
+    ) {
+        self.nodes.push(Box::new(node));
     }
 
     /// Answers iqs of this type and payload at once.
@@ -324,6 +347,16 @@ impl Declare {
         let iqs: &HashMap<(&'a str, &'a str), _> = &self.iqs;
         let route = iqs.get(&(ns, name))?.iter().find(|r| r.kind == kind && r.at == at);
         route.map(|route| &route.handler)
+    }
+
+    /// What a node that somebody knows has to say.
+    pub(crate) fn node(
+        &self,
+        request: &Request,
+        what: Discovery,
+        node: &str,
+    ) -> Option<Result<Bytes, StanzaError>> {
+        self.nodes.iter().find_map(|knows| knows(request, what, node))
     }
 
     /// The features at an address, sorted, each once (XEP-0030 3.1).
