@@ -407,7 +407,7 @@ mod tests {
     fn xml_errors_are_stream_errors() {
         for (error, condition) in [
             (XmlError::NotWellFormed("x"), Stream::NotWellFormed),
-            (XmlError::BadPrefix("x"), Stream::BadNamespacePrefix),
+            (XmlError::BadPrefix("x"), Stream::NotWellFormed),
             (XmlError::Restricted("x"), Stream::RestrictedXml),
             (XmlError::BadFormat("x"), Stream::BadFormat),
             (XmlError::Encoding, Stream::UnsupportedEncoding),

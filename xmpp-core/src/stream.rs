@@ -4,9 +4,10 @@ use crate::{
     StreamError,
     error::StreamCondition,
     ns,
-    xml::{Element, Limits, Scope, escape_into, is_uri},
+    xml::{Element, Limits, Scope, XmlError, escape_into, is_uri},
 };
 use bytes::{Bytes, BytesMut};
+use std::borrow::Cow;
 
 /// Bytes of namespace declarations that a header may carry beyond its own two. Each stanza that uses them
 /// repeats them for every recipient, so a short stanza must not become a long one.
@@ -29,19 +30,49 @@ pub struct Header {
     pub scope: Scope,
 }
 
-impl Header {
-    /// Reads the header as the framer cut it. The element must be `stream` (else `bad-format`) in the streams
-    /// namespace, the content namespace `content` its default, and what else it declares URIs (else
-    /// `invalid-namespace`, RFC 6120 4.8.2).
+/// A header that is well-formed and nothing more: enough to know who speaks, so that what is wrong with it can be told to
+/// them (RFC 6120 4.9.1.2).
+#[derive(Debug)]
+pub struct RawHeader {
+    element: Element,
+    scope: Scope,
+}
+
+impl RawHeader {
+    /// Reads the header as the framer cut it.
+    ///
+    /// # Errors
+    /// It is not well-formed, or over a limit.
+    pub fn read(raw: Bytes, limits: &Limits) -> Result<Self, XmlError> {
+        let (element, scope) = Element::check_header(raw, limits)?;
+        Ok(Self { element, scope })
+    }
+
+    /// `to`, as written.
+    pub fn to(&self) -> Option<Cow<'_, str>> {
+        self.element.attr("to")
+    }
+
+    /// `from`, as written.
+    pub fn from(&self) -> Option<Cow<'_, str>> {
+        self.element.attr("from")
+    }
+
+    /// Judges it. The element must be `stream` (else `bad-format`) in the streams namespace, the content namespace
+    /// `content` its default, or else none be declared, so that each child says its own (RFC 6120 4.8.2), and what else it
+    /// declares URIs (else `invalid-namespace`).
     /// A version that is not two numbers is `unsupported-version`; an old or a missing one is for the caller
     /// to judge (4.7.5). More than [`HEADER_DECLARATIONS_MAX`] is `policy-violation`.
-    pub fn parse(raw: Bytes, content: &str, limits: &Limits) -> Result<Self, StreamError> {
-        let (element, scope) = Element::check_header(raw, limits)?;
+    ///
+    /// # Errors
+    /// The stream ends with them.
+    pub fn judge(self, content: &str) -> Result<Header, StreamError> {
+        let Self { element, scope } = self;
         if element.name() != "stream" {
             return Err(StreamCondition::BadFormat.into());
         }
         // RFC 6120 4.9.3.10
-        if element.ns() != ns::STREAMS || scope.default != content {
+        if element.ns() != ns::STREAMS || ![content, ns::STREAMS, ""].contains(&&*scope.default) {
             return Err(StreamCondition::InvalidNamespace.into());
         }
         if !scope.prefixes.iter().all(|(_, ns)| is_uri(ns.as_bytes())) {
@@ -62,7 +93,7 @@ impl Header {
             None => None,
         };
         let attr = |name| element.attr(name).map(String::from);
-        Ok(Self {
+        Ok(Header {
             to: attr("to"),
             from: attr("from"),
             id: attr("id"),
@@ -70,6 +101,16 @@ impl Header {
             version,
             scope,
         })
+    }
+}
+
+impl Header {
+    /// Reads and judges the header as the framer cut it: [`RawHeader::read`] and [`RawHeader::judge`] at once.
+    ///
+    /// # Errors
+    /// Theirs.
+    pub fn parse(raw: Bytes, content: &str, limits: &Limits) -> Result<Self, StreamError> {
+        RawHeader::read(raw, limits)?.judge(content)
     }
 }
 
@@ -249,15 +290,13 @@ mod tests {
                 InvalidNamespace,
             ),
             ("<stream xmlns='jabber:client'>", InvalidNamespace),
-            ("<stream xmlns='http://etherx.jabber.org/streams'>", InvalidNamespace),
             ("<stream:stream xmlns='jabber:server' S>", InvalidNamespace),
-            ("<stream:stream xmlns='' S>", InvalidNamespace),
-            ("<stream:stream S>", InvalidNamespace),
+            ("<stream:stream xmlns='urn:example' S>", InvalidNamespace),
             ("<stream:stream xmlns='jabber:client' S xmlns:p='a b'>", InvalidNamespace),
             ("<stream:features xmlns='jabber:client' S>", BadFormat),
             ("<stream:streaM xmlns='jabber:client' S>", BadFormat),
             ("<html>", BadFormat),
-            ("<stream:stream xmlns='jabber:client'>", BadNamespacePrefix),
+            ("<stream:stream xmlns='jabber:client'>", NotWellFormed),
             ("<stream:stream xmlns='jabber:client' S/>", NotWellFormed),
             ("<stream:stream xmlns='jabber:client' S", NotWellFormed),
             ("<stream:stream xmlns='jabber:client' S>x", NotWellFormed),
@@ -272,6 +311,18 @@ mod tests {
     fn another_prefix_for_the_stream_is_fine() {
         let tag = "<s:stream xmlns='jabber:client' xmlns:s='http://etherx.jabber.org/streams'>";
         assert!(parse(tag).is_ok());
+    }
+
+    /// RFC 6120 4.8.2: both styles are acceptable.
+    #[test]
+    fn the_content_namespace_need_not_be_declared() {
+        for tag in [
+            "<stream xmlns='http://etherx.jabber.org/streams'>",
+            "<stream:stream xmlns='' xmlns:stream='http://etherx.jabber.org/streams'>",
+            "<stream:stream xmlns:stream='http://etherx.jabber.org/streams'>",
+        ] {
+            assert!(parse(tag).is_ok(), "{tag}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ fn kind(error: Option<XmlError>) -> &'static str {
     match error {
         None => "accepted",
         Some(NotWellFormed(_)) => "not-well-formed",
-        Some(BadPrefix(_)) => "bad-namespace-prefix",
+        Some(BadPrefix(_)) => "bad-prefix",
         Some(Restricted(_)) => "restricted-xml",
         Some(BadFormat(_)) => "bad-format",
         Some(Encoding) => "unsupported-encoding",
@@ -23,7 +23,7 @@ fn kind(error: Option<XmlError>) -> &'static str {
 }
 
 const NWF: &str = "not-well-formed";
-const PREFIX: &str = "bad-namespace-prefix";
+const PREFIX: &str = "bad-prefix";
 const RESTRICTED: &str = "restricted-xml";
 const FORMAT: &str = "bad-format";
 const ENCODING: &str = "unsupported-encoding";

@@ -62,7 +62,7 @@ pub enum XmlError {
     /// Not well-formed (`not-well-formed`).
     #[error("not well-formed: {0}")]
     NotWellFormed(&'static str),
-    /// An undeclared or wrongly declared prefix (`bad-namespace-prefix`).
+    /// An undeclared or wrongly declared prefix: not namespace-well-formed (`not-well-formed`, RFC 6120 11.3).
     #[error("bad namespace prefix: {0}")]
     BadPrefix(&'static str),
     /// A comment, processing instruction, DTD or unknown entity (`restricted-xml`, RFC 6120 11.1).
@@ -82,8 +82,9 @@ pub enum XmlError {
 impl From<XmlError> for StreamError {
     fn from(error: XmlError) -> Self {
         let (condition, text) = match error {
-            XmlError::NotWellFormed(why) => (StreamCondition::NotWellFormed, Some(why)),
-            XmlError::BadPrefix(why) => (StreamCondition::BadNamespacePrefix, Some(why)),
+            XmlError::NotWellFormed(why) | XmlError::BadPrefix(why) => {
+                (StreamCondition::NotWellFormed, Some(why))
+            }
             XmlError::Restricted(why) => (StreamCondition::RestrictedXml, Some(why)),
             XmlError::BadFormat(why) => (StreamCondition::BadFormat, Some(why)),
             XmlError::Encoding => (StreamCondition::UnsupportedEncoding, None),
