@@ -24,7 +24,7 @@ impl ExpectBind {
         if matches!(element.name(), "message" | "presence") {
             return Err(StreamCondition::NotAuthorized.into()); // RFC 6120 7.1
         }
-        let request = match Stanza::parse(element) {
+        let mut request = match Stanza::parse(element) {
             Ok(Some(request)) => request,
             Ok(None) => return Err(StreamCondition::UnsupportedStanzaType.into()),
             Err(StanzaFault::Reply(reply)) => {
@@ -43,6 +43,7 @@ impl ExpectBind {
         if request.head.from.as_ref().is_some_and(|from| from.to_bare() != self.account) {
             return Err(StreamCondition::InvalidFrom.into());
         }
+        request.head.from = None; // RFC 6120 8.1.1.1: an answer is to the full address, which there is none of yet
         let bind = Node::parse(&element.standalone_child(&bind), "");
         match bind {
             Ok(bind) if request.kind() == Kind::Iq(IqType::Set) => {

@@ -8,7 +8,7 @@ use xmpp_core::{
     error::StreamCondition,
     ns,
     sasl::MechanismName,
-    stream::{Features, Header},
+    stream::{Features, RawHeader},
 };
 
 /// Bytes of a language tag that is repeated on stanzas: RFC 5646 4.4.1 finds 35 enough for every tag in use.
@@ -16,21 +16,23 @@ const LANG_MAX: usize = 35;
 
 impl ExpectHeader {
     pub(super) fn on_header(self, raw: Bytes, stream: &mut Stream) -> Transition {
-        let header = Header::parse(raw, ns::CLIENT, &stream.limits)?;
-        let from = header.from.as_deref().map(str::parse::<Jid>).transpose();
-        stream.peer = from.as_ref().ok().and_then(|from| from.as_ref().map(Jid::to_bare));
-        let domain = asked_domain(header.to.as_deref(), stream)?;
-        from.map_err(|_| StreamError::new(StreamCondition::ImproperAddressing))?;
-        match &stream.domain {
-            None => stream.domain = Some(domain),
-            Some(first) if *first == domain => {}
-            Some(_) => {
-                // threat X14: who is known at one domain is nobody at another
-                return Err(StreamError::new(StreamCondition::NotAuthorized)
-                    .with_text("the domain changed within one connection")
-                    .into());
-            }
+        let raw = RawHeader::read(raw, &stream.limits).map_err(StreamError::from)?;
+        // Whatever is wrong with it is told by whom it was for to whom it was from (RFC 6120 4.7.1, 4.7.2, 4.9.1.2).
+        let domain = asked_domain(raw.to().as_deref(), stream);
+        if let Ok(domain) = &domain {
+            stream.domain.get_or_insert_with(|| domain.clone());
         }
+        let from = raw.from().map(|from| from.parse::<Jid>()).transpose();
+        stream.peer = from.as_ref().ok().and_then(|from| from.as_ref().map(Jid::to_bare));
+
+        let header = raw.judge(ns::CLIENT)?;
+        if stream.domain != Some(domain?) {
+            // threat X14: who is known at one domain is nobody at another
+            return Err(StreamError::new(StreamCondition::NotAuthorized)
+                .with_text("the domain changed within one connection")
+                .into());
+        }
+        from.map_err(|_| StreamError::new(StreamCondition::ImproperAddressing))?;
         // RFC 6120 4.7.5, 4.9.3.25
         if header.version.is_none_or(|(major, _)| major == 0) {
             return Err(StreamCondition::UnsupportedVersion.into());
@@ -84,7 +86,8 @@ impl Stream {
 /// The domain that a header is for, if it is served here.
 fn asked_domain(to: Option<&str>, stream: &Stream) -> Result<Jid, StreamError> {
     let unknown = || StreamError::new(StreamCondition::HostUnknown);
-    // RFC 6120 4.7.2: a client must say whom it wants
+    // RFC 6120 4.7.2: a client must say whom it wants. Without it older ones would have to be put with a domain that they
+    // did not ask for.
     let domain: Jid = to
         .ok_or_else(unknown)?
         .parse()

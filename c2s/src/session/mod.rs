@@ -325,9 +325,9 @@ impl Session {
                 }
             }
             Err(End::Error(error)) => self.fail(error),
-            Err(End::Footer(why)) => {
+            Err(End::Footer(by, why)) => {
                 self.stream.write_footer();
-                self.end(Side::Server, why, None);
+                self.end(by, why, None);
             }
         }
     }
@@ -346,13 +346,14 @@ impl Session {
             Stage::Bound(bound) => {
                 let idle_at = self.heard + settings.idle_timeout;
                 if bound.pinged && self.now >= idle_at + settings.idle_grace {
-                    self.fail(StreamCondition::ConnectionTimeout.into()); // RFC 6120 4.6.1
+                    self.fail(StreamCondition::ConnectionTimeout.into()); // RFC 6120 4.6.2
                 } else if !bound.pinged && self.now >= idle_at {
                     bound.ping(&mut self.stream);
                 }
             }
             _ if self.now >= self.negotiate_by => {
-                let error = StreamError::from(StreamCondition::ConnectionTimeout);
+                // RFC 6120 4.6.3: however much it said meanwhile
+                let error = StreamError::from(StreamCondition::PolicyViolation);
                 self.fail(error.with_text("it took too long to log in"));
             }
             _ => {}
@@ -388,8 +389,8 @@ impl Session {
 enum End {
     /// With an error.
     Error(StreamError),
-    /// With what was written already, and a footer.
-    Footer(&'static str),
+    /// With what was written already, and a footer; by whom, and why.
+    Footer(Side, &'static str),
 }
 
 impl From<StreamError> for End {

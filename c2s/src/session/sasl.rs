@@ -1,7 +1,7 @@
 //! STARTTLS and SASL as they stand on the stream (RFC 6120 5.4, 6.4).
 
 use super::{
-    Answer, Ask, Effect, End,
+    Answer, Ask, Effect, End, Side,
     stage::{
         ExpectAuth, ExpectHeader, ExpectSaslResponse, ExpectSaslResult, ExpectTls, Stage, Step,
         Stream, Transition,
@@ -20,10 +20,7 @@ impl ExpectAuth {
     pub(super) fn on_element(self, element: &Element, stream: &mut Stream) -> Transition {
         match (element.ns(), element.name()) {
             (ns::TLS, "starttls") => start_tls(element, stream),
-            (ns::SASL, "auth") => match begin(element, stream) {
-                Ok(step) => Ok(step),
-                Err(failure) => refuse(failure, stream),
-            },
+            (ns::SASL, "auth") => authenticate(element, stream),
             (ns::SASL, "abort") => refuse(Failure::Aborted, stream),
             (ns::SASL, "response") => refuse(Failure::MalformedRequest, stream), // nothing was asked
             _ => Err(not_yet(element)),
@@ -39,8 +36,11 @@ impl ExpectSaslResponse {
                 Err(failure) => refuse(failure, stream),
             },
             (ns::SASL, "abort") => refuse(Failure::Aborted, stream), // RFC 6120 6.4.4
-            (ns::SASL, "auth") => refuse(Failure::MalformedRequest, stream),
-            (ns::TLS, "starttls") => Err(refuse_tls(stream)),
+            (ns::SASL, "auth") => {
+                // RFC 6120 6.4.2: the exchange under way is discarded, which uses up a try
+                count_failure(stream)?;
+                authenticate(element, stream)
+            }
             _ => Err(not_yet(element)),
         }
     }
@@ -93,12 +93,16 @@ fn start_tls(element: &Element, stream: &mut Stream) -> Transition {
 }
 
 /// RFC 6120 5.4.2.2: the stream ends with it.
-fn refuse_tls(stream: &mut Stream) -> End {
+pub(super) fn refuse_tls(stream: &mut Stream) -> End {
     stream.write(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
-    End::Footer("starttls out of place")
+    End::Footer(Side::Server, "starttls out of place")
 }
 
 /// `<auth/>` (RFC 6120 6.4.2).
+fn authenticate(element: &Element, stream: &mut Stream) -> Transition {
+    begin(element, stream).map_or_else(|failure| refuse(failure, stream), Ok)
+}
+
 fn begin(element: &Element, stream: &mut Stream) -> Result<Step, Failure> {
     if !stream.secure && stream.host.settings().require_tls {
         return Err(Failure::EncryptionRequired); // threat T02
@@ -141,13 +145,18 @@ fn refuse(failure: Failure, stream: &mut Stream) -> Transition {
     for part in ["<failure xmlns='", ns::SASL, "'><", failure.name(), "/></failure>"] {
         stream.write(part.as_bytes());
     }
+    count_failure(stream)?;
+    Ok(Stage::Auth(ExpectAuth).into())
+}
+
+fn count_failure(stream: &mut Stream) -> Result<(), StreamError> {
     stream.failures += 1;
     if stream.failures > stream.host.settings().login_retries {
-        return Err(StreamError::new(StreamCondition::PolicyViolation)
-            .with_text("too many failed logins")
-            .into());
+        return Err(
+            StreamError::new(StreamCondition::PolicyViolation).with_text("too many failed logins")
+        );
     }
-    Ok(Stage::Auth(ExpectAuth).into())
+    Ok(())
 }
 
 /// What came instead of authentication (threat A09).

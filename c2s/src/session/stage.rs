@@ -1,7 +1,7 @@
 //! The stages of a stream, one struct each, named for what it waits for and consumed by its transition; and what
 //! survives them.
 
-use super::{Answer, Effect, End, Exchange, Host};
+use super::{Answer, Effect, End, Exchange, Host, Side, sasl::refuse_tls};
 use bytes::{Bytes, BytesMut};
 use compact_str::CompactString;
 use router::ClaimError;
@@ -95,7 +95,7 @@ pub(super) struct Stream {
     pub(super) secure: bool,
     /// Our header is sent on this stream.
     opened: bool,
-    /// The domain that the first header asked for, kept over restarts (threat X14).
+    /// The domain that the first header asked for, kept over the restart after SASL (threat X14).
     pub(super) domain: Option<Jid>,
     /// Who the client says it is.
     pub(super) peer: Option<BareJid>,
@@ -187,6 +187,16 @@ impl Stage {
     }
 
     pub(super) fn on_element(self, element: &Element, stream: &mut Stream) -> Transition {
+        match (element.ns(), element.name()) {
+            // RFC 6120 4.9.1.1: an error of the client's ends the stream, and is not answered by another
+            (ns::STREAMS, "error") => return Err(End::Footer(Side::Client, "stream error")),
+            // RFC 6120 4.8.3: servers speak among themselves elsewhere
+            (ns::SERVER, _) => return Err(StreamCondition::InvalidNamespace.into()),
+            (ns::TLS, "starttls") if !matches!(self, Self::Auth(_)) => {
+                return Err(refuse_tls(stream));
+            }
+            _ => {}
+        }
         match self {
             Self::Auth(stage) => stage.on_element(element, stream),
             Self::SaslResponse(stage) => stage.on_element(element, stream),
@@ -249,6 +259,7 @@ impl ExpectTls {
         stream.secure = true;
         // RFC 6120 5.4.3.3: nothing that was said in the clear counts
         stream.restart(stream.limits.clone());
+        stream.domain = None;
         Stage::Header(ExpectHeader { account: None }).into()
     }
 }
@@ -261,22 +272,19 @@ impl Bound {
         let mut stanza = match Stanza::parse(element) {
             Ok(Some(stanza)) => stanza,
             Ok(None) => return Err(StreamCondition::UnsupportedStanzaType.into()),
-            Err(StanzaFault::Reply(reply)) => {
+            Err(StanzaFault::Reply(mut reply)) => {
+                self.check_from(reply.head.to.as_ref())?;
+                reply.head.to = Some(self.jid.clone()); // RFC 6120 8.1.1.1
                 reply.write(&mut stream.output);
                 return Stage::Bound(self).stay();
             }
             Err(StanzaFault::Ignore) => return Stage::Bound(self).stay(), // RFC 6120 8.3.1
             Err(StanzaFault::Close(error)) => return Err(error.into()),
         };
-        // RFC 6120 4.9.3.9: a client speaks for nobody but itself (threat P01)
-        if let Some(from) = &stanza.head.from
-            && *from != self.jid
-            && from.as_str() != self.jid.bare_str()
-        {
-            return Err(StreamCondition::InvalidFrom.into());
-        }
+        self.check_from(stanza.head.from.as_ref())?;
         if self.is_bind(&stanza) {
-            let error = StanzaError::new(StanzaCondition::NotAllowed);
+            stanza.head.from = Some(self.jid.clone()); // RFC 6120 8.1.1.1
+            let error = StanzaError::new(StanzaCondition::NotAllowed); // RFC 6120 7.6.2.2
             if let Some(reply) = stanza.error(&error) {
                 reply.write(&mut stream.output);
             }
@@ -286,6 +294,16 @@ impl Bound {
             stanza.head.lang.clone_from(&stream.lang); // RFC 6120 4.7.4
         }
         Ok(Stage::Bound(self).with(Effect::Dispatch(stanza)))
+    }
+
+    /// RFC 6120 4.9.3.9: a client speaks for nobody but itself (threat P01).
+    fn check_from(&self, from: Option<&Jid>) -> Result<(), StreamCondition> {
+        match from {
+            Some(from) if *from != self.jid && from.as_str() != self.jid.bare_str() => {
+                Err(StreamCondition::InvalidFrom)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Another request to bind: there is one resource to a stream.

@@ -160,11 +160,7 @@ impl Expect {
     fn over_bosh(self) -> Self {
         match self {
             Self::StreamError(
-                "not-well-formed"
-                | "bad-namespace-prefix"
-                | "restricted-xml"
-                | "bad-format"
-                | "unsupported-encoding",
+                "not-well-formed" | "restricted-xml" | "bad-format" | "unsupported-encoding",
             ) => Self::Terminate("bad-request"),
             other => other,
         }

@@ -168,7 +168,7 @@ async fn dripping(mut attacker: Attacker, stage: Stage, drip: Vec<Vec<u8>>) {
         tokio::select! {
             incoming = timeout(PATIENCE, attacker.next()) => match incoming.unwrap().unwrap() {
                 Some(Incoming::Element(error)) if error.is(ns::STREAMS, "error") => {
-                    assert!(error.child(ns::STREAM_ERRORS, "connection-timeout").is_some(), "{error:?}");
+                    assert!(error.child(ns::STREAM_ERRORS, "policy-violation").is_some(), "{error:?}");
                     break;
                 }
                 Some(_) => {}

@@ -166,7 +166,7 @@ async fn x17_who_does_not_log_in_is_gone_after_thirty_seconds() {
     let (mut client, task) = verona.connect(CLEAR);
     let start = Instant::now();
     client.open().await;
-    assert!(client.rest().await.contains("<connection-timeout "));
+    assert!(client.rest().await.contains("<policy-violation "));
     assert_eq!(start.elapsed().as_secs(), 30);
     drop(client);
     task.await.unwrap();

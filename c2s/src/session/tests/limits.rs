@@ -18,7 +18,7 @@ fn x17_a_slow_drip_does_not_put_off_the_end() {
             talk.now += SECOND;
         }
         talk.event(Event::Received(b" "));
-        talk.fails("connection-timeout");
+        talk.fails("policy-violation");
     }
 }
 
@@ -29,7 +29,7 @@ fn x17_the_deadline_is_known() {
     talk.wait(29 * SECOND);
     assert!(talk.poll().is_none());
     talk.wait(SECOND);
-    talk.fails("connection-timeout");
+    talk.fails("policy-violation");
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn who_has_authenticated_has_as_long_again_to_bind() {
     talk.wait(29 * SECOND);
     assert!(talk.poll().is_none());
     talk.wait(SECOND);
-    talk.fails("connection-timeout");
+    talk.fails("policy-violation");
 }
 
 #[test]

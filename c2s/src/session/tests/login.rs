@@ -182,15 +182,48 @@ fn what_is_out_of_turn_fails_and_may_be_tried_again() {
         talk.says(&failure("malformed-request"));
         talk.hear(&abort);
         talk.says(&failure("aborted"));
-        for (next, name) in [(&abort, "aborted"), (&auth("PLAIN", PLAIN), "malformed-request")] {
-            talk.hear(&auth("SCRAM-SHA-256", ""));
-            talk.says(&format!("<challenge xmlns='{}'/>", ns::SASL));
-            talk.hear(next);
-            talk.says(&failure(name));
-        }
+        talk.hear(&auth("SCRAM-SHA-256", ""));
+        talk.says(&format!("<challenge xmlns='{}'/>", ns::SASL));
+        talk.hear(&abort);
+        talk.says(&failure("aborted"));
         talk.hear(&auth("PLAIN", PLAIN));
         assert!(matches!(talk.effect(), Effect::Authenticate(Ask::Begin { .. })));
     });
+}
+
+/// RFC 6120 6.4.2.
+#[test]
+fn another_auth_discards_the_exchange_under_way() {
+    in_any_pieces(|| {
+        let challenge = || {
+            let challenge = Response::Proceed(b"r=1".to_vec());
+            Event::Authenticated(Answer::Responded(exchange(), challenge))
+        };
+        let mut talk = Talk::secure().opened();
+        talk.hear(&auth("SCRAM-SHA-1", "biwsbj1qdWxpZXQscj1yT3ByTkdmd0ViZVJXZ2JORWtxTw=="));
+        assert!(matches!(talk.effect(), Effect::Authenticate(Ask::Begin { .. })));
+        talk.event(challenge());
+        talk.said();
+        talk.hear(&auth("PLAIN", PLAIN));
+        let Effect::Authenticate(Ask::Begin { mechanism, .. }) = talk.effect() else {
+            panic!("another effect")
+        };
+        assert_eq!(mechanism, MechanismName::Plain);
+        talk.answer("juliet", b"");
+        talk.says(&format!("<success xmlns='{}'></success>", ns::SASL));
+    });
+}
+
+/// RFC 6120 6.4.5: who never finishes an exchange could begin them for ever.
+#[test]
+fn a08_an_exchange_that_was_discarded_was_a_try() {
+    let mut talk = Talk::secure().opened();
+    for _ in 0..6 {
+        talk.hear(&auth("SCRAM-SHA-256", ""));
+        talk.says(&format!("<challenge xmlns='{}'/>", ns::SASL));
+    }
+    talk.hear(&auth("SCRAM-SHA-256", ""));
+    talk.fails("policy-violation");
 }
 
 #[test]

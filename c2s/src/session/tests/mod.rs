@@ -2,6 +2,7 @@
 
 mod anything;
 mod bound;
+mod errors;
 mod limits;
 mod login;
 mod opening;
@@ -68,6 +69,14 @@ fn in_any_pieces(conversation: impl Fn()) {
     }
 }
 
+/// What brings a condition about.
+enum Cause {
+    /// On each of these it is what comes next.
+    Sent(Vec<Talk>),
+    /// Nothing does, and why.
+    Never(&'static str),
+}
+
 /// A client and its session.
 struct Talk {
     session: Session,
@@ -100,11 +109,17 @@ impl Talk {
         self
     }
 
+    /// A stream that waits for what SASL says.
+    fn authenticating(self) -> Self {
+        let mut talk = self.opened();
+        talk.hear(&auth("PLAIN", PLAIN));
+        assert!(matches!(talk.effect(), Effect::Authenticate(Ask::Begin { .. })));
+        talk
+    }
+
     /// A stream that waits for a resource.
     fn authenticated(self) -> Self {
-        let mut talk = self.opened();
-        talk.hear(&format!("<auth xmlns='{}' mechanism='PLAIN'>{PLAIN}</auth>", ns::SASL));
-        assert!(matches!(talk.effect(), Effect::Authenticate(Ask::Begin { .. })));
+        let mut talk = self.authenticating();
         talk.answer("juliet", b"");
         talk.says(&format!("<success xmlns='{}'></success>", ns::SASL));
         talk.hear(&header("capulet.lit"));
@@ -210,6 +225,23 @@ impl Talk {
         let element = format!("<stream:error><{condition} xmlns='{}'/>", ns::STREAM_ERRORS);
         assert!(said[error..].starts_with(&element), "{said}");
         assert!(said.ends_with("</stream:error></stream:stream>"), "{said}");
+    }
+
+    /// The server may have something to say before, but this error is its last word.
+    #[track_caller]
+    fn ends_with(mut self, condition: &str, index: usize) {
+        let closed = loop {
+            match self.poll() {
+                Some(Effect::Close(closed)) => break closed,
+                Some(_) => panic!("{condition} {index}: another effect"),
+                None => panic!("{condition} {index}: the stream goes on: {}", self.said()),
+            }
+        };
+        let said = self.said();
+        let error = format!("<stream:error><{condition} xmlns='{}'/>", ns::STREAM_ERRORS);
+        assert_eq!(closed.why, condition, "{index}: {said}");
+        assert!(said.contains(&error), "{condition} {index}: {said}");
+        assert!(said.ends_with("</stream:error></stream:stream>"), "{condition} {index}: {said}");
     }
 
     fn wait(&mut self, time: Duration) {
