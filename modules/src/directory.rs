@@ -43,6 +43,7 @@ fn record(roster: Roster) -> Record {
     });
     Record {
         version: roster.version,
+        blocked: Vec::new(),
         contacts: contacts.filter(|(_, relation)| *relation != Relation::default()).collect(),
     }
 }

@@ -85,25 +85,25 @@ pub(crate) struct Presence<'a> {
 impl Presence<'_> {
     /// The account's sessions become visible to the contact (RFC 6121 3.1.5).
     async fn share(&self) {
-        self.router.share_presence(self.account, self.contact).await;
+        self.router.share_presence(self.account, self.contact.as_jid()).await;
     }
 
     /// The account's sessions vanish for the contact (RFC 6121 3.2.2).
     async fn withdraw(&self) {
-        self.router.withdraw_presence(self.account, self.contact).await;
+        self.router.withdraw_presence(self.account, self.contact.as_jid()).await;
     }
 
     /// The contact's sessions become visible to the account.
     async fn share_back(&self) {
         if let Some(other) = self.other {
-            self.router.share_presence(other, self.account.jid()).await;
+            self.router.share_presence(other, self.account.jid().as_jid()).await;
         }
     }
 
     /// The contact's sessions vanish for the account (RFC 6121 3.3.3).
     async fn withdraw_back(&self) {
         if let Some(other) = self.other {
-            self.router.withdraw_presence(other, self.account.jid()).await;
+            self.router.withdraw_presence(other, self.account.jid().as_jid()).await;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     Relation,
+    blocks::Blocks,
     delivery::{Recipient, Resource},
     directory::{LoadError, Record},
     lane::Lane,
@@ -42,6 +43,7 @@ pub(crate) struct State {
     pub(crate) exists: bool,
     pub(crate) version: u64,
     pub(crate) contacts: HashMap<BareJid, Relation>,
+    pub(crate) blocks: Blocks,
     pub(crate) seats: Vec<Seat>,
     pub(crate) lane: Lane,
     /// Counts the reads, so that one that was overtaken by a change is not believed.
@@ -117,6 +119,11 @@ impl Account {
         self.guard().contacts.get(contact).copied().unwrap_or_default()
     }
 
+    /// Whether it has blocked this address (XEP-0191).
+    pub fn blocks(&self, other: &Jid) -> bool {
+        self.guard().blocks.cover(other)
+    }
+
     pub(crate) fn guard(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -127,14 +134,21 @@ impl Account {
         Turn { account: self.clone(), _held: held, known: false }
     }
 
-    /// The state if it is known now.
+    /// Whether the state is known now.
     pub(crate) fn is_known(&self, now: Duration) -> bool {
+        self.known(now, |_| ()).is_some()
+    }
+
+    /// Looks at the state if it is known now.
+    pub(crate) fn known<T>(&self, now: Duration, look: impl FnOnce(&State) -> T) -> Option<T> {
         self.recent.store(true, Ordering::Relaxed);
-        match self.guard().knowledge {
+        let state = self.guard();
+        let known = match state.knowledge {
             Knowledge::Until(None) => true,
             Knowledge::Until(Some(until)) => now < until,
             Knowledge::None | Knowledge::Loading(..) => false,
-        }
+        };
+        known.then(|| look(&state))
     }
 
     /// Whether nothing is lost by forgetting it; its only other owner is the table.
@@ -159,6 +173,7 @@ impl State {
     /// What a read gave; it counts unless a newer one was asked for.
     pub(crate) fn learn(
         &mut self,
+        owner: &BareJid,
         number: u64,
         result: &Result<Option<Arc<Record>>, LoadError>,
         absent_until: Duration,
@@ -174,12 +189,14 @@ impl State {
                 // Sessions that are still there have their contacts to tell when they end.
                 if self.seats.is_empty() {
                     self.contacts.clear();
+                    self.blocks = Blocks::default();
                 }
                 self.knowledge = Knowledge::Until(Some(absent_until));
             }
             Ok(Some(record)) => {
                 self.exists = true;
                 self.knowledge = Knowledge::Until(None);
+                self.blocks = Blocks::new(owner, record.blocked.iter().cloned().collect());
                 if record.version >= self.version {
                     self.version = record.version;
                     self.contacts.clone_from(&record.contacts);
@@ -191,6 +208,13 @@ impl State {
     /// What is known may be outdated: it is read again before its next use.
     pub(crate) fn doubt(&mut self) {
         self.knowledge = Knowledge::None;
+    }
+
+    /// A change was taken over that a read under way may not have seen: it is not believed.
+    pub(crate) fn overtake_reads(&mut self) {
+        if matches!(self.knowledge, Knowledge::Loading(..)) {
+            self.doubt();
+        }
     }
 
     pub(crate) fn seat(&mut self, number: u64) -> Option<&mut Seat> {
@@ -213,6 +237,18 @@ impl Recipient for State {
 
     fn resources(&self) -> &[Seat] {
         &self.seats
+    }
+
+    fn blocks(&self, sender: &Jid) -> bool {
+        self.blocks.cover(sender)
+    }
+
+    fn shows(&self, place: usize, to: &Jid) -> bool {
+        let seat = &self.seats[place];
+        // RFC 6121 4.2.2: an account is subscribed to its own presence.
+        seat.jid.bare_str() == to.bare_str()
+            || self.contacts.get(to.bare_str()).is_some_and(|relation| relation.from)
+            || seat.has_told(to)
     }
 }
 

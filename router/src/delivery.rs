@@ -1,10 +1,10 @@
 //! Where a stanza to a local account goes: RFC 6121 8.5 as one pure function.
 //!
 //! Where the RFC leaves a choice: several resources, all of those with a non-negative priority; not deliverable, an error
-//! and not silence; an error stanza, dropped (RFC 6120 8.3.1). In one place it is not followed: iqs between
-//! connected resources pass whether or not they share presence (8.5.3.1 has SHOULD NOT), since sessions without a
-//! subscription do exchange them, the resource's name is no secret between them, and clients decide for themselves whom
-//! they answer.
+//! and not silence; an error stanza, dropped (RFC 6120 8.3.1); an iq to the resource of somebody who does not share
+//! presence with the asker, `service-unavailable`, as for a resource that is not there.
+//!
+//! Before all of that stands the recipient's block list (8.1, security warning; XEP-0191 3.3).
 
 use smallvec::SmallVec;
 use xmpp_core::{
@@ -47,15 +47,37 @@ pub(crate) trait Recipient {
     fn exists(&self) -> bool;
     /// Its connected resources.
     fn resources(&self) -> &[Self::Resource];
+    /// Whether it has blocked this sender (XEP-0191).
+    fn blocks(&self, sender: &Jid) -> bool;
+    /// Whether it shares the presence of the resource at this place with this entity: by a subscription, or by directed
+    /// presence (RFC 6121 8.5.3.1).
+    fn shows(&self, place: usize, to: &Jid) -> bool;
 }
 
 /// Decides where a stanza to a local account goes. `head.to` has a local part.
 pub(crate) fn plan<R: Recipient>(head: &Head, account: &R) -> Plan {
+    if head.from.as_ref().is_some_and(|from| account.blocks(from)) {
+        return plan_blocked(head.kind);
+    }
     let resource = head.to.as_ref().and_then(Jid::resource);
     match head.kind {
         Kind::Message(kind) => plan_message(kind, resource, account),
         Kind::Presence(kind) => plan_presence(kind, resource, account),
-        Kind::Iq(kind) => plan_iq(kind, resource, account),
+        Kind::Iq(kind) => plan_iq(kind, resource, head, account),
+    }
+}
+
+/// XEP-0191 3.3: the account looks offline to whom it has blocked.
+fn plan_blocked(kind: Kind) -> Plan {
+    use PresenceType::{Subscribe, Subscribed, Unsubscribe, Unsubscribed};
+    match kind {
+        Kind::Message(MessageType::Error) | Kind::Iq(IqType::Result | IqType::Error) => Plan::Drop,
+        Kind::Message(_) | Kind::Iq(IqType::Get | IqType::Set) => {
+            Plan::Refuse(StanzaCondition::ServiceUnavailable)
+        }
+        // What they do to the sender's own roster is not the recipient's to forbid, and would tell if it did not happen.
+        Kind::Presence(Subscribe | Subscribed | Unsubscribe | Unsubscribed) => Plan::Answer,
+        Kind::Presence(_) => Plan::Drop,
     }
 }
 
@@ -103,16 +125,19 @@ fn plan_presence<R: Recipient>(kind: PresenceType, resource: Option<&str>, accou
     }
 }
 
-fn plan_iq<R: Recipient>(kind: IqType, resource: Option<&str>, account: &R) -> Plan {
+fn plan_iq<R: Recipient>(kind: IqType, resource: Option<&str>, head: &Head, account: &R) -> Plan {
     match (matching(resource, account), kind) {
-        // RFC 6121 8.5.3.1
-        (Some(place), _) => Plan::Deliver(Places::from_elem(place, 1)),
+        // RFC 6121 8.5.3.1: an answer was asked for; a question shows that somebody is there.
+        (Some(place), IqType::Result | IqType::Error) => Plan::Deliver(Places::from_elem(place, 1)),
+        (Some(place), _) if head.from.as_ref().is_none_or(|from| account.shows(place, from)) => {
+            Plan::Deliver(Places::from_elem(place, 1))
+        }
         // RFC 6120 8.3.1, 10.3.3
         (None, IqType::Result | IqType::Error) => Plan::Drop,
-        // RFC 6121 8.5.3.2.3
-        (None, _) if resource.is_some() => Plan::Refuse(StanzaCondition::ServiceUnavailable),
+        // RFC 6121 8.5.3.1, 8.5.3.2.3: the same, so that it tells nobody who is there.
+        _ if resource.is_some() => Plan::Refuse(StanzaCondition::ServiceUnavailable),
         // RFC 6121 8.5.2.1.3, 8.5.2.2.3; whether the account exists is not told to just anybody.
-        (None, _) => Plan::Answer,
+        _ => Plan::Answer,
     }
 }
 

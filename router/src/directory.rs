@@ -1,8 +1,9 @@
-//! Where the router learns what it must know of an account: whether it exists, and who sees whose presence.
+//! Where the router learns what it must know of an account: whether it exists, who sees whose presence, whom it has
+//! blocked.
 
 use crate::BoxFuture;
 use std::collections::HashMap;
-use xmpp_core::BareJid;
+use xmpp_core::{BareJid, Jid};
 
 /// What is agreed between an account and a contact (RFC 6121 3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Record {
     pub version: u64,
     /// The contacts with a subscription in either direction.
     pub contacts: HashMap<BareJid, Relation>,
+    /// The addresses that it has blocked (XEP-0191).
+    pub blocked: Vec<Jid>,
 }
 
 /// The account could not be read.

@@ -8,6 +8,7 @@
 //! accounts from a [`Directory`], and what must wait is waited for in the task that caused it.
 
 mod account;
+mod blocks;
 mod claim;
 mod delivery;
 mod directory;
@@ -187,15 +188,15 @@ impl Router {
                 .load(|| self.directory.load(account.jid()).map(share).boxed().shared());
             let result = load.await;
             let absent_until = self.environment.monotonic() + ABSENCE;
-            account.guard().learn(number, &result, absent_until);
+            account.guard().learn(account.jid(), number, &result, absent_until);
             result?;
         }
         Ok(account)
     }
 
     /// The account if it is in memory: one with sessions always is.
-    pub(crate) fn present(&self, account: &BareJid) -> Option<Arc<Account>> {
-        self.table.get(account.as_str())
+    pub(crate) fn present(&self, account: &str) -> Option<Arc<Account>> {
+        self.table.get(account)
     }
 
     /// Looks at an account's sessions and sends to them, under its guard: nobody else delivers meanwhile. `look` must

@@ -3,10 +3,12 @@
 use crate::{
     Router, Session,
     account::{Account, Seat, State},
+    blocks::{Blocks, blocked},
+    mailbox::Post,
     route::After,
 };
 use bytes::Bytes;
-use std::{mem, sync::Arc};
+use std::{mem, slice, sync::Arc};
 use xmpp_core::{
     BareJid, Jid, Kind, Stanza, StanzaError, error::StanzaCondition, ns, stanza::PresenceType,
 };
@@ -14,6 +16,7 @@ use xmpp_core::{
 /// A session that became unavailable, and who has to hear of it.
 pub(crate) struct Departure {
     presence: Stanza,
+    blocks: Blocks,
     contacts: Vec<BareJid>,
     directed: Vec<Jid>,
 }
@@ -37,7 +40,7 @@ impl Router {
         // Whom to tell is looked up first and told then: no subscription may end in between (RFC 6121 3.2.2).
         let mut turn = account.turn().await;
         turn.unchanged();
-        let (initial, subscribers, publishers) = {
+        let (initial, blocks, subscribers, publishers) = {
             let mut state = account.guard();
             let first = !state.seats.iter().any(Seat::is_non_negative);
             let Some(seat) = state.seat(session.number) else { return };
@@ -58,27 +61,21 @@ impl Router {
             let subscribers = state.subscribers();
             let publishers = if initial { state.publishers() } else { Vec::new() };
             self.clear_overflowed(account, &mut state, after);
-            (initial, subscribers, publishers)
+            (initial, state.blocks.clone(), subscribers, publishers)
         };
         for contact in &subscribers {
-            self.send_presence(&presence, contact.as_jid(), after);
+            self.send_presence(&blocks, &presence, contact.as_jid(), after);
         }
         if !is_seated(session) {
             // It ended meanwhile, and some may have heard of that first.
             let end = bare_presence(PresenceType::Unavailable, session.jid.clone());
             for contact in &subscribers {
-                self.send_presence(&end, contact.as_jid(), after);
+                self.send_presence(&blocks, &end, contact.as_jid(), after);
             }
         }
-        // RFC 6121 4.3.1: contacts here are not probed, only looked at.
-        for contact in publishers.iter().filter_map(|contact| self.present(contact)) {
-            let presences: Vec<_> = contact
-                .guard()
-                .seats
-                .iter()
-                .filter_map(|seat| seat.presence_to(bare.as_jid()))
-                .collect();
-            session.post.answer(presences);
+        let viewer = Viewer { jid: session.jid.clone(), post: session.post.clone() };
+        for contact in &publishers {
+            self.look(bare, &blocks, contact.as_jid(), slice::from_ref(&viewer));
         }
         if initial {
             for arrival in &self.law.arrivals {
@@ -131,13 +128,16 @@ impl Router {
         if !is_seated(session) {
             // It ended meanwhile, and the other may have heard of that first.
             let end = bare_presence(PresenceType::Unavailable, session.jid.clone());
-            self.send_presence(&end, &to, after);
+            self.send_presence(&Blocks::default(), &end, &to, after);
         }
     }
 
     /// Whoever is no subscriber has to be told when the session ends (RFC 6121 4.6.3).
     fn note_directed(&self, session: &Session, kind: Kind, to: &Jid) -> Result<(), StanzaError> {
         let mut state = session.account.guard();
+        if state.blocks.cover(to) {
+            return Err(blocked());
+        }
         let subscriber = to.bare_str() == session.account.jid().as_str()
             || state.contacts.get(to.bare_str()).is_some_and(|relation| relation.from);
         let Some(seat) = state.seat(session.number) else { return Ok(()) };
@@ -162,13 +162,15 @@ impl Router {
         let Some(to) = &probe.head.to else { return };
         let asker = &session.jid;
         let own = account.jid() == session.account.jid();
+        let blocks = session.account.guard().blocks.clone();
         let state = account.guard();
         let subscriber =
             own || state.contacts.get(asker.bare_str()).is_some_and(|relation| relation.from);
         let mut answers: Vec<Stanza> = Vec::new();
         if to.is_bare() {
             if subscriber {
-                answers.extend(state.seats.iter().filter_map(|seat| seat.presence_to(asker)));
+                let seats = state.seats.iter().filter(|seat| !blocks.cover(&seat.jid));
+                answers.extend(seats.filter_map(|seat| seat.presence_to(asker)));
             }
         } else if let Some(seat) = state.seats.iter().find(|seat| seat.jid == *to)
             && ((subscriber && seat.is_available()) || seat.has_told(asker))
@@ -187,63 +189,118 @@ impl Router {
     }
 
     /// Sends a contact the current presence of all of an account's available sessions (RFC 6121 3.1.5).
-    pub async fn share_presence(self: &Arc<Self>, account: &Arc<Account>, contact: &BareJid) {
-        let (numbers, presences): (Vec<u64>, Vec<Stanza>) = {
+    pub async fn share_presence(self: &Arc<Self>, account: &Arc<Account>, contact: &Jid) {
+        let mut after = After::default();
+        let (blocks, numbers, presences) = {
             let state = account.guard();
-            let presence = |seat: &Seat| Some((seat.number, seat.presence_to(contact.as_jid())?));
-            state.seats.iter().filter_map(presence).unzip()
+            let presence = |seat: &Seat| Some((seat.number, seat.presence_to(contact)?));
+            let (numbers, presences): (Vec<u64>, Vec<Stanza>) =
+                state.seats.iter().filter_map(presence).unzip();
+            (state.blocks.clone(), numbers, presences)
         };
-        let froms: Vec<_> = presences.iter().filter_map(|shown| shown.head.from.clone()).collect();
-        self.send_presences(presences, contact).await;
+        for presence in &presences {
+            self.send_presence(&blocks, presence, contact, &mut after);
+        }
         // What ended meanwhile the contact may have heard of first.
         let ended: Vec<_> = {
             let mut state = account.guard();
-            let shown = numbers.into_iter().zip(froms);
+            let shown = numbers.into_iter().zip(presences);
             let ended = shown
                 .filter(|(number, _)| !state.seat(*number).is_some_and(|seat| seat.is_available()));
-            ended.map(|(_, from)| bare_presence(PresenceType::Unavailable, from)).collect()
+            ended.filter_map(|(_, presence)| presence.head.from).collect()
         };
-        self.send_presences(ended, contact).await;
+        for from in ended {
+            let end = bare_presence(PresenceType::Unavailable, from);
+            self.send_presence(&blocks, &end, contact, &mut after);
+        }
+        self.finish(after).await;
     }
 
-    /// Sends a contact unavailable presence from all of an account's available sessions (RFC 6121 3.2.2, 3.3.3).
-    pub async fn withdraw_presence(self: &Arc<Self>, account: &Arc<Account>, contact: &BareJid) {
-        let presences: Vec<Stanza> = {
-            let state = account.guard();
-            let available = state.seats.iter().filter(|seat| seat.is_available());
-            available
-                .map(|seat| bare_presence(PresenceType::Unavailable, seat.jid.clone()))
-                .map(|presence| presence.to(contact.as_jid().clone()))
-                .collect()
-        };
-        self.send_presences(presences, contact).await;
-    }
-
-    async fn send_presences(self: &Arc<Self>, presences: Vec<Stanza>, contact: &BareJid) {
+    /// Sends a contact unavailable presence from all of an account's sessions that it may think available (RFC 6121 3.2.2,
+    /// 3.3.3), whether it was a subscriber or was told directly (4.6.1).
+    pub async fn withdraw_presence(self: &Arc<Self>, account: &Arc<Account>, contact: &Jid) {
         let mut after = After::default();
+        let (blocks, presences) = {
+            let mut state = account.guard();
+            let seats = state.seats.iter_mut();
+            let seen = seats.filter_map(|seat| {
+                let told = seat.directed.len();
+                seat.directed.retain(|told| told.bare_str() != contact.bare_str());
+                let seen = seat.is_available() || seat.directed.len() < told;
+                seen.then(|| bare_presence(PresenceType::Unavailable, seat.jid.clone()))
+            });
+            let presences: Vec<Stanza> = seen.collect();
+            (state.blocks.clone(), presences)
+        };
         for presence in &presences {
-            self.send_presence(presence, contact.as_jid(), &mut after);
+            self.send_presence(&blocks, presence, contact, &mut after);
         }
         self.finish(after).await;
     }
 
     /// Tells who has to hear that a session became unavailable.
     pub(crate) fn tell_contacts(self: &Arc<Self>, departure: Departure, after: &mut After) {
-        for contact in departure.contacts {
-            self.send_presence(&departure.presence, contact.as_jid(), after);
-        }
-        for entity in departure.directed {
-            self.send_presence(&departure.presence, &entity, after);
+        let Departure { presence, blocks, contacts, directed } = departure;
+        let contacts = contacts.iter().map(BareJid::as_jid);
+        for entity in contacts.chain(&directed) {
+            self.send_presence(&blocks, &presence, entity, after);
         }
     }
 
-    /// Presence to an account that is not in memory has nobody to go to (RFC 6121 8.5.2.2.2).
-    fn send_presence(self: &Arc<Self>, presence: &Stanza, to: &Jid, after: &mut After) {
-        if let Some(account) = self.table.get(to.bare_str()) {
-            let answered_by_server = self.deliver(&account, presence.clone().to(to.clone()), after);
-            debug_assert!(answered_by_server.is_none(), "availability is only delivered");
+    /// Sends presence on behalf of an account with this block list. To an account that is not in memory it has nobody to go
+    /// to (RFC 6121 8.5.2.2.2).
+    pub(crate) fn send_presence(
+        self: &Arc<Self>,
+        blocks: &Blocks,
+        presence: &Stanza,
+        to: &Jid,
+        after: &mut After,
+    ) {
+        if blocks.cover(to) {
+            return;
+        }
+        let Some(account) = self.table.get(to.bare_str()) else { return };
+        if to.is_bare() && blocks.cover_in_part(to.as_str()) {
+            // XEP-0191 6: to all of its resources but those that are blocked.
+            let seats: Vec<_> = account.guard().seats.iter().map(|seat| seat.jid.clone()).collect();
+            for jid in seats.iter().filter(|jid| !blocks.cover(jid)) {
+                self.deliver_presence(&account, presence, jid, after);
+            }
+        } else {
+            self.deliver_presence(&account, presence, to, after);
         }
     }
+
+    fn deliver_presence(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        presence: &Stanza,
+        to: &Jid,
+        after: &mut After,
+    ) {
+        let answered_by_server = self.deliver(account, presence.clone().to(to.clone()), after);
+        debug_assert!(answered_by_server.is_none(), "availability is only delivered");
+    }
+
+    /// Shows sessions of an account with this block list who of a contact is there, or of its resource, as a probe would: a
+    /// contact here is only looked at (RFC 6121 4.3.1).
+    pub(crate) fn look(&self, own: &BareJid, blocks: &Blocks, contact: &Jid, viewers: &[Viewer]) {
+        let Some(account) = self.present(contact.bare_str()) else { return };
+        // Under its guard, so that no session is shown after its end was told.
+        let state = account.guard();
+        let seats = state.seats.iter().filter(|seat| !blocks.cover(&seat.jid));
+        let seats = seats.filter(|seat| contact.is_bare() || seat.jid == *contact);
+        let presences: Vec<_> = seats.filter_map(|seat| seat.presence_to(own.as_jid())).collect();
+        for viewer in viewers.iter().filter(|viewer| !state.blocks.cover(&viewer.jid)) {
+            viewer.post.answer(presences.iter().cloned());
+        }
+    }
+}
+
+/// A session that looks at others.
+pub(crate) struct Viewer {
+    pub(crate) jid: Jid,
+    post: Arc<Post>,
 }
 
 impl Departure {
@@ -259,7 +316,7 @@ impl Departure {
             let subscriber = |jid: &Jid| state.contacts.get(jid.bare_str()).is_some_and(|r| r.from);
             directed.retain(|told| !subscriber(told));
         }
-        Self { presence, contacts, directed }
+        Self { presence, blocks: state.blocks.clone(), contacts, directed }
     }
 
     /// Tells the account's other sessions now and everybody else later.
@@ -273,6 +330,12 @@ impl Departure {
 }
 
 impl State {
+    /// The available sessions.
+    pub(crate) fn viewers(&self) -> Vec<Viewer> {
+        let available = self.seats.iter().filter(|seat| seat.is_available());
+        available.map(|seat| Viewer { jid: seat.jid.clone(), post: seat.post.clone() }).collect()
+    }
+
     /// The contacts whose presence the account gets (RFC 6121 4.3.1).
     fn publishers(&self) -> Vec<BareJid> {
         let contacts = self.contacts.iter();
@@ -293,7 +356,7 @@ fn is_seated(session: &Session) -> bool {
 }
 
 /// A presence that says nothing more.
-fn bare_presence(kind: PresenceType, from: Jid) -> Stanza {
+pub(crate) fn bare_presence(kind: PresenceType, from: Jid) -> Stanza {
     Stanza::new(Kind::Presence(kind), Bytes::new()).from(from)
 }
 

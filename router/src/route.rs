@@ -7,6 +7,7 @@
 use crate::{
     At, Backlog, Claim, Keeping, Receipt, Request, Router, Session, Side,
     account::{Account, State},
+    blocks::blocked,
     delivery::{Places, Plan, plan},
     lane::{Leaving, Parcel},
     mailbox::Copies,
@@ -51,17 +52,27 @@ impl Router {
 
     async fn take(self: &Arc<Self>, session: &Session, mut stanza: Stanza, after: &mut After) {
         let own = session.account.jid();
-        if !session.account.is_known(self.environment.monotonic())
-            && let Err(error) = self.account(own.as_jid()).await
-        {
-            // What is known is good enough to go on with while the store is away.
-            tracing::debug!(account = %own, %error, "not read again");
-        }
         // RFC 6120 8.1.2.1
         stanza.head.from = Some(session.jid.clone());
         if stanza.head.to.is_none() && matches!(stanza.kind(), Kind::Message(_)) {
             // RFC 6120 10.3.1
             stanza.head.to = Some(own.as_jid().clone());
+        }
+        let to = stanza.head.to.as_ref();
+        let is_blocked = |state: &State| to.is_some_and(|to| state.blocks.cover(to));
+        let now = self.environment.monotonic();
+        let is_blocked = match session.account.known(now, is_blocked) {
+            Some(is_blocked) => is_blocked,
+            None => {
+                if let Err(error) = self.account(own.as_jid()).await {
+                    // What is known is good enough to go on with while the store is away.
+                    tracing::debug!(account = %own, %error, "not read again");
+                }
+                is_blocked(&session.account.guard())
+            }
+        };
+        if is_blocked {
+            return after.refuse_with(stanza, blocked());
         }
         let Some(stanza) = self.pass(Side::Sender, &session.account, stanza, after) else { return };
         let Some(to) = stanza.head.to.clone() else {
@@ -333,14 +344,20 @@ impl Router {
                     let there = state.seats.iter().enumerate();
                     let there = there.filter(|(_, seat)| sessions.contains(&seat.number));
                     let places: Places = there.map(|(place, _)| place).collect();
-                    if places.is_empty() {
+                    let from = stanza.head.from.as_ref();
+                    if places.is_empty() || from.is_some_and(|from| state.blocks.cover(from)) {
                         let plan = plan(&stanza.head, state);
                         self.perform(account, state, stanza, plan, true, after);
                     } else {
                         self.hand(account, state, stanza, &places, after);
                     }
                 }
-                Leaving::Backlog(session, Backlog { stanzas, handed }) => {
+                Leaving::Backlog(session, Backlog { mut stanzas, handed }) => {
+                    // XEP-0191 3.3: what somebody sent who was blocked since. It vanishes: an error now would show that
+                    // the account is there again.
+                    stanzas.retain(|kept| {
+                        !kept.head.from.as_ref().is_some_and(|from| state.blocks.cover(from))
+                    });
                     // Where that session has gone another one gets it that takes the account's messages; where there is
                     // none nothing is forgotten.
                     let fit = state.seats.iter().filter(|seat| seat.is_non_negative());

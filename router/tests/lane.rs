@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Task, World, stanza, xml};
+use common::{Task, World, set_blocked, stanza, xml};
 use futures_util::FutureExt;
 use router::{Backlog, Declare, Module};
 use std::{
@@ -453,4 +453,64 @@ fn a_long_lane_is_given_up_without_a_deep_stack() {
     let _gates: Vec<_> = (0..count).map(|_| drawer.next_waits()).collect();
     drop::<Task<()>>(login);
     assert_eq!(drawer.ids().len(), count);
+}
+
+#[test]
+fn p09_what_was_kept_before_its_sender_was_blocked_vanishes() {
+    let (world, drawer) = world();
+    world.people.add("nurse@localhost");
+    let mut romeo = world.online("romeo@localhost/orchard");
+    let nurse = world.online("nurse@localhost/chamber");
+    romeo.send(&chat("1"));
+    nurse.send(&chat("2"));
+    romeo.send(&chat("3"));
+    assert_eq!(drawer.ids(), ["1", "2", "3"]);
+    set_blocked(&world.router, "juliet@localhost", &["romeo@localhost"]);
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    juliet.send("<presence id='p'/>");
+    assert_eq!(juliet.ids(), ["p", "2"]);
+    // It is gone, and he cannot tell that she came.
+    assert_eq!(drawer.ids(), Vec::<String>::new());
+    romeo.nothing();
+}
+
+#[test]
+fn p09_what_is_on_its_way_when_its_sender_is_blocked_does_not_arrive() {
+    // written down, and delivered when that is done
+    let archive = Arc::new(Drawer { archive: true, ..Drawer::default() });
+    let world = over(&archive);
+    let mut romeo = world.online("romeo@localhost/orchard");
+    let mut juliet = world.online("juliet@localhost/balcony");
+    let written = archive.next_waits();
+    let mut first = romeo.start(&chat("1"));
+    assert!(!first.go());
+    set_blocked(&world.router, "juliet@localhost", &["romeo@localhost"]);
+    open(&written);
+    assert!(first.go());
+    juliet.nothing();
+    assert!(romeo.one().contains("<service-unavailable"));
+
+    // waiting behind what is read
+    let (world, drawer) = self::world();
+    let mut romeo = world.online("romeo@localhost/orchard");
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    let read = drawer.next_waits();
+    let mut login = juliet.start("<presence id='p'/>");
+    assert!(!login.go());
+    romeo.send(&chat("1"));
+    set_blocked(&world.router, "juliet@localhost", &["localhost"]);
+    open(&read);
+    assert!(login.go());
+    assert_eq!(juliet.ids(), ["p"]);
+    assert!(romeo.one().contains("<service-unavailable"));
+
+    // in the mailbox of a session that ends without having read it
+    let (world, drawer) = self::world();
+    let mut romeo = world.online("romeo@localhost/orchard");
+    let juliet = world.online("juliet@localhost/balcony");
+    romeo.send(&chat("1"));
+    set_blocked(&world.router, "juliet@localhost", &["romeo@localhost/orchard"]);
+    juliet.disconnect();
+    assert!(romeo.one().contains("<service-unavailable"));
+    assert_eq!(drawer.ids(), Vec::<String>::new());
 }

@@ -106,9 +106,11 @@ fn r04_an_error_is_never_answered() {
 #[test]
 fn rfc6121_8_5_3_1_an_iq_to_a_full_address_is_for_that_session() {
     let world = World::new(&[]);
+    world.people.subscribe("romeo@localhost", "juliet@localhost");
     let mut romeo = world.online("romeo@localhost/orchard");
     let mut juliet = world.connect("juliet@localhost/balcony");
     let mut phone = world.online("juliet@localhost/phone");
+    romeo.all();
     romeo.send("<iq to='juliet@localhost/balcony' type='get' id='i'><x xmlns='y'/></iq>");
     assert_eq!(juliet.ids(), ["i"]);
     phone.nothing();
@@ -116,6 +118,44 @@ fn rfc6121_8_5_3_1_an_iq_to_a_full_address_is_for_that_session() {
     assert_eq!(romeo.ids(), ["i"]);
     romeo.send("<iq to='juliet@localhost/none' type='get' id='i'><x xmlns='y'/></iq>");
     assert!(romeo.one().contains("<service-unavailable"));
+}
+
+/// Who is there shows to those who share presence only: to all others it is as if nobody were.
+#[test]
+fn rfc6121_8_5_3_1_an_iq_of_a_stranger_does_not_find_a_session() {
+    let world = World::new(&[]);
+    let mut romeo = world.online("romeo@localhost/orchard");
+    let mut street = world.online("romeo@localhost/street");
+    romeo.all();
+    let mut juliet = world.online("juliet@localhost/balcony");
+    let question = |to: &str| format!("<iq to='{to}' type='get' id='i'><x xmlns='y'/></iq>");
+    let mut answers = Vec::new();
+    for to in ["juliet@localhost/balcony", "juliet@localhost/none", "nobody@localhost/none"] {
+        romeo.send(&question(to));
+        answers.push(romeo.one().replace(to, "X"));
+    }
+    juliet.nothing();
+    assert!(answers[0].contains("<service-unavailable"), "{}", answers[0]);
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0], answers[2]);
+    // Directed presence is for whoever got it, from the session that sent it.
+    juliet.send("<presence to='romeo@localhost/orchard'/>");
+    romeo.all();
+    romeo.send(&question("juliet@localhost/balcony"));
+    assert_eq!(juliet.ids(), ["i"]);
+    street.send(&question("juliet@localhost/balcony"));
+    assert!(street.one().contains("<service-unavailable"));
+    // An answer was asked for, so it may come.
+    juliet.send(&question("romeo@localhost/street").replace("type='get'", "type='result'"));
+    assert_eq!(street.ids(), ["i"]);
+    juliet.send("<presence to='romeo@localhost/orchard' type='unavailable'/>");
+    romeo.all();
+    romeo.send(&question("juliet@localhost/balcony"));
+    assert!(romeo.one().contains("<service-unavailable"));
+    juliet.nothing();
+    // One's own sessions always share it.
+    romeo.send(&question("romeo@localhost/street"));
+    assert_eq!(street.ids(), ["i"]);
 }
 
 /// Answers `<ask xmlns='urn:example'/>` in two places.

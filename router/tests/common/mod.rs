@@ -64,6 +64,14 @@ impl World {
     }
 }
 
+/// Lists these as blocked, and no others.
+pub fn set_blocked(router: &Arc<Router>, owner: &str, addresses: &[&str]) {
+    let account = finish(router.account(&owner.parse().unwrap())).unwrap();
+    let mut turn = finish(router.turn(&account));
+    let list = addresses.iter().map(|address| address.parse().unwrap()).collect();
+    finish(router.update_blocked(&mut turn, |blocked| *blocked = list, |_| {}));
+}
+
 /// A session in a test's hands.
 pub struct Actor {
     pub router: Arc<Router>,
@@ -80,6 +88,10 @@ impl Actor {
 
     pub fn jid(&self) -> String {
         self.claim.jid().to_string()
+    }
+
+    pub fn account(&self) -> Arc<router::Account> {
+        finish(self.router.account(self.claim.jid())).unwrap()
     }
 
     /// Sends a stanza and sees it through.
@@ -217,6 +229,13 @@ impl People {
 
     pub fn remove(&self, name: &str) {
         self.records.lock().unwrap().remove(name);
+    }
+
+    /// `owner` has blocked this address; to be said before it is read.
+    pub fn block(&self, owner: &str, address: &str) {
+        let owner: BareJid = owner.parse().unwrap();
+        let mut records = self.records.lock().unwrap();
+        records.get_mut(&owner).unwrap().blocked.push(address.parse().unwrap());
     }
 
     /// `contact` sees the presence of `owner`; to be said before either is read.
