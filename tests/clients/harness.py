@@ -93,7 +93,9 @@ class Desktop(slixmpp.ClientXMPP):
         self.started = asyncio.Event()
         self.add_event_handler("session_start", lambda _: self.started.set())
         self.add_event_handler("message", self._message)
-        for kind in ["available", "unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed"]:
+        # slixmpp counts what a person shows (RFC 6121 4.7.2.1) among the types.
+        shown = ["available", "chat", "away", "xa", "dnd", "unavailable"]
+        for kind in [*shown, "subscribe", "subscribed", "unsubscribe", "unsubscribed"]:
             self.add_event_handler(f"presence_{kind}", functools.partial(self._presence, kind))
 
     async def _note(self, where, what):
@@ -108,8 +110,11 @@ class Desktop(slixmpp.ClientXMPP):
         await self._note(self.seen, (stanza["from"].bare, kind))
 
     async def until(self, predicate):
-        async with asyncio.timeout(PATIENCE), self.changed:
-            await self.changed.wait_for(predicate)
+        try:
+            async with asyncio.timeout(PATIENCE), self.changed:
+                await self.changed.wait_for(predicate)
+        except TimeoutError:
+            raise AssertionError(f"in vain: it has {self.messages} and has seen {self.seen}") from None
 
     async def __aenter__(self):
         self.connect("127.0.0.1", self.port_to_use)
@@ -121,6 +126,48 @@ class Desktop(slixmpp.ClientXMPP):
 
     async def __aexit__(self, *_):
         await asyncio.wait_for(self.disconnect(), PATIENCE)
+
+
+class Terminal:
+    """A program for the terminal, in a tmux of its own; `home` is where it keeps what it keeps."""
+
+    def __init__(self, home, *command):
+        self.command, self.socket = [str(word) for word in command], home / "tmux"
+        self.environment = os.environ | {
+            "HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "XDG_DATA_HOME": str(home / "data"),
+            "TERM": "screen-256color", "LC_ALL": "C.UTF-8",
+        }
+
+    def _tmux(self, *words):
+        done = subprocess.run(
+            ["tmux", "-S", self.socket, *words], env=self.environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    async def __aenter__(self):
+        self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "40", *self.command)
+        return self
+
+    async def __aexit__(self, *_):
+        with contextlib.suppress(subprocess.CalledProcessError):
+            # It may have ended by itself.
+            self._tmux("kill-server")
+
+    def enter(self, line):
+        self._tmux("send-keys", "-l", line)
+        self._tmux("send-keys", "Enter")
+
+    def screen(self):
+        return self._tmux("capture-pane", "-p")
+
+    async def until(self, text):
+        """The screen shows it. A screen tells nobody that it changed, so it is looked at again and again."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while text not in self.screen():
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"no {text!r} on\n{self.screen()}") from None
 
 
 class Browser:
