@@ -1,11 +1,17 @@
-//! What roster sets, subscription stanzas and deletions do, once for both backends.
+//! What roster sets, subscription stanzas, deletions and the like do, once for both backends.
 //!
 //! Each function runs inside a transaction of a backend, which lends its rows. Whatever can be refused is
 //! refused before the first write.
 
+mod blocking;
+mod documents;
+
+pub(crate) use blocking::{BlockRows, block, unblock};
+pub(crate) use documents::{DocumentRows, put_documents};
+
 use crate::{
-    Caps, Change, Item, Notice, Parting, Removal, Reply, Result, Revoked, Roster, StoreError,
-    Subscription, SubscriptionOutcome, Verb,
+    Caps, Change, Item, Left, Notice, Parting, Profile, Removal, Reply, Result, Revoked, Roster,
+    StoreError, Subscription, SubscriptionOutcome, Verb,
     subscription::{receive, send},
 };
 use std::collections::BTreeMap;
@@ -46,7 +52,7 @@ pub(crate) trait Rows {
     ) -> Result<()>;
     /// Forgets a subscription request.
     fn drop_request(&mut self, owner: AccountId, contact: &BareJid) -> Result<()>;
-    /// Takes an account away with all that it owns.
+    /// Takes an account away with all that it owns. No later account has one of its roster's versions.
     fn drop_account(&mut self, id: AccountId) -> Result<()>;
     /// Notes a revocation.
     fn revoke(&mut self, account: &BareJid, what: Revoked) -> Result<()>;
@@ -61,6 +67,20 @@ pub(crate) fn account(rows: &impl Rows, jid: &BareJid) -> Result<AccountId> {
 pub(crate) fn roster(rows: &impl Rows, owner: &BareJid) -> Result<Roster> {
     let id = account(rows, owner)?;
     Ok(Roster { version: rows.version(id)?, items: rows.items(id)? })
+}
+
+/// What stanzas from and to an account are judged by.
+pub(crate) fn profile(rows: &impl BlockRows, owner: &BareJid) -> Result<Profile> {
+    let id = account(rows, owner)?;
+    Ok(Profile { roster: roster(rows, owner)?, blocked: rows.blocked(id)? })
+}
+
+/// The last of an account as it is noted: its status no longer than the cap (XEP-0012).
+pub(crate) fn left(caps: &Caps, mut left: Left) -> Left {
+    if let Some(status) = &mut left.status {
+        status.truncate(status.floor_char_boundary(caps.status_bytes));
+    }
+    left
 }
 
 /// Adds an item or changes its name and groups (RFC 6121 2.3, 2.4).

@@ -1,11 +1,14 @@
-//! What must outlive a restart: accounts, rosters, offline messages.
+//! What must outlive a restart: accounts, rosters, block lists, documents, offline messages.
 //!
 //! The traits name XMPP operations, not SQL. Two backends stand behind them, [`sqlite`] and [`memory`], and one
 //! contract suite tests both. A write is **queued when the method is called**, in call order, and its future completes
 //! when the row is committed (and flushed, see [`Durability`]); dropping the future does not undo it. What a
-//! roster set or a subscription stanza does is decided once, in `law.rs`, for both backends.
+//! roster set, a subscription stanza or a block does is decided once, in `law.rs`, for both backends.
 
 mod account;
+mod activity;
+mod blocking;
+mod documents;
 mod law;
 pub mod memory;
 mod offline;
@@ -14,6 +17,9 @@ pub mod sqlite;
 mod subscription;
 
 pub use account::{Accounts, REVOCATIONS, Revocation, Revoked};
+pub use activity::{LastActivity, Left};
+pub use blocking::BlockLists;
+pub use documents::{Document, DocumentKey, Documents};
 pub use offline::{Kept, Offline};
 pub use roster::{
     Change, Item, Notice, Parting, Removal, Reply, Request, Roster, Rosters, Subscription,
@@ -21,6 +27,7 @@ pub use roster::{
 };
 
 use std::{future::Future, pin::Pin, sync::Arc};
+use xmpp_core::{BareJid, Jid};
 
 /// A boxed future: stores are trait objects.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -79,6 +86,16 @@ pub struct Caps {
     pub offline_messages: usize,
     /// Bytes of offline messages.
     pub offline_bytes: usize,
+    /// Documents (XEP-0049, XEP-0054).
+    pub documents: usize,
+    /// Bytes of all documents. A single one is as long as a stanza can be.
+    pub documents_bytes: usize,
+    /// Blocked addresses (XEP-0191).
+    pub blocked: usize,
+    /// Bytes of the blocked addresses: the router keeps them in memory.
+    pub blocked_bytes: usize,
+    /// Bytes of the status that is kept of an absent user (XEP-0012); a longer one is cut.
+    pub status_bytes: usize,
 }
 
 impl Default for Caps {
@@ -92,12 +109,28 @@ impl Default for Caps {
             request_bytes: 8_192,    // a nickname and a line of greeting, with room to spare
             offline_messages: 1_000, // a catch-up that a client can still swallow at login
             offline_bytes: 10 * 1024 * 1024, // 40 stanzas of the largest size
+            documents: 256,          // ten times what the most diligent clients keep
+            documents_bytes: 1_048_576, // four stanzas of the largest size: a vCard with a picture, and bookmarks
+            blocked: 1_000,             // more than anybody blocks by hand
+            blocked_bytes: 65_536,      // 65 for each of so many
+            status_bytes: 1_023,        // a line of text, as long as a name in a roster
         }
     }
 }
 
+/// What stanzas from and to an account are judged by, as of one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// The roster.
+    pub roster: Roster,
+    /// The blocked addresses (XEP-0191), sorted.
+    pub blocked: Vec<Jid>,
+}
+
 /// A whole store.
-pub trait Store: Accounts + Rosters + Offline {
+pub trait Store: Accounts + Rosters + Offline + Documents + BlockLists + LastActivity {
+    /// [`roster`](Rosters::roster) and [`blocked`](BlockLists::blocked) in one read.
+    fn profile(&self, owner: &BareJid) -> BoxFuture<Result<Profile>>;
     /// Waits until every queued write is committed, folds the log into the database, then closes: further
     /// calls fail.
     fn close(&self) -> BoxFuture<()>;

@@ -2,19 +2,22 @@
 //!
 //! Every call is done before it returns; its future is ready.
 
+mod personal;
+
 use crate::{
-    Accounts, BoxFuture, Caps, Change, Item, Kept, Offline, Parting, REVOCATIONS, Removal, Request,
-    Result, Revocation, Revoked, Roster, Rosters, Store, StoreError, SubscriptionOutcome, Verb,
+    Accounts, BoxFuture, Caps, Change, DocumentKey, Item, Kept, Left, Offline, Parting, Profile,
+    REVOCATIONS, Removal, Request, Result, Revocation, Revoked, Roster, Rosters, Store, StoreError,
+    SubscriptionOutcome, Verb,
     law::{self, AccountId, Rows},
 };
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     future::ready,
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
-use xmpp_core::{BareJid, sasl::Credentials};
+use xmpp_core::{BareJid, Jid, sasl::Credentials};
 
 /// A store in memory.
 pub struct Memory {
@@ -62,6 +65,8 @@ struct State {
     /// The number of each, so that only the last of its kind is remembered, as in a table with a unique key.
     revocations: HashMap<(BareJid, Revoked), i64>,
     last_account: AccountId,
+    /// Where the roster versions of the next account begin.
+    first_version: u64,
     last_kept: i64,
     last_revocation: i64,
 }
@@ -74,6 +79,9 @@ struct Account {
     requests: BTreeMap<BareJid, (u64, Vec<u8>)>,
     offline: VecDeque<Kept>,
     offline_bytes: usize,
+    documents: BTreeMap<DocumentKey, Vec<u8>>,
+    blocked: BTreeSet<Jid>,
+    left: Option<Left>,
 }
 
 impl State {
@@ -144,7 +152,9 @@ impl Rows for State {
     }
     fn drop_account(&mut self, id: AccountId) -> Result<()> {
         self.names.retain(|_, other| *other != id);
-        self.accounts.remove(&id);
+        if let Some(account) = self.accounts.remove(&id) {
+            self.first_version = self.first_version.max(account.version + 1);
+        }
         Ok(())
     }
     fn revoke(&mut self, account: &BareJid, what: Revoked) -> Result<()> {
@@ -178,12 +188,15 @@ impl Accounts for Memory {
             state.names.insert(account.clone(), state.last_account);
             let account = Account {
                 credentials,
-                version: 0,
+                version: state.first_version,
                 roster_bytes: 0,
                 items: BTreeMap::new(),
                 requests: BTreeMap::new(),
                 offline: VecDeque::new(),
                 offline_bytes: 0,
+                documents: BTreeMap::new(),
+                blocked: BTreeSet::new(),
+                left: None,
             };
             state.accounts.insert(state.last_account, account);
             Ok(())
@@ -291,6 +304,9 @@ impl Offline for Memory {
 }
 
 impl Store for Memory {
+    fn profile(&self, owner: &BareJid) -> BoxFuture<Result<Profile>> {
+        self.run(|state| law::profile(state, owner))
+    }
     fn close(&self) -> BoxFuture<()> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         Box::pin(ready(()))

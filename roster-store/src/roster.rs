@@ -44,7 +44,7 @@ impl Item {
     }
 }
 
-/// A change to one roster, numbered without gaps from 1 per owner.
+/// A change to one roster, numbered without gaps per owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The roster's owner.
@@ -79,7 +79,7 @@ impl Change {
 /// A whole roster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Roster {
-    /// The version, 0 where it was never changed.
+    /// The version. A new account's is one that no earlier account at its address had (RFC 6121 2.6).
     pub version: u64,
     /// All items in order of JID, unlisted ones too.
     pub items: Vec<Item>,

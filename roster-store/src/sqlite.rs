@@ -8,13 +8,14 @@
 //! Other processes may work on the same file at the same time, so nothing of it is cached here.
 
 mod open;
+mod personal;
 mod queue;
 mod rows;
 mod worker;
 
 use crate::{
-    Accounts, BoxFuture, Caps, Change, Durability, Kept, Offline, Parting, Removal, Request,
-    Result, Revocation, Roster, Rosters, Store, StoreError, SubscriptionOutcome, Verb,
+    Accounts, BoxFuture, Caps, Change, Durability, Kept, Offline, Parting, Profile, Removal,
+    Request, Result, Revocation, Roster, Rosters, Store, StoreError, SubscriptionOutcome, Verb,
     law::{self, Rows},
 };
 use futures_channel::oneshot;
@@ -215,6 +216,10 @@ impl Offline for Sqlite {
 }
 
 impl Store for Sqlite {
+    fn profile(&self, owner: &BareJid) -> BoxFuture<Result<Profile>> {
+        let owner = owner.clone();
+        self.read_in_order(move |tx| law::profile(tx, &owner))
+    }
     fn close(&self) -> BoxFuture<()> {
         let (end, ended) = oneshot::channel();
         if let Some(closing) = self.closing.upgrade() {

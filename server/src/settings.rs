@@ -33,6 +33,11 @@ pub(crate) fn caps(limits: &keys::Limits) -> Caps {
         roster_bytes: usual.roster_bytes.max(limits.roster_items.saturating_mul(200)),
         offline_messages: limits.offline_messages,
         offline_bytes: limits.offline_bytes,
+        documents: limits.documents,
+        documents_bytes: limits.documents_bytes,
+        blocked: limits.blocked,
+        // Room for addresses as long as usual, where there may be more of them.
+        blocked_bytes: usual.blocked_bytes.max(limits.blocked.saturating_mul(65)),
         ..usual
     }
 }

@@ -5,7 +5,10 @@ use crate::{
     law::{self, AccountId, Rows},
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    str::FromStr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 use xmpp_core::{
     BareJid,
     sasl::{Credentials, ScramKeys},
@@ -27,7 +30,7 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl Tx<'_> {
-    fn sql(&self, sql: &str) -> Result<CachedStatement<'_>> {
+    pub(super) fn sql(&self, sql: &str) -> Result<CachedStatement<'_>> {
         Ok(self.0.prepare_cached(sql)?)
     }
 
@@ -60,7 +63,11 @@ impl Tx<'_> {
 
     pub(super) fn create(&mut self, account: &BareJid, credentials: &Credentials) -> Result<()> {
         let id = self
-            .sql("INSERT INTO account (jid) VALUES (?1) ON CONFLICT DO NOTHING RETURNING id")?
+            .sql(
+                "INSERT INTO account (jid, roster_version)
+                 SELECT ?1, value FROM counter WHERE name = 'first_roster_version'
+                 ON CONFLICT DO NOTHING RETURNING id",
+            )?
             .query_row([account.as_str()], |row| row.get(0))
             .optional()?
             .ok_or(StoreError::Exists)?;
@@ -192,7 +199,7 @@ impl Tx<'_> {
 
     pub(super) fn count(&self, owner: &BareJid) -> Result<usize> {
         self.sql("SELECT offline_count FROM account WHERE jid = ?1")?
-            .query_row([owner.as_str()], size)
+            .query_row([owner.as_str()], |row| size(row, 0))
             .optional()?
             .ok_or(StoreError::NotFound)
     }
@@ -241,7 +248,7 @@ impl Rows for Tx<'_> {
     fn count_items(&self, owner: AccountId, listed: bool) -> Result<usize> {
         let count = self
             .sql("SELECT count(*) FROM roster WHERE account = ?1 AND listed = ?2")?
-            .query_row(params![owner, listed], size)?;
+            .query_row(params![owner, listed], |row| size(row, 0))?;
         Ok(count)
     }
     fn holders(&self, contact: &BareJid) -> Result<Vec<(AccountId, BareJid)>> {
@@ -263,8 +270,9 @@ impl Rows for Tx<'_> {
         Ok(version)
     }
     fn roster_bytes(&self, owner: AccountId) -> Result<usize> {
-        let bytes =
-            self.sql("SELECT roster_bytes FROM account WHERE id = ?1")?.query_row([owner], size)?;
+        let bytes = self
+            .sql("SELECT roster_bytes FROM account WHERE id = ?1")?
+            .query_row([owner], |row| size(row, 0))?;
         Ok(bytes)
     }
     fn next_version(&mut self, owner: AccountId, was: usize, is: usize) -> Result<u64> {
@@ -324,6 +332,11 @@ impl Rows for Tx<'_> {
         Ok(())
     }
     fn drop_account(&mut self, id: AccountId) -> Result<()> {
+        self.sql(
+            "UPDATE counter SET value = max(value, (SELECT roster_version + 1 FROM account WHERE id = ?1))
+             WHERE name = 'first_roster_version'",
+        )?
+        .execute([id])?;
         self.sql("DELETE FROM account WHERE id = ?1")?.execute([id])?;
         Ok(())
     }
@@ -363,15 +376,15 @@ fn item(row: &Row<'_>) -> Result<Item> {
     })
 }
 
-fn jid(row: &Row<'_>, column: usize) -> Result<BareJid> {
+pub(super) fn jid<J: FromStr>(row: &Row<'_>, column: usize) -> Result<J> {
     let text = row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?;
     let broken = |_| StoreError::Failed("a stored address is not an address".into());
     text.parse().map_err(broken)
 }
 
 /// A count of rows or of bytes.
-fn size(row: &Row<'_>) -> rusqlite::Result<usize> {
-    row.get(0).map(|count: u32| count as usize)
+pub(super) fn size(row: &Row<'_>, column: usize) -> rusqlite::Result<usize> {
+    row.get(column).map(|count: u32| count as usize)
 }
 
 fn number(size: usize) -> i64 {
@@ -379,7 +392,7 @@ fn number(size: usize) -> i64 {
 }
 
 /// Since 1970; negative before.
-fn microseconds(at: SystemTime) -> i64 {
+pub(super) fn microseconds(at: SystemTime) -> i64 {
     let number = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
     match at.duration_since(UNIX_EPOCH) {
         Ok(after) => number(after),
@@ -387,7 +400,7 @@ fn microseconds(at: SystemTime) -> i64 {
     }
 }
 
-fn time(microseconds: i64) -> SystemTime {
+pub(super) fn time(microseconds: i64) -> SystemTime {
     let span = Duration::from_micros(microseconds.unsigned_abs());
     let at =
         if microseconds < 0 { UNIX_EPOCH.checked_sub(span) } else { UNIX_EPOCH.checked_add(span) };

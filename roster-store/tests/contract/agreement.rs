@@ -1,7 +1,7 @@
 //! The same calls have the same results in both backends.
 
 use crate::stage::{Stage, credentials, jid};
-use roster_store::{Store, Verb};
+use roster_store::{DocumentKey, Left, Store, Verb};
 use std::time::UNIX_EPOCH;
 
 /// Few enough to meet often, more than the caps.
@@ -32,7 +32,7 @@ fn call(store: &mut Stage, dice: &mut Dice) -> String {
     let (one, other) = (&jid(dice.of(&ADDRESSES)), &jid(dice.of(&ADDRESSES)));
     let text = "x".repeat(dice.below(50));
     let bytes = text.clone().into_bytes();
-    let number = i64::try_from(dice.below(60)).expect("small");
+    let number = dice.below(60);
     let verb = dice.of(&[Verb::Subscribe, Verb::Subscribed, Verb::Unsubscribe, Verb::Unsubscribed]);
     macro_rules! said {
         ($call:expr) => {{
@@ -40,19 +40,35 @@ fn call(store: &mut Stage, dice: &mut Dice) -> String {
             format!("{} {:?}", stringify!($call), store.run(call))
         }};
     }
-    match dice.below(24) {
+    let kind = dice.of(&["", "a", "b", "c", "d"]);
+    let key = &match kind {
+        "" => DocumentKey::VCard,
+        name => DocumentKey::Private { ns: "ns".into(), name: name.into() },
+    };
+    let jids = || ADDRESSES[..number % 4].iter().map(|a| jid(a).as_jid().clone()).collect();
+    match dice.below(34) {
         0..3 => said!(|s| s.create(one, credentials(1))),
         3 => said!(|s| s.delete(one)),
         4 => said!(|s| s.set_credentials(one, credentials(2))),
         5 => said!(|s| s.list()),
-        6 => said!(|s| s.revoked(Some(number))),
+        6 => said!(|s| s.revoked(Some(number as i64))),
         7 => said!(|s| s.pending(one)),
         8..11 => said!(|s| s.set_item(one, other, Some(text.clone()), vec![text.clone()])),
         11 => said!(|s| s.remove_item(one, other)),
         12 => said!(|s| s.keep(one, UNIX_EPOCH, bytes.clone())),
         13 => said!(|s| s.kept(one)),
-        14 => said!(|s| s.forget(one, number)),
+        14 => said!(|s| s.forget(one, number as i64)),
         15 => said!(|s| s.count(one)),
+        16..19 => said!(|s| s.put_documents(one, vec![(key.clone(), bytes.clone())])),
+        19 => said!(|s| s.document(one, key)),
+        20..22 => said!(|s| s.block(one, jids())),
+        22 => said!(|s| s.unblock(one, jids())),
+        23 => said!(|s| s.profile(one)),
+        24 => {
+            let left = Left { at: UNIX_EPOCH, status: Some(text.clone()) };
+            said!(|s| s.left(one, left.clone()))
+        }
+        25 => said!(|s| s.last_left(one)),
         _ => {
             format!("{one} {other} {}", said!(|s| s.subscription(verb, one, other, bytes.clone())))
         }

@@ -1,7 +1,7 @@
 //! What only a store with a file promises.
 
 use crate::stage::{CAPS, block_on, credentials, jid, open};
-use roster_store::{Durability, Revoked, StoreError, sqlite::Sqlite};
+use roster_store::{DocumentKey, Durability, Left, Revoked, StoreError, sqlite::Sqlite};
 use rusqlite::Connection;
 use std::{
     fs,
@@ -74,7 +74,7 @@ fn a_newer_schema_is_refused() {
     block_on(open(&path).close());
     let conn = Connection::open(&path).expect("opened");
     let newer = "INSERT INTO refinery_schema_history SELECT 9999, 'later', applied_on, checksum
-                 FROM refinery_schema_history";
+                 FROM refinery_schema_history WHERE version = 1";
     conn.execute_batch(newer).expect("written");
     drop(conn);
     let why = "was written by another version of Stonechat: use that version, or restore a backup";
@@ -205,14 +205,27 @@ fn a_deleted_account_leaves_no_rows() {
     let ask = store.subscription(roster_store::Verb::Subscribe, &stranger, &juliet, b"?".into());
     block_on(ask).expect("asked");
     block_on(store.keep(&juliet, UNIX_EPOCH, b"hello".into())).expect("kept");
+    block_on(store.put_documents(&juliet, vec![(DocumentKey::VCard, b"?".into())])).expect("put");
+    block_on(store.block(&juliet, vec![stranger.as_jid().clone()])).expect("blocked");
+    block_on(store.left(&juliet, Left { at: UNIX_EPOCH, status: None })).expect("noted");
     let conn = Connection::open(&path).expect("opened");
     let rows = |table: &str| -> i64 {
         conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |r| r.get(0)).expect("a count")
     };
-    let owned = ["account", "credential", "roster", "roster_group", "request", "offline"];
-    assert_eq!(owned.map(rows), [1, 3, 1, 1, 1, 1]);
+    let owned = [
+        "account",
+        "credential",
+        "roster",
+        "roster_group",
+        "request",
+        "offline",
+        "document",
+        "blocked",
+        "activity",
+    ];
+    assert_eq!(owned.map(rows), [1, 3, 1, 1, 1, 1, 1, 1, 1]);
     block_on(store.delete(&juliet)).expect("deleted");
-    assert_eq!(owned.map(rows), [0; 6]);
+    assert_eq!(owned.map(rows), [0; 9]);
 }
 
 /// The write-ahead log of a database.

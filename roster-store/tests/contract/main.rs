@@ -8,6 +8,7 @@ mod accounts;
 mod agreement;
 mod database;
 mod offline;
+mod personal;
 mod rosters;
 mod stage;
 
@@ -36,6 +37,7 @@ contract! {
     rosters:
         rfc6121_2_3_an_item_is_kept_as_it_was_set,
         rfc6121_2_6_versions_rise_without_gaps,
+        rfc6121_2_6_an_address_never_has_a_version_twice,
         rfc6121_3_1_a_subscription_from_request_to_agreement,
         rfc6121_3_1_2_a_request_to_another_domain_changes_the_sender_only,
         rfc6121_3_1_3_the_first_request_is_kept_whole_until_answered,
@@ -61,4 +63,18 @@ contract! {
         times_are_kept_to_the_microsecond,
         a_call_takes_its_place_when_it_is_made,
         r08_any_bytes_are_kept;
+    personal:
+        xep0049_a_document_is_kept_as_it_was_put,
+        a_document_is_known_by_namespace_name_and_kind,
+        a_document_without_bytes_takes_away_what_was_there,
+        r03_caps_of_documents,
+        xep0191_a_block_list_is_a_sorted_set,
+        xep0191_unblocking_takes_those_named_or_all,
+        r03_caps_of_block_lists,
+        a_profile_is_roster_and_block_list,
+        xep0012_the_last_leave_counts,
+        r03_a_long_status_is_cut_at_a_character,
+        what_is_personal_is_not_found_without_the_account,
+        p08_what_was_personal_goes_with_the_account,
+        a_block_takes_its_place_when_it_is_called;
 }

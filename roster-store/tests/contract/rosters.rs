@@ -43,6 +43,25 @@ pub(crate) fn rfc6121_2_6_versions_rise_without_gaps(stage: &mut Stage) {
     assert_eq!(stage.roster(JULIET).version, 5);
 }
 
+pub(crate) fn rfc6121_2_6_an_address_never_has_a_version_twice(stage: &mut Stage) {
+    stage.create(JULIET);
+    stage.create(ROMEO);
+    stage.set(JULIET, ROMEO, "Love", &[]).expect("set");
+    stage.set(JULIET, ROMEO, "", &[]).expect("set");
+    let mut last = stage.roster(JULIET).version;
+    for _ in 0..3 {
+        stage.delete(JULIET);
+        stage.create(JULIET);
+        let empty = stage.roster(JULIET).version;
+        assert!(empty > last, "an empty roster with version {empty} after {last}");
+        last = stage.set(JULIET, ROMEO, "Love", &[]).expect("set").version;
+        assert_eq!(last, empty + 1);
+        // One that had fewer changes does not bring the next below those before.
+        stage.delete(ROMEO);
+        stage.create(ROMEO);
+    }
+}
+
 pub(crate) fn rfc6121_3_1_a_subscription_from_request_to_agreement(stage: &mut Stage) {
     stage.create(JULIET);
     stage.create(ROMEO);

@@ -28,6 +28,11 @@ pub(crate) const CAPS: Caps = Caps {
     request_bytes: 64,
     offline_messages: 3,
     offline_bytes: 100,
+    documents: 3,
+    documents_bytes: 100,
+    blocked: 4,
+    blocked_bytes: 100,
+    status_bytes: 10,
 };
 
 /// A store for one test.

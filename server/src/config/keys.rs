@@ -195,6 +195,12 @@ table! {
         offline_messages: usize = 1_000;
         /// Bytes of them.
         offline_bytes: usize = 10_485_760;
+        /// Documents that one account may keep: private XML (XEP-0049) and its vCard (XEP-0054).
+        documents: usize = 256;
+        /// Bytes of them.
+        documents_bytes: usize = 1_048_576;
+        /// Addresses that one account may block (XEP-0191).
+        blocked: usize = 1_000;
         /// Seconds of silence that end a BOSH session.
         bosh_inactivity: Seconds = 60;
         /// Seconds between two empty polls of a BOSH session at least.

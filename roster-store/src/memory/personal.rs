@@ -1,0 +1,73 @@
+//! Documents, block lists and last activity in memory.
+
+use super::{Memory, State};
+use crate::{
+    BlockLists, BoxFuture, Document, DocumentKey, Documents, LastActivity, Left, Result,
+    law::{self, AccountId, BlockRows, DocumentRows},
+};
+use xmpp_core::{BareJid, Jid};
+
+impl DocumentRows for State {
+    fn documents(&self, owner: AccountId) -> Result<(usize, usize)> {
+        let documents = &self.of(owner).documents;
+        Ok((documents.len(), documents.values().map(Vec::len).sum()))
+    }
+    fn document_bytes(&self, owner: AccountId, key: &DocumentKey) -> Result<Option<usize>> {
+        Ok(self.of(owner).documents.get(key).map(Vec::len))
+    }
+    fn put_document(&mut self, owner: AccountId, key: &DocumentKey, data: &[u8]) -> Result<()> {
+        self.of_mut(owner).documents.insert(key.clone(), data.to_vec());
+        Ok(())
+    }
+    fn drop_document(&mut self, owner: AccountId, key: &DocumentKey) -> Result<()> {
+        self.of_mut(owner).documents.remove(key);
+        Ok(())
+    }
+}
+
+impl Documents for Memory {
+    fn document(&self, owner: &BareJid, key: &DocumentKey) -> BoxFuture<Result<Option<Vec<u8>>>> {
+        self.run(|state| Ok(state.find(owner)?.documents.get(key).cloned()))
+    }
+    fn put_documents(&self, owner: &BareJid, documents: Vec<Document>) -> BoxFuture<Result<()>> {
+        self.run(|state| law::put_documents(state, &self.caps, owner, &documents))
+    }
+}
+
+impl BlockRows for State {
+    fn blocked(&self, owner: AccountId) -> Result<Vec<Jid>> {
+        Ok(self.of(owner).blocked.iter().cloned().collect())
+    }
+    fn put_blocked(&mut self, owner: AccountId, jid: &Jid) -> Result<()> {
+        self.of_mut(owner).blocked.insert(jid.clone());
+        Ok(())
+    }
+    fn drop_blocked(&mut self, owner: AccountId, jid: &Jid) -> Result<()> {
+        self.of_mut(owner).blocked.remove(jid);
+        Ok(())
+    }
+}
+
+impl BlockLists for Memory {
+    fn blocked(&self, owner: &BareJid) -> BoxFuture<Result<Vec<Jid>>> {
+        self.run(|state| BlockRows::blocked(state, law::account(state, owner)?))
+    }
+    fn block(&self, owner: &BareJid, jids: Vec<Jid>) -> BoxFuture<Result<Vec<Jid>>> {
+        self.run(|state| law::block(state, &self.caps, owner, &jids))
+    }
+    fn unblock(&self, owner: &BareJid, jids: Vec<Jid>) -> BoxFuture<Result<Vec<Jid>>> {
+        self.run(|state| law::unblock(state, owner, &jids))
+    }
+}
+
+impl LastActivity for Memory {
+    fn left(&self, owner: &BareJid, left: Left) -> BoxFuture<Result<()>> {
+        self.run(|state| {
+            state.find(owner)?.left = Some(law::left(&self.caps, left));
+            Ok(())
+        })
+    }
+    fn last_left(&self, owner: &BareJid) -> BoxFuture<Result<Option<Left>>> {
+        self.run(|state| Ok(state.find(owner)?.left.clone()))
+    }
+}

@@ -1,0 +1,202 @@
+//! Rules of documents, block lists and last activity.
+
+use crate::stage::{Stage, block_on, jid};
+use roster_store::{DocumentKey, Left, Result, StoreError};
+use std::time::{Duration, UNIX_EPOCH};
+use xmpp_core::Jid;
+
+const JULIET: &str = "juliet@capulet.example";
+const ROMEO: &str = "romeo@montague.example";
+
+fn private(name: &str) -> DocumentKey {
+    DocumentKey::Private { ns: "storage:bookmarks".into(), name: name.into() }
+}
+
+fn put(stage: &mut Stage, owner: &str, documents: &[(DocumentKey, &str)]) -> Result<()> {
+    let documents = documents.iter().map(|(key, text)| (key.clone(), text.as_bytes().to_vec()));
+    let documents = documents.collect();
+    stage.run(|s| s.put_documents(&jid(owner), documents))
+}
+
+fn document(stage: &mut Stage, owner: &str, key: &DocumentKey) -> Option<String> {
+    let document = stage.run(|s| s.document(&jid(owner), key)).expect("there is the account");
+    document.map(|data| String::from_utf8(data).expect("what was put in"))
+}
+
+pub(crate) fn xep0049_a_document_is_kept_as_it_was_put(stage: &mut Stage) {
+    stage.create(JULIET);
+    stage.create(ROMEO);
+    assert_eq!(document(stage, JULIET, &private("a")), None);
+    put(stage, JULIET, &[(private("a"), "<a xmlns='x'/>"), (private("b"), "<b/>")]).expect("put");
+    assert_eq!(document(stage, JULIET, &private("a")).as_deref(), Some("<a xmlns='x'/>"));
+    assert_eq!(document(stage, JULIET, &private("b")).as_deref(), Some("<b/>"));
+    put(stage, JULIET, &[(private("a"), "<a>new</a>")]).expect("put");
+    assert_eq!(document(stage, JULIET, &private("a")).as_deref(), Some("<a>new</a>"));
+    assert_eq!(document(stage, JULIET, &private("b")).as_deref(), Some("<b/>"));
+    assert_eq!(document(stage, ROMEO, &private("a")), None, "it is Juliet's");
+    put(stage, JULIET, &[(private("c"), "1"), (private("c"), "2")]).expect("put");
+    assert_eq!(document(stage, JULIET, &private("c")).as_deref(), Some("2"));
+}
+
+pub(crate) fn a_document_is_known_by_namespace_name_and_kind(stage: &mut Stage) {
+    stage.create(JULIET);
+    let key = |ns: &str, name: &str| DocumentKey::Private { ns: ns.into(), name: name.into() };
+    put(stage, JULIET, &[(key("ab", "c"), "1"), (DocumentKey::VCard, "2")]).expect("put");
+    for other in [key("a", "bc"), key("AB", "c"), key("ab", "C"), key("", "")] {
+        assert_eq!(document(stage, JULIET, &other), None);
+    }
+    put(stage, JULIET, &[(key("", ""), "3")]).expect("put");
+    assert_eq!(document(stage, JULIET, &DocumentKey::VCard).as_deref(), Some("2"));
+}
+
+pub(crate) fn a_document_without_bytes_takes_away_what_was_there(stage: &mut Stage) {
+    stage.create(JULIET);
+    put(stage, JULIET, &[(private("a"), "1"), (private("b"), "2"), (private("c"), "3")])
+        .expect("put");
+    put(stage, JULIET, &[(private("b"), ""), (private("never"), "")]).expect("put");
+    assert_eq!(document(stage, JULIET, &private("b")), None);
+    put(stage, JULIET, &[(private("d"), "4")]).expect("there is room again");
+}
+
+pub(crate) fn r03_caps_of_documents(stage: &mut Stage) {
+    let full = Err(StoreError::Full("documents"));
+    stage.create(JULIET);
+    stage.create(ROMEO);
+    put(stage, JULIET, &[(private("a"), "1"), (private("b"), "2")]).expect("put");
+    let two_more = [(private("a"), "new"), (private("c"), "3"), (private("d"), "4")];
+    assert_eq!(put(stage, JULIET, &two_more), full, "three documents are the cap");
+    assert_eq!(document(stage, JULIET, &private("a")).as_deref(), Some("1"), "all or none");
+    assert_eq!(document(stage, JULIET, &private("c")), None);
+    let one_for_another = [(private("c"), "3"), (private("a"), ""), (DocumentKey::VCard, "4")];
+    put(stage, JULIET, &one_for_another).expect("three");
+
+    let of = |bytes| "x".repeat(bytes);
+    assert_eq!(put(stage, ROMEO, &[(private("a"), &of(101))]), full, "a hundred bytes are the cap");
+    put(stage, ROMEO, &[(private("a"), &of(60)), (private("b"), &of(40))]).expect("a hundred");
+    assert_eq!(put(stage, ROMEO, &[(private("a"), &of(61))]), full);
+    put(stage, ROMEO, &[(private("b"), &of(1)), (private("a"), &of(99))]).expect("a hundred");
+}
+
+fn addresses(texts: &[&str]) -> Vec<Jid> {
+    texts.iter().map(|text| text.parse().expect("an address")).collect()
+}
+
+fn block(stage: &mut Stage, owner: &str, jids: &[&str]) -> Result<Vec<Jid>> {
+    stage.run(|s| s.block(&jid(owner), addresses(jids)))
+}
+
+fn unblock(stage: &mut Stage, owner: &str, jids: &[&str]) -> Result<Vec<Jid>> {
+    stage.run(|s| s.unblock(&jid(owner), addresses(jids)))
+}
+
+fn blocked(stage: &mut Stage, owner: &str) -> Vec<Jid> {
+    stage.run(|s| s.blocked(&jid(owner))).expect("there is the account")
+}
+
+pub(crate) fn xep0191_a_block_list_is_a_sorted_set(stage: &mut Stage) {
+    stage.create(JULIET);
+    stage.create(ROMEO);
+    assert_eq!(block(stage, JULIET, &["d@x", "b@x/r", "d@x"]), Ok(addresses(&["b@x/r", "d@x"])));
+    assert_eq!(block(stage, JULIET, &["d@x", "x", "b@x"]), Ok(addresses(&["b@x", "x"])));
+    assert_eq!(blocked(stage, JULIET), addresses(&["b@x", "b@x/r", "d@x", "x"]));
+    assert_eq!(blocked(stage, ROMEO), []);
+}
+
+pub(crate) fn xep0191_unblocking_takes_those_named_or_all(stage: &mut Stage) {
+    stage.create(JULIET);
+    block(stage, JULIET, &["a@x", "b@x", "c@x"]).expect("blocked");
+    assert_eq!(unblock(stage, JULIET, &["c@x", "never@x", "a@x"]), Ok(addresses(&["a@x", "c@x"])));
+    assert_eq!(blocked(stage, JULIET), addresses(&["b@x"]));
+    block(stage, JULIET, &["a@x"]).expect("blocked");
+    assert_eq!(unblock(stage, JULIET, &[]), Ok(addresses(&["a@x", "b@x"])));
+    assert_eq!(unblock(stage, JULIET, &[]), Ok(vec![]));
+    assert_eq!(blocked(stage, JULIET), []);
+}
+
+pub(crate) fn r03_caps_of_block_lists(stage: &mut Stage) {
+    let full = Err(StoreError::Full("blocked addresses"));
+    stage.create(JULIET);
+    stage.create(ROMEO);
+    block(stage, JULIET, &["a@x", "b@x", "c@x"]).expect("blocked");
+    assert_eq!(block(stage, JULIET, &["d@x", "e@x"]), full, "four addresses are the cap");
+    assert_eq!(blocked(stage, JULIET), addresses(&["a@x", "b@x", "c@x"]), "all or none");
+    assert_eq!(block(stage, JULIET, &["a@x", "b@x", "c@x", "d@x"]), Ok(addresses(&["d@x"])));
+    assert_eq!(block(stage, JULIET, &["d@x"]), Ok(vec![]), "nothing is added");
+    let long = format!("{}@x", "l".repeat(95));
+    assert_eq!(block(stage, ROMEO, &[&long, "ab@x"]), full, "a hundred bytes are the cap");
+    block(stage, ROMEO, &[&long, "a@x"]).expect("a hundred");
+}
+
+pub(crate) fn a_profile_is_roster_and_block_list(stage: &mut Stage) {
+    stage.create(JULIET);
+    stage.befriend(JULIET, ROMEO);
+    block(stage, JULIET, &["tybalt@x"]).expect("blocked");
+    let profile = stage.run(|s| s.profile(&jid(JULIET))).expect("a profile");
+    assert_eq!(profile.roster, stage.roster(JULIET));
+    assert_eq!(profile.roster.items.len(), 1);
+    assert_eq!(profile.blocked, addresses(&["tybalt@x"]));
+}
+
+pub(crate) fn xep0012_the_last_leave_counts(stage: &mut Stage) {
+    stage.create(JULIET);
+    stage.create(ROMEO);
+    assert_eq!(stage.run(|s| s.last_left(&jid(JULIET))), Ok(None));
+    let at = UNIX_EPOCH + Duration::from_micros(1_765_432_109_876_543);
+    for (span, status) in [(0, Some("Good night")), (1, None), (2, Some("")), (3, Some("é"))] {
+        let left = Left { at: at + Duration::from_secs(span), status: status.map(str::to_owned) };
+        stage.run(|s| s.left(&jid(JULIET), left.clone())).expect("noted");
+        assert_eq!(stage.run(|s| s.last_left(&jid(JULIET))), Ok(Some(left)));
+    }
+    assert_eq!(stage.run(|s| s.last_left(&jid(ROMEO))), Ok(None));
+}
+
+pub(crate) fn r03_a_long_status_is_cut_at_a_character(stage: &mut Stage) {
+    stage.create(JULIET);
+    for (status, kept) in [("0123456789a", "0123456789"), ("éééééé", "ééééé"), ("aéééééé", "aéééé")]
+    {
+        let left = Left { at: UNIX_EPOCH, status: Some(status.into()) };
+        stage.run(|s| s.left(&jid(JULIET), left)).expect("noted");
+        let left = stage.run(|s| s.last_left(&jid(JULIET))).expect("read").expect("noted");
+        assert_eq!(left.status.as_deref(), Some(kept));
+    }
+}
+
+pub(crate) fn what_is_personal_is_not_found_without_the_account(stage: &mut Stage) {
+    let nobody = &jid("nobody@capulet.example");
+    let not_found = StoreError::NotFound;
+    let left = Left { at: UNIX_EPOCH, status: None };
+    assert_eq!(stage.run(|s| s.document(nobody, &DocumentKey::VCard)), Err(not_found.clone()));
+    assert_eq!(put(stage, nobody.as_str(), &[(DocumentKey::VCard, "1")]), Err(not_found.clone()));
+    assert_eq!(stage.run(|s| s.blocked(nobody)), Err(not_found.clone()));
+    assert_eq!(block(stage, nobody.as_str(), &["a@x"]), Err(not_found.clone()));
+    assert_eq!(unblock(stage, nobody.as_str(), &[]), Err(not_found.clone()));
+    assert_eq!(stage.run(|s| s.profile(nobody)), Err(not_found.clone()));
+    assert_eq!(stage.run(|s| s.left(nobody, left)), Err(not_found.clone()));
+    assert_eq!(stage.run(|s| s.last_left(nobody)), Err(not_found));
+}
+
+pub(crate) fn p08_what_was_personal_goes_with_the_account(stage: &mut Stage) {
+    stage.create(JULIET);
+    put(stage, JULIET, &[(private("a"), "1"), (DocumentKey::VCard, "2")]).expect("put");
+    block(stage, JULIET, &["a@x"]).expect("blocked");
+    let left = Left { at: UNIX_EPOCH, status: None };
+    stage.run(|s| s.left(&jid(JULIET), left)).expect("noted");
+    stage.delete(JULIET);
+    stage.create(JULIET);
+    assert_eq!(document(stage, JULIET, &private("a")), None);
+    assert_eq!(document(stage, JULIET, &DocumentKey::VCard), None);
+    assert_eq!(blocked(stage, JULIET), []);
+    assert_eq!(stage.run(|s| s.last_left(&jid(JULIET))), Ok(None));
+}
+
+pub(crate) fn a_block_takes_its_place_when_it_is_called(stage: &mut Stage) {
+    stage.create(JULIET);
+    let (store, juliet) = (stage.next(), jid(JULIET));
+    drop(store.block(&juliet, addresses(&["a@x"])));
+    let before = store.blocked(&juliet);
+    let unblock = store.unblock(&juliet, vec![]);
+    let profile = store.profile(&juliet);
+    assert_eq!(block_on(profile).expect("a profile").blocked, []);
+    assert_eq!(block_on(before), Ok(addresses(&["a@x"])));
+    assert_eq!(block_on(unblock), Ok(addresses(&["a@x"])));
+}
