@@ -22,6 +22,7 @@ use futures_channel::oneshot;
 use queue::Queue;
 use rows::Tx;
 use std::{
+    fs::File,
     future::ready,
     io,
     path::Path,
@@ -45,15 +46,35 @@ pub struct Sqlite {
     closing: Weak<Closing>,
 }
 
-/// Those who wait for the end: woken when it is dropped.
-type Closing = Mutex<Vec<oneshot::Sender<()>>>;
+/// What ends with the last thread, in this order.
+struct Closing {
+    /// The right to serve the database.
+    _alone: Option<File>,
+    /// Those who wait for the end: woken when it is dropped.
+    waiting: Mutex<Vec<oneshot::Sender<()>>>,
+}
 
 impl Sqlite {
     /// Opens the database, making it (mode 0600) and its folder where they are missing, and upgrading its schema. Blocks.
     /// [`StoreError::Unusable`] says in one line why not: not ours, newer than us, no permission.
     pub fn open(path: &Path, durability: Durability, caps: Caps) -> Result<Arc<Self>> {
+        Self::start(path, durability, caps, None)
+    }
+
+    /// As [`open`](Self::open), for the one process that serves the accounts: what sessions see of each other goes through
+    /// its memory. Another that wants to serve the same database meanwhile is refused; tools that `open` it are not.
+    pub fn serve(path: &Path, durability: Durability, caps: Caps) -> Result<Arc<Self>> {
+        Self::start(path, durability, caps, Some(open::alone(path)?))
+    }
+
+    fn start(
+        path: &Path,
+        durability: Durability,
+        caps: Caps,
+        alone: Option<File>,
+    ) -> Result<Arc<Self>> {
         let (conn, masking_key) = open::writable(path, durability)?;
-        let closing = Arc::new(Closing::default());
+        let closing = Arc::new(Closing { _alone: alone, waiting: Mutex::default() });
         let store = Arc::new(Self {
             caps,
             masking_key,
@@ -223,7 +244,7 @@ impl Store for Sqlite {
     fn close(&self) -> BoxFuture<()> {
         let (end, ended) = oneshot::channel();
         if let Some(closing) = self.closing.upgrade() {
-            closing.lock().unwrap_or_else(PoisonError::into_inner).push(end);
+            closing.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(end);
         }
         self.writes.close();
         self.reads.close();

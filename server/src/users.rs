@@ -6,7 +6,7 @@ use crate::{
     tell, wiring,
 };
 use anyhow::{Context, bail};
-use roster_store::{Store, StoreError};
+use roster_store::{Store, StoreError, sqlite::Sqlite};
 use std::{
     io::{BufRead, ErrorKind},
     path::Path,
@@ -32,7 +32,7 @@ pub(crate) async fn run(mut action: UserAction, print: impl Fn(&str)) -> anyhow:
         },
         StoreUrl::Sqlite(_) => {}
     }
-    let store = wiring::open_store(&config)?;
+    let store = wiring::open_store(&config, Sqlite::open)?;
     let done = perform(&*store, &config, action, print).await;
     store.close().await;
     done

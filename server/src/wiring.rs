@@ -10,13 +10,14 @@ use anyhow::Context;
 use bosh_cm::{Manager, Upstream, Visitor, upstream::Connecting};
 use c2s::{Door, Origin};
 use net::{address::AddressBook, tls::Tls};
-use roster_store::{Caps, Revoked, Store, memory::Memory, sqlite::Sqlite};
+use roster_store::{Caps, Durability, Revoked, Store, StoreError, memory::Memory, sqlite::Sqlite};
 use router::{Module, Router};
 use std::{
     fs::DirBuilder,
     io,
     net::{IpAddr, Ipv4Addr},
     os::unix::fs::DirBuilderExt,
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -47,7 +48,7 @@ impl Server {
     /// # Errors
     /// One clear line: which key or file, and why.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let store = open_store(&config)?;
+        let store = open_store(&config, Sqlite::serve)?;
         let tls = Arc::new(certificate(&config)?);
         let router = router(&config, &store)?;
         let door = Door::new(
@@ -148,8 +149,12 @@ impl Server {
     }
 }
 
-/// Opens the configured store, making it where there is none.
-pub(crate) fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+/// Opens the configured store, making it where there is none; a database by [`Sqlite::serve`], or by [`Sqlite::open`] for work
+/// beside a server.
+pub(crate) fn open_store(
+    config: &Config,
+    open: impl FnOnce(&Path, Durability, Caps) -> Result<Arc<Sqlite>, StoreError>,
+) -> anyhow::Result<Arc<dyn Store>> {
     let caps = settings::caps(&config.limits);
     Ok(match &config.store {
         StoreUrl::Memory => Memory::new(caps),
@@ -157,7 +162,7 @@ pub(crate) fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
             // For its owner only: the database and the certificate's key are in it.
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&config.data);
             made.with_context(|| format!("data: cannot make {}", config.data.display()))?;
-            Sqlite::open(path, config.durability, caps).context("store.url")?
+            open(path, config.durability, caps).context("store.url")?
         }
     })
 }
@@ -170,7 +175,7 @@ pub(crate) async fn check(config: Config) -> anyhow::Result<()> {
     if let StoreUrl::Sqlite(path) = &config.store
         && path.exists()
     {
-        open_store(&config)?.close().await;
+        open_store(&config, Sqlite::open)?.close().await;
     }
     Ok(())
 }

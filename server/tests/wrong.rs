@@ -140,6 +140,16 @@ fn a_database_in_a_folder_s_place_is_named() {
 }
 
 #[test]
+fn a_database_that_is_being_served_is_not_served_twice() {
+    let folder = Folder::new();
+    let server = folder.serve(&[]);
+    folder.run(FREE).refused(&["store.url", "stonechat.db", "served by another process"]);
+    folder.add("romeo@localhost", "secret"); // works beside it
+    assert!(server.stop().0.success());
+    assert!(folder.serve(&[]).stop().0.success());
+}
+
+#[test]
 fn certificates_that_cannot_be_used_name_file_and_key() {
     let folder = Folder::new();
     // Two pairs of the server's own making.

@@ -5,10 +5,10 @@ use refinery::error::Kind;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::{
     fmt::Display,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -26,9 +26,8 @@ const LOG_BYTES: i64 = 16 * 1024 * 1024;
 
 /// Opens the database for writing, making and upgrading it as needed, and gives its masking key.
 pub(super) fn writable(path: &Path, durability: Durability) -> Result<(Connection, [u8; 32])> {
-    let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let cannot = |error: &dyn Display| unusable(path, format_args!("cannot be opened: {error}"));
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| cannot(&e))?;
+    let folder = make_folder(path).map_err(|e| cannot(&e))?;
     // Two processes that make the database at once take turns.
     let turn = File::open(folder).map_err(|e| cannot(&e))?;
     turn.lock().map_err(|e| cannot(&e))?;
@@ -51,6 +50,32 @@ pub(super) fn writable(path: &Path, durability: Durability) -> Result<(Connectio
 /// Opens the database, which is open for writing already, for reading.
 pub(super) fn readable(path: &Path) -> Result<Connection> {
     Ok(connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
+}
+
+/// Takes the right to serve the database, which one process has at a time, until the file is closed. Not a lock of the database
+/// itself: tools work on it meanwhile. The file stays; it is the lock on it that counts, and the system ends that with the process.
+pub(super) fn alone(path: &Path) -> Result<File> {
+    let cannot = |error: &dyn Display| unusable(path, format_args!("cannot be locked: {error}"));
+    make_folder(path).map_err(|e| cannot(&e))?;
+    let mut name = path.as_os_str().to_owned();
+    name.push("-lock");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let lock = options.open(PathBuf::from(name)).map_err(|e| cannot(&e))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            Err(unusable(path, "is being served by another process: stop that one first"))
+        }
+        Err(TryLockError::Error(error)) => Err(cannot(&error)),
+    }
+}
+
+/// Makes the folder of the database, for its owner only, where it is missing.
+fn make_folder(path: &Path) -> io::Result<&Path> {
+    let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    Ok(folder)
 }
 
 /// Makes the file, for its owner only. An existing one is not touched: were it opened and closed here, POSIX would drop the
@@ -147,6 +172,28 @@ mod tests {
                 conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("a value");
             assert_eq!(journal, "wal");
         }
+    }
+
+    #[test]
+    fn a_database_of_the_first_schema_is_upgraded_with_all_that_is_in_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("store.db");
+        create(&path).expect("made");
+        let mut conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("opened");
+        assert!(is_ours(&conn).expect("read"));
+        let first = schema::migrations::runner().set_target(refinery::Target::Version(1));
+        first.run(&mut conn).expect("made");
+        conn.execute_batch("INSERT INTO account (jid, roster_version) VALUES ('juliet@x', 7)")
+            .expect("written");
+        drop(conn);
+        let (conn, _) = writable(&path, Durability::Process).expect("upgraded");
+        let version: i64 = conn
+            .query_row("SELECT roster_version FROM account WHERE jid = 'juliet@x'", [], |r| {
+                r.get(0)
+            })
+            .expect("still there");
+        assert_eq!(version, 7);
+        conn.execute_batch("SELECT * FROM document, blocked, activity, counter").expect("new");
     }
 
     #[test]

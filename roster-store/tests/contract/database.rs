@@ -1,7 +1,9 @@
 //! What only a store with a file promises.
 
 use crate::stage::{CAPS, block_on, credentials, jid, open};
-use roster_store::{DocumentKey, Durability, Left, Revoked, StoreError, sqlite::Sqlite};
+use roster_store::{
+    Accounts, DocumentKey, Durability, Left, Revoked, Store, StoreError, sqlite::Sqlite,
+};
 use rusqlite::Connection;
 use std::{
     fs,
@@ -124,6 +126,25 @@ fn two_processes_that_write_at_once_lose_nothing() {
         assert_eq!(block_on(result), Ok(()));
     }
     assert_eq!(block_on(stores[0].list()).expect("a list").len(), 200);
+}
+
+#[test]
+fn a_second_process_that_serves_the_database_is_refused_until_the_first_has_ended() {
+    let folder = folder();
+    let path = folder.path().join("new/store.db");
+    let serve = || Sqlite::serve(&path, Durability::Process, CAPS);
+    let first = serve().expect("opened");
+    let again = || serve().map(|_| ());
+    let why = format!("{} is being served by another process: stop that one first", path.display());
+    assert_eq!(again(), Err(StoreError::Unusable(why.into())));
+    let juliet = jid("juliet@capulet.example");
+    block_on(open(&path).create(&juliet, credentials(0))).expect("tools work beside it");
+    assert_eq!(block_on(first.exists(&juliet)), Ok(true));
+    block_on(first.close());
+    let second = serve().expect("the first has ended, although its value is still there");
+    assert_eq!(block_on(second.exists(&juliet)), Ok(true));
+    drop(first);
+    assert!(again().is_err());
 }
 
 #[test]
