@@ -1,10 +1,11 @@
-//! A client's way from a fresh connection to a bound resource, without the connection.
+//! A client's way from a fresh connection to a bound resource, or to a new account, without the connection.
 //!
 //! ```text
 //!  features ──starttls──> proceed ──> features ──mechanisms──> SASL ──success──> features ──> bind ──> bound
-//!      └──────────────(secure already)──────────────^
+//!      └──────────────(secure already)───┘ └──(an account is wanted)──> registration ──> registered
 //! ```
 
+use crate::Channel;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
@@ -49,9 +50,12 @@ pub enum ClientError {
     /// The server refused this step with this condition.
     #[error("{0} refused: {1}")]
     Refused(&'static str, String),
-    /// The server offers no mechanism that the client has, or PLAIN alone without TLS.
+    /// The server offers no mechanism that the client has, or PLAIN alone where others may listen.
     #[error("no SASL mechanism in common")]
     NoMechanism,
+    /// Without TLS, the password of a new account would be said where others may listen (XEP-0077 14).
+    #[error("the server offers no TLS: an account is not registered where others may listen")]
+    Unprotected,
     /// The client gave up on the exchange.
     #[error("SASL: {0}")]
     Sasl(#[from] SaslError),
@@ -60,11 +64,21 @@ pub enum ClientError {
     Unexpected(String, &'static str),
 }
 
-/// One login. Perform what [`poll`](Self::poll) gives until it gives nothing, then [`handle`](Self::handle) one element
-/// from the server, and again, until [`bound`](Self::bound) gives an address. Stanzas after that are not for it.
+impl ClientError {
+    /// The refusal of a step with the condition of this error stanza.
+    pub(crate) fn refused(step: &'static str, stanza: &Node) -> Self {
+        Self::Refused(step, stanza.child(ns::CLIENT, "error").map_or_else(unsaid, condition))
+    }
+}
+
+/// One login, or one registration. Perform what [`poll`](Self::poll) gives until it gives nothing, then
+/// [`handle`](Self::handle) one element from the server, and again, until [`bound`](Self::bound) gives an address or
+/// [`registered`](Self::registered) says so. Stanzas after that are not for it.
 pub struct Client {
     login: Login,
-    secure: bool,
+    channel: Channel,
+    /// An account is to be made with what the login says (XEP-0077 3.1).
+    wants_account: bool,
     state: State,
     requests: VecDeque<Request>,
 }
@@ -77,12 +91,17 @@ enum State {
     ExpectBind { session: bool },
     ExpectSession(Jid),
     Bound(Jid),
+    ExpectRegistration,
+    Registered,
 }
 
 const BIND_ID: &str = "bind";
 const SESSION_ID: &str = "session";
+const REGISTER_ID: &str = "register";
+/// XEP-0077: In-Band Registration.
+pub(crate) const REGISTER: &str = "jabber:iq:register";
 
-/// Strongest first; PLAIN last, and only over a secure connection (RFC 6120 13.8.3).
+/// Strongest first; PLAIN last, and only where nobody listens (RFC 6120 13.8.3).
 const MECHANISMS: [MechanismName; 4] = [
     MechanismName::ScramSha512,
     MechanismName::ScramSha256,
@@ -91,10 +110,15 @@ const MECHANISMS: [MechanismName; 4] = [
 ];
 
 impl Client {
-    /// Starts a login. `secure`: the connection is protected already, so STARTTLS is not asked for.
-    pub fn new(login: Login, secure: bool) -> Self {
-        let requests = VecDeque::from([Request::Open]);
-        Self { login, secure, state: State::ExpectFeatures, requests }
+    /// Starts a login.
+    pub fn new(login: Login, channel: Channel) -> Self {
+        let (state, requests) = (State::ExpectFeatures, VecDeque::from([Request::Open]));
+        Self { login, channel, wants_account: false, state, requests }
+    }
+
+    /// Starts the registration of the account (XEP-0077 3.1).
+    pub fn register(login: Login, channel: Channel) -> Self {
+        Self { wants_account: true, ..Self::new(login, channel) }
     }
 
     /// The next thing to do.
@@ -105,6 +129,11 @@ impl Client {
     /// The full JID that the server bound, once it has.
     pub fn bound(&self) -> Option<&Jid> {
         if let State::Bound(jid) = &self.state { Some(jid) } else { None }
+    }
+
+    /// Whether the account was made.
+    pub fn registered(&self) -> bool {
+        matches!(self.state, State::Registered)
     }
 
     /// Takes one element from the server.
@@ -118,7 +147,7 @@ impl Client {
             State::ExpectProceed => {
                 refused(node, ns::TLS, "STARTTLS")?;
                 expect(node, ns::TLS, "proceed")?;
-                self.secure = true;
+                self.channel = Channel::Secure;
                 self.requests.extend([Request::StartTls, Request::Open]);
                 State::ExpectFeatures
             }
@@ -154,21 +183,35 @@ impl Client {
                 answer(node, SESSION_ID, "session")?;
                 State::Bound(jid)
             }
-            State::Bound(_) => return Err(unexpected(node, "nothing: the login is over")),
+            State::ExpectRegistration => {
+                answer(node, REGISTER_ID, "registration")?;
+                State::Registered
+            }
+            State::Bound(_) | State::Registered => {
+                return Err(unexpected(node, "nothing: the login is over"));
+            }
         };
         Ok(())
     }
 
     /// STARTTLS wherever it is offered, then the strongest mechanism.
     fn choose(&mut self, features: &Node) -> Result<State, ClientError> {
-        if !self.secure && features.child(ns::TLS, "starttls").is_some() {
+        let offers_tls = features.child(ns::TLS, "starttls").is_some();
+        if self.channel != Channel::Secure && offers_tls {
             self.send(format!("<starttls xmlns='{}'/>", ns::TLS).into());
             return Ok(State::ExpectProceed);
+        }
+        if self.wants_account {
+            if self.channel == Channel::Open {
+                return Err(ClientError::Unprotected);
+            }
+            self.send_registration();
+            return Ok(State::ExpectRegistration);
         }
         let offered = features.child(ns::SASL, "mechanisms").ok_or(ClientError::NoMechanism)?;
         let mechanism = MECHANISMS
             .into_iter()
-            .filter(|mechanism| self.secure || *mechanism != MechanismName::Plain)
+            .filter(|mechanism| self.channel != Channel::Open || *mechanism != MechanismName::Plain)
             .find(|mechanism| offered.children.iter().any(|o| o.text == mechanism.as_str()))
             .ok_or(ClientError::NoMechanism)?;
         let user = self.login.account.local().unwrap_or_default();
@@ -194,6 +237,18 @@ impl Client {
         sasl.verify(&data)?;
         self.requests.push_back(Request::Open);
         Ok(State::ExpectBindFeatures)
+    }
+
+    fn send_registration(&mut self) {
+        let user = self.login.account.local().unwrap_or_default();
+        let mut payload = BytesMut::from(format!("<query xmlns='{REGISTER}'>").as_bytes());
+        for (name, value) in [("username", user), ("password", &self.login.password)] {
+            payload.extend_from_slice(format!("<{name}>").as_bytes());
+            escape_into(value, &mut payload);
+            payload.extend_from_slice(format!("</{name}>").as_bytes());
+        }
+        payload.extend_from_slice(b"</query>");
+        self.send_iq(REGISTER_ID, &payload);
     }
 
     fn send_bind(&mut self) {
@@ -236,16 +291,20 @@ fn answer<'a>(node: &'a Node, id: &str, what: &'static str) -> Result<&'a Node, 
     if !node.is(ns::CLIENT, "iq") || node.attr("id") != Some(id) {
         return Err(unexpected(node, what));
     }
-    match node.child(ns::CLIENT, "error") {
-        Some(error) => Err(ClientError::Refused(what, condition(error))),
-        None => Ok(node),
+    if node.attr("type") == Some("error") {
+        return Err(ClientError::refused(what, node));
     }
+    Ok(node)
 }
 
 /// The defined condition: the first child that is no text.
 fn condition(node: &Node) -> String {
     let child = node.children.iter().find(|child| child.name != "text");
-    child.map_or_else(|| "without a condition".to_owned(), |child| child.name.clone())
+    child.map_or_else(unsaid, |child| child.name.clone())
+}
+
+fn unsaid() -> String {
+    "without a condition".to_owned()
 }
 
 #[cfg(test)]
@@ -258,16 +317,20 @@ mod tests {
         Node::parse(&block.standalone_child(&child), "").unwrap()
     }
 
-    fn client(secure: bool) -> Client {
-        let mut client = Client::new(
-            Login {
-                account: "user@localhost".parse().unwrap(),
-                password: "pencil".to_owned(),
-                resource: Some("a<b".to_owned()),
-                nonce: "fyko+d2lbbFgONRv9qkxdawL".to_owned(),
-            },
-            secure,
-        );
+    fn login() -> Login {
+        Login {
+            account: "user@localhost".parse().unwrap(),
+            password: "pencil".to_owned(),
+            resource: Some("a<b".to_owned()),
+            nonce: "fyko+d2lbbFgONRv9qkxdawL".to_owned(),
+        }
+    }
+
+    fn client(channel: Channel) -> Client {
+        opened(Client::new(login(), channel))
+    }
+
+    fn opened(mut client: Client) -> Client {
         assert_eq!(client.poll(), Some(Request::Open));
         assert_eq!(client.poll(), None);
         client
@@ -288,7 +351,7 @@ mod tests {
 
     #[test]
     fn plain_logs_in_and_binds() {
-        let mut client = client(true);
+        let mut client = client(Channel::Secure);
         assert_eq!(
             sent(&mut client, PLAIN),
             "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AHVzZXIAcGVuY2ls</auth>"
@@ -311,7 +374,7 @@ mod tests {
     #[test]
     fn scram_is_preferred_and_the_server_is_verified() {
         // RFC 5802 5
-        let mut client = client(true);
+        let mut client = client(Channel::Secure);
         let features = "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\
             <mechanism>PLAIN</mechanism><mechanism>SCRAM-SHA-1</mechanism></mechanisms></stream:features>";
         let auth = sent(&mut client, features);
@@ -339,7 +402,7 @@ mod tests {
 
     #[test]
     fn tls_comes_before_the_password() {
-        let mut client = client(false);
+        let mut client = client(Channel::Open);
         let features = "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>\
             <mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms>\
             </stream:features>";
@@ -355,12 +418,50 @@ mod tests {
 
     #[test]
     fn plain_is_never_sent_in_the_clear() {
-        assert_eq!(client(false).handle(&node(PLAIN)), Err(ClientError::NoMechanism));
+        assert_eq!(client(Channel::Open).handle(&node(PLAIN)), Err(ClientError::NoMechanism));
+    }
+
+    #[test]
+    fn on_this_machine_plain_may_be_said_but_tls_is_used_where_it_is() {
+        assert!(sent(&mut client(Channel::Local), PLAIN).contains("PLAIN"));
+        let both = PLAIN.replace(
+            "<mechanisms",
+            "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/><mechanisms",
+        );
+        assert!(sent(&mut client(Channel::Local), &both).starts_with("<starttls"));
+    }
+
+    #[test]
+    fn an_account_is_registered_before_any_login() {
+        // XEP-0077 3.1
+        let mut client = opened(Client::register(login(), Channel::Secure));
+        assert_eq!(
+            sent(&mut client, PLAIN),
+            "<iq type='set' id='register'><query xmlns='jabber:iq:register'><username>user</username>\
+             <password>pencil</password></query></iq>"
+        );
+        assert!(!client.registered());
+        client.handle(&node("<iq type='result' id='register'/>")).unwrap();
+        assert!(client.registered());
+    }
+
+    #[test]
+    fn a_registration_that_fails_says_why_and_is_never_said_in_the_clear() {
+        let mut client = opened(Client::register(login(), Channel::Local));
+        sent(&mut client, PLAIN);
+        let conflict = "<iq type='error' id='register'><error type='cancel'>\
+            <conflict xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>";
+        assert_eq!(
+            client.handle(&node(conflict)),
+            Err(ClientError::Refused("registration", "conflict".to_owned()))
+        );
+        let mut open = opened(Client::register(login(), Channel::Open));
+        assert_eq!(open.handle(&node(PLAIN)), Err(ClientError::Unprotected));
     }
 
     #[test]
     fn refusals_name_their_condition() {
-        let mut client = client(true);
+        let mut client = client(Channel::Secure);
         sent(&mut client, PLAIN);
         let failure = "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><text>no</text><not-authorized/></failure>";
         assert_eq!(
@@ -376,7 +477,7 @@ mod tests {
 
     #[test]
     fn a_required_session_is_established() {
-        let mut client = client(true);
+        let mut client = client(Channel::Secure);
         sent(&mut client, PLAIN);
         client.handle(&node(SUCCESS)).unwrap();
         client.poll();

@@ -49,7 +49,12 @@
 //!
 //! The crate is pure: [`Connection`] moves the elements, whatever it is made of.
 
+mod account;
 mod client;
+mod connection;
+mod diff;
+mod failure;
+mod log;
 mod matching;
 mod parse;
 mod player;
@@ -57,10 +62,15 @@ mod pretty;
 mod template;
 mod wire;
 
+pub use account::{register, unregister};
 pub use client::{Client, ClientError, Login, Request};
+pub use connection::{Channel, Connection, Lost, Stage};
+pub use diff::{Line, Mark, diff};
+pub use failure::{Cause, Failure, Leftover};
+pub use log::{Direction, Logged, Told};
 pub use matching::{Captures, Mismatch, matches};
 pub use parse::{Action, Block, Character, ParseError, Script, Tag, Verb};
-pub use player::{Cause, Connection, Failure, Leftover, Lost, Stage, play};
+pub use player::play;
 pub use pretty::pretty;
 pub use wire::{FOOTER, Incoming, Reader, header, standalone};
 

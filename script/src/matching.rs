@@ -86,7 +86,7 @@ fn element(
 }
 
 /// Elements in `jabber:client` are matched loosely, others strictly, unless they say otherwise themselves.
-fn is_strict(expected: &Node) -> bool {
+pub(crate) fn is_strict(expected: &Node) -> bool {
     let said =
         expected.attributes.iter().find(|(ns, name, _)| ns == crate::NAMESPACE && name == "strict");
     match said {
@@ -137,16 +137,12 @@ fn children_in_any_order(
     let fits = |want: &Node, got: &Node, captures: &Captures| {
         element(want, got, &mut captures.clone(), &format!("{path}/{}", want.name))
     };
-    let table: Vec<Vec<bool>> = expected
-        .children
-        .iter()
-        .map(|want| received.children.iter().map(|got| fits(want, got, captures).is_ok()).collect())
-        .collect();
-    let mut taken_by = vec![None; received.children.len()];
-    for (number, want) in expected.children.iter().enumerate() {
-        if assign(number, &table, &mut taken_by, &mut vec![false; received.children.len()]) {
-            continue;
-        }
+    let taken_by = assignment(&expected.children, &received.children, |want, got| {
+        fits(want, got, captures).is_ok()
+    });
+    let missing = (0..expected.children.len()).find(|number| !taken_by.contains(&Some(*number)));
+    if let Some(number) = missing {
+        let want = &expected.children[number];
         // The reason is clearest where only one candidate has the name.
         let mut alike = received.children.iter().filter(|got| got.is(&want.ns, &want.name));
         if let (Some(only), None) = (alike.next(), alike.next()) {
@@ -164,6 +160,21 @@ fn children_in_any_order(
         }
     }
     Ok(())
+}
+
+/// For each received child the number of the expected one that it fits, as many as possible.
+pub(crate) fn assignment(
+    expected: &[Node],
+    received: &[Node],
+    fits: impl Fn(&Node, &Node) -> bool,
+) -> Vec<Option<usize>> {
+    let table: Vec<Vec<bool>> =
+        expected.iter().map(|want| received.iter().map(|got| fits(want, got)).collect()).collect();
+    let mut taken_by = vec![None; received.len()];
+    for number in 0..expected.len() {
+        assign(number, &table, &mut taken_by, &mut vec![false; received.len()]);
+    }
+    taken_by
 }
 
 fn assign(

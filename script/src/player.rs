@@ -1,107 +1,15 @@
 //! Plays scripts over connections of any kind.
 
 use crate::{
-    Action, Block, Captures, Character, Client, ClientError, Login, Mismatch, Request, Script,
-    Verb, matches, pretty,
+    Action, Block, Captures, Cause, Character, Connection, Failure, Leftover, Mark, Script, Stage,
+    Verb, account, diff,
+    failure::Fault,
+    matches,
     template::{Unfilled, Values},
     wire,
 };
-use bytes::Bytes;
-use std::{collections::VecDeque, fmt, future::Future};
+use std::collections::VecDeque;
 use xmpp_core::{Jid, ns, xml::Node};
-
-/// Where a script is played: gives the connections.
-pub trait Stage: Send {
-    /// What it gives.
-    type Connection: Connection;
-    /// A fresh connection for this character, no stream opened yet.
-    fn connect(
-        &mut self,
-        character: &Character,
-    ) -> impl Future<Output = Result<Self::Connection, Lost>> + Send;
-    /// A nonce for one login: random printable text without a comma.
-    fn nonce(&mut self) -> String;
-}
-
-/// Moves elements between one client and the server.
-pub trait Connection: Send {
-    /// Whether it is protected without STARTTLS.
-    fn is_secure(&self) -> bool;
-    /// Opens the stream, or opens it again.
-    fn open(&mut self, domain: &str) -> impl Future<Output = Result<(), Lost>> + Send;
-    /// Sends elements in one piece, as they stand on a stream whose default namespace is `jabber:client`.
-    fn send(&mut self, elements: Bytes) -> impl Future<Output = Result<(), Lost>> + Send;
-    /// The next element from the server, `None` where it closed the stream. Stream headers are not given.
-    /// [`Lost::Silence`] when none comes within the patience of the stage.
-    fn receive(&mut self) -> impl Future<Output = Result<Option<Node>, Lost>> + Send;
-    /// Starts TLS.
-    fn start_tls(&mut self, domain: &str) -> impl Future<Output = Result<(), Lost>> + Send;
-    /// Closes the stream and waits until the server has, too.
-    fn close(&mut self) -> impl Future<Output = Result<(), Lost>> + Send;
-}
-
-/// Why a connection gives nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Lost {
-    /// Nothing came in time.
-    #[error("nothing came in time")]
-    Silence,
-    /// The connection failed, or what came over it is not what it should be.
-    #[error("the connection failed: {0}")]
-    Broken(String),
-}
-
-/// A stanza that nobody asked for until its client disconnected or the script ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leftover {
-    /// Who received it.
-    pub character: String,
-    /// The stanza.
-    pub stanza: Node,
-}
-
-/// The action at which a script failed. Displayed, it is a report for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// The line of the action, counted from 1.
-    pub line: usize,
-    /// Who acted.
-    pub character: String,
-    /// Why it failed.
-    pub cause: Cause,
-}
-
-/// Why an action failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cause {
-    /// The character must connect first.
-    NotConnected,
-    /// The character must disconnect first.
-    Connected,
-    /// The server has closed the stream.
-    Ended,
-    /// The connection gives nothing.
-    Lost(Lost),
-    /// There is no session.
-    Login(ClientError),
-    /// The address of a character that has not connected yet.
-    NoFullJid(String),
-    /// A value that was never captured.
-    NotCaptured(String),
-    /// With the addresses in it, the element is not XML.
-    NotXml(String),
-    /// Another stanza was expected.
-    Mismatch {
-        /// The first difference; none where several stanzas were expected and it is none of them.
-        mismatch: Option<Mismatch>,
-        /// What was expected; one of these.
-        expected: Vec<Node>,
-        /// What came.
-        received: Box<Node>,
-    },
-    /// Nothing was expected, and this came.
-    Unexpected(Vec<Node>),
-}
 
 /// Plays a script to its end.
 ///
@@ -123,16 +31,17 @@ pub async fn play<S: Stage>(script: &Script, stage: &mut S) -> Result<Vec<Leftov
         barriers: 0,
         leftovers: Vec::new(),
     };
-    let failed = |action: &Action, cause| Failure {
+    let failed = |action: &Action, fault: Fault| Failure {
         line: action.line,
         character: script.characters[action.character].name.clone(),
-        cause,
+        cause: fault.cause,
+        diff: fault.diff,
     };
     for action in &script.actions {
-        player.perform(action).await.map_err(|cause| failed(action, cause))?;
+        player.perform(action).await.map_err(|fault| failed(action, fault))?;
     }
     if let Some(last) = script.actions.last() {
-        player.curtain().await.map_err(|cause| failed(last, cause))?;
+        player.curtain().await.map_err(|cause| failed(last, cause.into()))?;
     }
     Ok(player.leftovers)
 }
@@ -172,11 +81,11 @@ impl<C> Values for [Actor<'_, C>] {
 }
 
 impl<S: Stage> Player<'_, S> {
-    async fn perform(&mut self, action: &Action) -> Result<(), Cause> {
+    async fn perform(&mut self, action: &Action) -> Result<(), Fault> {
         let actor = action.character;
         match &action.verb {
-            Verb::Connects => self.connect(actor).await,
-            Verb::Disconnects => self.disconnect(actor).await,
+            Verb::Connects => Ok(self.connect(actor).await?),
+            Verb::Disconnects => Ok(self.disconnect(actor).await?),
             Verb::Sends(block) => {
                 let text = self.fill(block)?;
                 let link = self.cast[actor].link()?;
@@ -190,7 +99,10 @@ impl<S: Stage> Player<'_, S> {
                 self.cast[actor].link()?;
                 self.settle().await?;
                 let inbox = std::mem::take(&mut self.cast[actor].inbox);
-                if inbox.is_empty() { Ok(()) } else { Err(Cause::Unexpected(inbox.into())) }
+                if inbox.is_empty() {
+                    return Ok(());
+                }
+                Err(Fault::with(Cause::Unexpected, Mark::Unexpected, &inbox))
             }
         }
     }
@@ -200,28 +112,7 @@ impl<S: Stage> Player<'_, S> {
         if self.cast[actor].link.is_some() {
             return Err(Cause::Connected);
         }
-        let login = Login {
-            account: character.jid.clone(),
-            password: character.password.clone(),
-            resource: character.resource.clone(),
-            nonce: self.stage.nonce(),
-        };
-        let mut connection = self.stage.connect(character).await?;
-        let mut client = Client::new(login, connection.is_secure());
-        let jid = loop {
-            while let Some(request) = client.poll() {
-                match request {
-                    Request::Open => connection.open(character.jid.domain()).await?,
-                    Request::StartTls => connection.start_tls(character.jid.domain()).await?,
-                    Request::Send(elements) => connection.send(elements).await?,
-                }
-            }
-            if let Some(jid) = client.bound() {
-                break jid.clone();
-            }
-            let node = connection.receive().await?.ok_or(Cause::Ended)?;
-            client.handle(&node).map_err(Cause::Login)?;
-        };
+        let (connection, jid) = account::login(character, self.stage).await?;
         let actor = &mut self.cast[actor];
         actor.jid = Some(jid);
         actor.link = Some(Link { connection, ended: false });
@@ -259,18 +150,27 @@ impl<S: Stage> Player<'_, S> {
     }
 
     /// Takes as many stanzas as are expected, in any order.
-    async fn expect(&mut self, actor: usize, mut expected: Vec<Node>) -> Result<(), Cause> {
+    async fn expect(&mut self, actor: usize, mut expected: Vec<Node>) -> Result<(), Fault> {
         while !expected.is_empty() {
-            let received = self.cast[actor].next().await?;
-            let mut first = None;
-            let found = expected.iter().position(|expected| {
-                matches(expected, &received, &mut self.captures)
-                    .map_err(|mismatch| first = Some(mismatch))
+            let received = match self.cast[actor].next().await {
+                Ok(received) => received,
+                Err(cause) => return Err(Fault::with(cause, Mark::Missing, &expected)),
+            };
+            let mut reason = Cause::NoneOfThem;
+            let found = expected.iter().position(|wanted| {
+                matches(wanted, &received, &mut self.captures)
+                    .map_err(|mismatch| reason = Cause::Mismatch(mismatch))
                     .is_ok()
             });
             let Some(found) = found else {
-                let mismatch = first.filter(|_| expected.len() == 1);
-                return Err(Cause::Mismatch { mismatch, expected, received: Box::new(received) });
+                let cause = if expected.len() == 1 { reason } else { Cause::NoneOfThem };
+                let diffs = expected.iter().map(|wanted| diff(wanted, &received, &self.captures));
+                // Beside the one that is nearest to it.
+                let marked = |diff: &Vec<crate::Line>| {
+                    diff.iter().filter(|line| line.mark != Mark::Same).count()
+                };
+                let diff = diffs.min_by_key(marked).unwrap_or_default();
+                return Err(Fault { cause, diff });
             };
             expected.remove(found);
         }
@@ -350,56 +250,6 @@ impl<C: Connection> Actor<'_, C> {
 
 fn is_answer(node: &Node, id: &str) -> bool {
     node.is(ns::CLIENT, "iq") && node.attr("id") == Some(id)
-}
-
-impl From<Lost> for Cause {
-    fn from(lost: Lost) -> Self {
-        Self::Lost(lost)
-    }
-}
-
-impl std::error::Error for Failure {}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}: ", self.line, self.character)?;
-        match &self.cause {
-            Cause::NotConnected => write!(f, "is not connected"),
-            Cause::Connected => write!(f, "is connected already"),
-            Cause::Ended => write!(f, "the server has closed the stream"),
-            Cause::Lost(lost) => write!(f, "{lost}"),
-            Cause::Login(error) => write!(f, "{error}"),
-            Cause::NoFullJid(name) => write!(f, "{name} was never connected: no full JID"),
-            Cause::NotCaptured(name) => write!(f, "nothing was captured as {name:?}"),
-            Cause::NotXml(error) => write!(f, "{error}"),
-            Cause::Mismatch { mismatch, expected, received } => {
-                match mismatch {
-                    Some(mismatch) => writeln!(f, "{mismatch}")?,
-                    None => writeln!(f, "this is none of what was expected")?,
-                }
-                writeln!(f, "  expected:")?;
-                for node in expected {
-                    f.write_str(&pretty(node, 4))?;
-                }
-                write!(f, "  received:\n{}", pretty(received, 4).trim_end())
-            }
-            Cause::Unexpected(nodes) => {
-                write!(f, "expected nothing, received:")?;
-                nodes.iter().try_for_each(|node| write!(f, "\n{}", pretty(node, 4).trim_end()))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Leftover {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} received what nobody asked for:\n{}",
-            self.character,
-            pretty(&self.stanza, 4).trim_end()
-        )
-    }
 }
 
 #[cfg(test)]

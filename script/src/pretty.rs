@@ -9,16 +9,19 @@ use xmpp_core::{
 /// The element on lines of its own, two spaces per level after `indent`, with `xmlns` wherever the namespace changes
 /// (`jabber:client` outside).
 pub fn pretty(node: &Node, indent: usize) -> String {
+    within(node, ns::CLIENT, indent)
+}
+
+/// The same inside an element of this namespace.
+pub(crate) fn within(node: &Node, outer: &str, indent: usize) -> String {
     let mut out = String::new();
-    write(node, ns::CLIENT, indent, &mut out);
+    write(node, outer, indent, &mut out);
     out
 }
 
-/// Recursive: scripts and what a server answers to them are shallow (at most the reader's limit of depth).
-fn write(node: &Node, outer: &str, indent: usize, out: &mut String) {
-    let margin = " ".repeat(indent);
-    let name = &node.name;
-    write!(out, "{margin}<{name}").expect("a String takes all");
+/// The start tag inside an element of this namespace, without its end.
+pub(crate) fn start(node: &Node, outer: &str) -> String {
+    let mut out = format!("<{}", node.name);
     if node.ns != outer {
         write!(out, " xmlns='{}'", escaped(&node.ns)).expect("a String takes all");
     }
@@ -31,6 +34,14 @@ fn write(node: &Node, outer: &str, indent: usize, out: &mut String) {
         };
         write!(out, " {prefix}{name}='{}'", escaped(value)).expect("a String takes all");
     }
+    out
+}
+
+/// Recursive: scripts and what a server answers to them are shallow (at most the reader's limit of depth).
+fn write(node: &Node, outer: &str, indent: usize, out: &mut String) {
+    let margin = " ".repeat(indent);
+    let name = &node.name;
+    write!(out, "{margin}{}", start(node, outer)).expect("a String takes all");
     let text = node.text.trim();
     match (text.is_empty(), node.children.is_empty()) {
         (true, true) => out.push_str("/>\n"),
@@ -50,7 +61,8 @@ fn write(node: &Node, outer: &str, indent: usize, out: &mut String) {
     }
 }
 
-fn escaped(text: &str) -> String {
+/// Text with what would be markup escaped.
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = bytes::BytesMut::new();
     escape_into(text, &mut out);
     String::from_utf8(out.to_vec()).expect("escaping keeps UTF-8")

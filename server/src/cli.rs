@@ -67,6 +67,8 @@ pub enum Command {
     User(User),
     /// Read the configuration and say whether it can be served
     Check(Source),
+    /// Play test scripts in the Scansion dialect against a server in memory, or any other
+    Script(Script),
     /// Print every key with its explanation and default
     ExampleConfig,
     /// List the XEPs that are implemented
@@ -106,9 +108,56 @@ impl Command {
         match self {
             Self::Run(source) | Self::Check(source) => Some(source),
             Self::User(user) => Some(user.action.source()),
-            Self::Demo | Self::ExampleConfig | Self::Xeps => None,
+            Self::Demo | Self::Script(_) | Self::ExampleConfig | Self::Xeps => None,
         }
     }
+}
+
+/// `stonechat script …`.
+///
+/// Each script gets a fresh server in memory with the accounts of its characters, unless another server is named.
+/// The status is 1 where one fails, 2 where one cannot be read.
+#[derive(Debug, Args)]
+pub struct Script {
+    /// Scripts; a folder stands for all .scs files below it, `-` for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Play against this server over TCP; the accounts must exist there, or see --register
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "bosh")]
+    pub server: Option<String>,
+    /// Play against this server over BOSH
+    #[arg(long, value_name = "URL")]
+    pub bosh: Option<String>,
+    /// Register the accounts in-band before each script, and remove them after it
+    #[arg(long)]
+    pub register: bool,
+    /// Trust the certificates in this PEM file [default: the system's; on this machine, any]
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// Trust any certificate
+    #[arg(long)]
+    pub insecure: bool,
+    /// How long to wait for each stanza
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    pub timeout: f64,
+    /// Fail also where a stanza comes that the script does not mention
+    #[arg(long)]
+    pub strict: bool,
+    /// Show what goes over the wire, on standard error; secrets are left out
+    #[arg(long)]
+    pub log: bool,
+    /// Play only scripts with this tag, `NAME` or `NAME: VALUE`; may be repeated
+    #[arg(long, value_name = "TAG")]
+    pub only_tags: Vec<String>,
+    /// Leave out scripts with this tag; may be repeated
+    #[arg(long, value_name = "TAG")]
+    pub skip_tags: Vec<String>,
+    /// Scripts with the tag `differs on NAME` must fail
+    #[arg(long, value_name = "NAME")]
+    pub against: Option<String>,
+    /// A setting of the server in memory; with --server, one that it is known to have; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 /// `stonechat user …`.

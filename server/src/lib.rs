@@ -8,6 +8,7 @@ mod demo;
 mod environment;
 mod listening;
 mod page;
+pub mod script;
 mod serve;
 mod settings;
 mod users;
@@ -21,35 +22,41 @@ pub use wiring::Server;
 
 use anyhow::Context;
 use cli::{Cli, Command, Source};
-use std::io::{IsTerminal, Write};
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+};
 use tracing_subscriber::EnvFilter;
 
-/// Does what the command line says. An error is for [`report`].
-pub fn main(cli: Cli) -> anyhow::Result<()> {
+/// Does what the command line says, and gives the status to end with. An error is for [`report`].
+pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command()? {
         Command::Run(source) => {
             log_to_stderr()?;
-            block_on(serve::run(load(&source)?))
+            block_on(serve::run(load(&source)?))?;
         }
         Command::Demo => {
             log_to_stderr()?;
-            block_on(demo::run())
+            block_on(demo::run())?;
         }
-        Command::User(user) => block_on(users::run(user.action, print)),
+        Command::User(user) => block_on(users::run(user.action, print))?,
         Command::Check(source) => {
             block_on(wiring::check(load(&source)?))?;
             tell("the configuration is good");
-            Ok(())
+        }
+        Command::Script(arguments) => {
+            // What the server in memory has to say is for those who ask for it.
+            if std::env::var_os("RUST_LOG").is_some() {
+                log_to_stderr()?;
+            }
+            return block_on(script::run(arguments));
         }
         Command::ExampleConfig => {
             print(config::text::example().trim_end());
-            Ok(())
         }
-        Command::Xeps => {
-            xeps::all().iter().for_each(|xep| print(&xeps::line(xep)));
-            Ok(())
-        }
+        Command::Xeps => xeps::all().iter().for_each(|xep| print(&xeps::line(xep))),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// An error in one line on standard error: what is wrong and, where it helps, what to change.

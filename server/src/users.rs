@@ -132,7 +132,7 @@ async fn credentials(
 }
 
 /// Derives what the store keeps from a password, off the reactor.
-async fn derive(password: String, iterations: u32) -> anyhow::Result<Credentials> {
+pub(crate) async fn derive(password: String, iterations: u32) -> anyhow::Result<Credentials> {
     let mut salts = [[0; 16]; 3];
     salts.iter_mut().for_each(|salt| net::random::fill(salt));
     let derived =

@@ -1,10 +1,15 @@
 //! Every play through every door, each in a house of its own.
 
+use server::script::{Bosh, Certificates, Memory, Tcp};
+use std::time::Duration;
 use tests::{
-    doors::{Bosh, Memory, Tcp},
     house::{BOSH_PATH, House, LOOPBACK, MEMORY},
     plays::{self, Play},
 };
+
+/// How long a connection waits for an element before the play fails. Long, since other tests share the machine; only
+/// plays that fail ever wait for it.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The clock stands still but for when all wait: what the server times costs no time.
 #[tokio::test(start_paused = true)]
@@ -12,7 +17,7 @@ async fn in_memory() {
     let mut failures = Vec::new();
     for play in plays_over("memory") {
         let house = house(&play, MEMORY).await;
-        let mut door = Memory { pipe: || house.pipe() };
+        let mut door = Memory { pipe: || house.pipe(), patience: PATIENCE };
         failures.extend(plays::perform(&play, &mut door).await.err());
         house.close().await;
     }
@@ -24,7 +29,8 @@ async fn over_tcp_with_starttls() {
     let mut failures = Vec::new();
     for play in plays_over("tcp") {
         let house = house(&play, LOOPBACK).await;
-        let mut door = Tcp { address: house.address("c2s").expect("it listens") };
+        let address = house.address("c2s").expect("it listens").to_string();
+        let mut door = Tcp { address, certificates: Certificates::any(), patience: PATIENCE };
         failures.extend(plays::perform(&play, &mut door).await.err());
         house.close().await;
     }
@@ -37,7 +43,8 @@ async fn over_bosh() {
     for play in plays_over("bosh") {
         let house = house(&play, LOOPBACK).await;
         let address = house.address("http").expect("it listens");
-        let mut door = Bosh { address, path: BOSH_PATH.to_owned() };
+        let service = format!("http://{address}{BOSH_PATH}").parse().expect("a URL");
+        let mut door = Bosh { service, certificates: Certificates::any(), patience: PATIENCE };
         failures.extend(plays::perform(&play, &mut door).await.err());
         house.close().await;
     }

@@ -4,6 +4,7 @@
 //! could be replayed is never read (XEP-0388 wants that for authentication).
 
 mod certificate;
+pub mod client;
 #[cfg(test)]
 mod tests;
 

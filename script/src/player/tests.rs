@@ -1,6 +1,8 @@
 //! Scripts played against a server of a hundred lines that routes by full JID.
 
 use super::*;
+use crate::{Channel, Lost};
+use bytes::Bytes;
 use std::{
     pin::pin,
     sync::{Arc, Mutex},
@@ -85,8 +87,8 @@ impl FakeConnection {
 }
 
 impl Connection for FakeConnection {
-    fn is_secure(&self) -> bool {
-        true
+    fn channel(&self) -> Channel {
+        Channel::Secure
     }
     async fn open(&mut self, _domain: &str) -> Result<(), Lost> {
         self.push(if self.authenticated {
@@ -148,9 +150,8 @@ fn a_mismatch_shows_both_sides() {
     let expected = "Juliet receives: <message id='2'/>\n";
     assert_eq!(
         failure(&format!("{BOTH}{HELLO}{expected}")),
-        "line 11: Juliet: message: attribute id: expected \"2\", received \"1\"\n  expected:\n    <message id='2'/>\n  \
-         received:\n    <message to='juliet@localhost/r1' id='1' from='romeo@localhost/r0'>\n      <body>Hi</body>\n    \
-         </message>"
+        "line 11: Juliet: message: attribute id: expected \"2\", received \"1\"\n    - <message id='2'>\n    \
+         + <message to='juliet@localhost/r1' id='1' from='romeo@localhost/r0'>\n        <body>Hi</body>\n      </message>"
     );
 }
 
@@ -177,8 +178,8 @@ fn nothing_means_nothing() {
     assert_eq!(run(&format!("{BOTH}{nothing}")), Ok(vec![]));
     assert_eq!(
         failure(&format!("{BOTH}{HELLO}{nothing}")),
-        "line 11: Juliet: expected nothing, received:\n    <message to='juliet@localhost/r1' id='1' \
-         from='romeo@localhost/r0'>\n      <body>Hi</body>\n    </message>"
+        "line 11: Juliet: expected nothing, received:\n    + <message to='juliet@localhost/r1' id='1' \
+         from='romeo@localhost/r0'>\n    +   <body>Hi</body>\n    + </message>"
     );
 }
 
@@ -190,7 +191,7 @@ fn leftovers_are_given_back_at_a_disconnect_and_at_the_end() {
         assert!(
             leftover
                 .to_string()
-                .starts_with("Juliet received what nobody asked for:\n    <message")
+                .starts_with("Juliet received what nobody asked for:\n    + <message")
         );
     }
 }
@@ -198,12 +199,15 @@ fn leftovers_are_given_back_at_a_disconnect_and_at_the_end() {
 #[test]
 fn silence_is_a_failure() {
     let waits = "Juliet receives: <presence/>\n";
-    assert_eq!(failure(&format!("{BOTH}{waits}")), "line 10: Juliet: nothing came in time");
+    assert_eq!(
+        failure(&format!("{BOTH}{waits}")),
+        "line 10: Juliet: nothing came in time\n    - <presence/>"
+    );
 }
 
 #[test]
 fn the_end_of_the_stream_is_noticed() {
-    let ended = "line 11: Romeo: the server has closed the stream";
+    let ended = "line 11: Romeo: the server has closed the stream\n    - <presence/>";
     let sends = "Romeo sends: <presence/>\n";
     assert_eq!(failure(&format!("{BOTH}{sends}Romeo receives: <presence/>\n")), ended);
     assert_eq!(run(&format!("{BOTH}{sends}Romeo disconnects\nRomeo connects\n")), Ok(vec![]));

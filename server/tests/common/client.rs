@@ -1,7 +1,7 @@
 //! A client on a blocking socket: the login of `script`, and stanzas as text.
 
 use super::PATIENCE;
-use script::{Client, ClientError, FOOTER, Incoming, Login, Reader, Request, header};
+use script::{Channel, Client, ClientError, FOOTER, Incoming, Login, Reader, Request, header};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -36,7 +36,8 @@ impl User {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
         let (password, nonce) = (password.to_owned(), now.as_nanos().to_string());
         // Loopback counts as protected, so that STARTTLS is not asked for.
-        let mut client = Client::new(Login { account, password, resource: None, nonce }, true);
+        let mut client =
+            Client::new(Login { account, password, resource: None, nonce }, Channel::Secure);
         let mut reader = Reader::new();
         loop {
             while let Some(request) = client.poll() {

@@ -5,13 +5,13 @@ use crate::{
     stream::{Attacker, DOMAIN, auth},
     target::{Bystander, PATIENCE, Target},
 };
+use net::tls::client;
 use script::Incoming;
 use std::{
     io,
     net::SocketAddr,
     time::{Duration, Instant},
 };
-use tests::doors::tls;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -46,7 +46,7 @@ async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
 /// The first flight of a client.
 fn hello(protocols: &[&str]) -> Vec<u8> {
     let name = ServerName::try_from(DOMAIN).unwrap();
-    let mut client = ClientConnection::new(tls::config(protocols), name).unwrap();
+    let mut client = ClientConnection::new(client::trusting_anyone(protocols), name).unwrap();
     let mut hello = Vec::new();
     while client.wants_write() {
         client.write_tls(&mut hello).unwrap();
@@ -93,7 +93,7 @@ async fn t03_a_flood_of_new_keys_is_cut_off_or_cheap() {
     let target = Target::start(&[]).await;
     let mut bystander = Bystander::enter(&target).await;
     let stream = connect(target.address("c2s-tls")).await;
-    let mut stream = tls::connect(stream, DOMAIN, tls::config(&[])).await.unwrap();
+    let mut stream = client::connect(stream, DOMAIN, client::trusting_anyone(&[])).await.unwrap();
     let start = Instant::now();
     for _ in 0..10_000 {
         stream.get_mut().1.refresh_traffic_keys().unwrap();
@@ -209,7 +209,7 @@ async fn t06_only_who_speaks_xmpp_gets_through_alpn() {
         (&[], true),
     ] {
         let stream = connect(target.address("c2s-tls")).await;
-        let outcome = tls::connect(stream, DOMAIN, tls::config(protocols)).await;
+        let outcome = client::connect(stream, DOMAIN, client::trusting_anyone(protocols)).await;
         match outcome {
             Ok(_) => assert!(let_in, "{protocols:?}"),
             Err(error) => {

@@ -1,9 +1,11 @@
-//! Byte streams: in memory, and TCP with STARTTLS.
+//! Streams over bytes: in memory, and over TCP with STARTTLS.
 
-use super::{broken, nonce, patiently, tls};
+use super::{Certificates, broken, patiently};
 use bytes::Bytes;
-use script::{Character, Connection, FOOTER, Incoming, Lost, Reader, Stage, header};
-use std::net::SocketAddr;
+use net::tls::client;
+use rustls::ClientConfig;
+use script::{Channel, Character, Connection, FOOTER, Incoming, Lost, Reader, Stage, header};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream},
     net::TcpStream,
@@ -14,34 +16,53 @@ use xmpp_core::xml::Node;
 pub struct Memory<F> {
     /// Gives the client's end of a fresh pipe into the server.
     pub pipe: F,
+    /// How long every step of the server's may take.
+    pub patience: Duration,
 }
 
 impl<F: FnMut() -> DuplexStream + Send> Stage for Memory<F> {
     type Connection = Wire;
     async fn connect(&mut self, _character: &Character) -> Result<Wire, Lost> {
-        Ok(Wire::new((self.pipe)(), true))
+        Ok(Wire::new((self.pipe)(), Channel::Secure, self.patience, None))
     }
     fn nonce(&mut self) -> String {
-        nonce()
+        net::random::token()
     }
 }
 
 /// Connections over TCP, with STARTTLS where the server offers it.
+#[derive(Debug, Clone)]
 pub struct Tcp {
-    /// The server's listener for clients.
-    pub address: SocketAddr,
+    /// `HOST:PORT` of the server's listener for clients.
+    pub address: String,
+    /// Which certificates are good.
+    pub certificates: Certificates,
+    /// How long every step of the server's may take.
+    pub patience: Duration,
 }
 
 impl Stage for Tcp {
     type Connection = Wire;
     async fn connect(&mut self, _character: &Character) -> Result<Wire, Lost> {
-        let stream = TcpStream::connect(self.address).await.map_err(broken)?;
-        stream.set_nodelay(true).map_err(broken)?;
-        Ok(Wire::new(stream, false))
+        let (stream, is_local) = tcp(&self.address, self.patience).await?;
+        let channel = if is_local { Channel::Local } else { Channel::Open };
+        let config = self.certificates.of(is_local);
+        Ok(Wire::new(stream, channel, self.patience, Some(config)))
     }
     fn nonce(&mut self) -> String {
-        nonce()
+        net::random::token()
     }
+}
+
+/// A connection to `HOST:PORT`, and whether it stays on this machine.
+pub(super) async fn tcp(address: &str, patience: Duration) -> Result<(TcpStream, bool), Lost> {
+    let stream = patiently(patience, TcpStream::connect(address)).await.map_err(|lost| {
+        let Lost::Broken(error) = lost else { return lost };
+        Lost::Broken(format!("{address}: {error}"))
+    })?;
+    stream.set_nodelay(true).map_err(broken)?;
+    let is_local = stream.peer_addr().map_err(broken)?.ip().to_canonical().is_loopback();
+    Ok((stream, is_local))
 }
 
 trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -51,13 +72,22 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 pub struct Wire {
     /// Taken while TLS starts; gone for good where that failed.
     stream: Option<Box<dyn Duplex>>,
-    secure: bool,
+    channel: Channel,
+    patience: Duration,
+    /// For STARTTLS; none in memory, where it is never asked for.
+    tls: Option<Arc<ClientConfig>>,
     reader: Reader,
 }
 
 impl Wire {
-    fn new(stream: impl Duplex + 'static, secure: bool) -> Self {
-        Self { stream: Some(Box::new(stream)), secure, reader: Reader::new() }
+    fn new(
+        stream: impl Duplex + 'static,
+        channel: Channel,
+        patience: Duration,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> Self {
+        let stream: Box<dyn Duplex> = Box::new(stream);
+        Self { stream: Some(stream), channel, patience, tls, reader: Reader::new() }
     }
 
     fn stream(&mut self) -> Result<&mut Box<dyn Duplex>, Lost> {
@@ -65,8 +95,9 @@ impl Wire {
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Lost> {
+        let patience = self.patience;
         let stream = self.stream()?;
-        patiently(async {
+        patiently(patience, async {
             stream.write_all(bytes).await?;
             stream.flush().await
         })
@@ -80,7 +111,8 @@ impl Wire {
                 return Ok(Some(incoming));
             }
             let mut part = [0; 4096];
-            let read = patiently(self.stream()?.read(&mut part)).await?;
+            let patience = self.patience;
+            let read = patiently(patience, self.stream()?.read(&mut part)).await?;
             if read == 0 {
                 return Ok(None);
             }
@@ -90,8 +122,8 @@ impl Wire {
 }
 
 impl Connection for Wire {
-    fn is_secure(&self) -> bool {
-        self.secure
+    fn channel(&self) -> Channel {
+        self.channel
     }
     async fn open(&mut self, domain: &str) -> Result<(), Lost> {
         self.reader.restart();
@@ -115,10 +147,11 @@ impl Connection for Wire {
         if !self.reader.is_empty() {
             return Err(broken("the server said more before TLS"));
         }
+        let config = self.tls.take().ok_or_else(|| broken("there is TLS already"))?;
         let stream = self.stream.take().ok_or_else(|| broken("TLS had failed"))?;
-        let stream = patiently(tls::connect(stream, domain, tls::config(&[]))).await?;
+        let stream = patiently(self.patience, client::connect(stream, domain, config)).await?;
         self.stream = Some(Box::new(stream));
-        self.secure = true;
+        self.channel = Channel::Secure;
         Ok(())
     }
     async fn close(&mut self) -> Result<(), Lost> {

@@ -1,45 +1,89 @@
 //! XMPP over BOSH (XEP-0124, XEP-0206) over HTTP/1.1, as a browser would speak it.
 
-use super::{broken, nonce, patiently};
+use super::{Certificates, broken, driver::tcp, patiently};
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
-    Method, Request, StatusCode,
+    Method, Request, StatusCode, Uri,
     client::conn::http1::{SendRequest, handshake},
     header::{CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
-use script::{Character, Connection, Lost, Stage, standalone};
+use net::tls::client;
+use script::{Channel, Character, Connection, Lost, Stage, standalone};
 use std::{
     collections::VecDeque,
-    net::SocketAddr,
+    str::FromStr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::JoinHandle,
+};
 use xmpp_core::{
     ns,
     xml::{Element, Limits, Node, Scope, escape_into},
 };
 
+/// Largest answer that is read: many stanzas of the largest size that servers usually take.
+const RESPONSE_BYTES: usize = 16 * 1024 * 1024;
+
 /// Sessions at a connection manager.
+#[derive(Debug, Clone)]
 pub struct Bosh {
-    /// Its HTTP listener.
-    pub address: SocketAddr,
-    /// The path of its service.
-    pub path: String,
+    /// Where its service is.
+    pub service: Service,
+    /// Which certificates are good, over HTTPS.
+    pub certificates: Certificates,
+    /// How long every step of the server's may take.
+    pub patience: Duration,
+}
+
+/// The URL of a BOSH service, in parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    host: String,
+    /// `HOST:PORT`
+    address: String,
+    path: String,
+    https: bool,
+}
+
+impl FromStr for Service {
+    type Err = String;
+    /// Reads `http://HOST:PORT/PATH` or `https://…`.
+    fn from_str(url: &str) -> Result<Self, String> {
+        let wrong = || format!("{url:?} is no URL such as http://127.0.0.1:5280/http-bind");
+        let uri: Uri = url.parse().map_err(|_| wrong())?;
+        let https = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(wrong()),
+        };
+        let host = uri.host().ok_or_else(wrong)?.to_owned();
+        let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
+        let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        Ok(Self { address: format!("{host}:{port}"), host, path, https })
+    }
 }
 
 impl Stage for Bosh {
     type Connection = Session;
     async fn connect(&mut self, _character: &Character) -> Result<Session, Lost> {
-        let http = Arc::new(Http {
-            address: self.address,
-            path: self.path.clone(),
+        let http = Http {
+            service: self.service.clone(),
+            certificates: self.certificates.clone(),
+            patience: self.patience,
             idle: Mutex::default(),
-        });
+        };
+        // Nothing in BOSH starts TLS: whether anybody may listen is known from the first connection.
+        let (connection, channel) = http.connect().await?;
+        http.give_back(connection);
         Ok(Session {
-            http,
-            // XEP-0124 8: any start will do.
+            http: Arc::new(http),
+            channel,
+            // XEP-0124 14: any start will do that leaves room to count.
             rid: 1_573_741_820,
             sid: None,
             domain: String::new(),
@@ -49,13 +93,14 @@ impl Stage for Bosh {
         })
     }
     fn nonce(&mut self) -> String {
-        nonce()
+        net::random::token()
     }
 }
 
 /// One BOSH session.
 pub struct Session {
     http: Arc<Http>,
+    channel: Channel,
     /// Of the next request.
     rid: u64,
     sid: Option<String>,
@@ -96,11 +141,11 @@ impl Session {
     /// Waits for the answer to the oldest request and takes in what it brings.
     async fn absorb(&mut self) -> Result<(), Lost> {
         let Some(oldest) = self.pending.front_mut() else { return Ok(()) };
-        let answer = patiently(oldest).await?;
+        let answer = patiently(self.http.patience, oldest).await?;
         self.pending.pop_front();
         let answer = answer?;
-        let body =
-            Element::check(answer, &Scope::default(), &Limits::AFTER_AUTH).map_err(broken)?;
+        let limits = Limits { bytes: RESPONSE_BYTES, ..Limits::AFTER_AUTH };
+        let body = Element::check(answer, &Scope::default(), &limits).map_err(broken)?;
         if !body.is(ns::HTTPBIND, "body") {
             return Err(broken(format!("<{}> instead of a body", body.name())));
         }
@@ -128,9 +173,8 @@ impl Session {
 }
 
 impl Connection for Session {
-    /// Nothing in BOSH starts TLS; over the loopback the manager counts it as secure.
-    fn is_secure(&self) -> bool {
-        true
+    fn channel(&self) -> Channel {
+        self.channel
     }
     async fn open(&mut self, domain: &str) -> Result<(), Lost> {
         self.domain = domain.to_owned();
@@ -180,8 +224,9 @@ impl Connection for Session {
 
 /// Keep-alive connections of one session.
 struct Http {
-    address: SocketAddr,
-    path: String,
+    service: Service,
+    certificates: Certificates,
+    patience: Duration,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
 }
 
@@ -190,12 +235,12 @@ impl Http {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = match idle {
             Some(connection) if connection.is_ready() => connection,
-            _ => self.connect().await?,
+            _ => self.connect().await?.0,
         };
         let request = Request::builder()
             .method(Method::POST)
-            .uri(&self.path)
-            .header(HOST, self.address.to_string())
+            .uri(&self.service.path)
+            .header(HOST, &self.service.address)
             .header(CONTENT_TYPE, "text/xml; charset=utf-8")
             .body(Full::new(body))
             .map_err(broken)?;
@@ -203,15 +248,34 @@ impl Http {
         if response.status() != StatusCode::OK {
             return Err(broken(format!("HTTP status {}", response.status())));
         }
-        let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        let body = Limited::new(response.into_body(), RESPONSE_BYTES);
+        let body = body.collect().await.map_err(broken)?.to_bytes();
+        self.give_back(connection);
         Ok(body)
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Lost> {
-        let stream = TcpStream::connect(self.address).await.map_err(broken)?;
-        stream.set_nodelay(true).map_err(broken)?;
-        let (connection, driver) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    fn give_back(&self, connection: SendRequest<Full<Bytes>>) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+
+    async fn connect(&self) -> Result<(SendRequest<Full<Bytes>>, Channel), Lost> {
+        let (stream, is_local) = tcp(&self.service.address, self.patience).await?;
+        if !self.service.https {
+            let channel = if is_local { Channel::Secure } else { Channel::Open };
+            return Ok((self.speak(stream).await?, channel));
+        }
+        let config = self.certificates.of(is_local);
+        let secured = client::connect(stream, &self.service.host, config);
+        let stream = patiently(self.patience, secured).await?;
+        Ok((self.speak(stream).await?, Channel::Secure))
+    }
+
+    async fn speak(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<SendRequest<Full<Bytes>>, Lost> {
+        let (connection, driver) =
+            patiently(self.patience, handshake(TokioIo::new(stream))).await?;
         // It ends with the connection; what goes wrong there is seen by the request.
         tokio::spawn(driver);
         Ok(connection)

@@ -1,0 +1,235 @@
+//! `stonechat script`: what it says and how it ends.
+
+mod common;
+
+use common::{FREE, Folder};
+
+const HELLO: &str = r#"# Romeo says hello
+
+[Client] Romeo
+    jid: romeo@localhost
+    password: montague
+
+[Client] Juliet
+    jid: juliet@localhost
+    password: capulet
+
+-----
+
+Romeo connects
+
+Juliet connects
+
+Romeo sends:
+    <message to="${Juliet's full JID}"><body>Hello</body></message>
+
+Juliet receives:
+    <message from="${Romeo's full JID}"><body>Hello</body></message>
+"#;
+
+fn with_tag(tag: &str) -> String {
+    HELLO.replacen('\n', &format!("\n{tag}\n"), 1)
+}
+
+#[test]
+fn what_passes_gets_a_line_with_its_time() {
+    let folder = Folder::new();
+    folder.write("hello.scs", HELLO);
+    let ran = folder.run(["script", "hello.scs"]);
+    assert_eq!((ran.status, &*ran.err), (0, ""));
+    let lines: Vec<_> = ran.out.lines().collect();
+    let [passed, summary] = lines[..] else { panic!("{lines:?}") };
+    assert!(passed.starts_with("pass hello.scs ") && passed.ends_with(" ms"), "{passed}");
+    assert!(summary.starts_with("1 passed in "), "{summary}");
+}
+
+#[test]
+fn what_fails_shows_the_difference_at_its_line() {
+    let folder = Folder::new();
+    folder.write("hello.scs", HELLO.replacen("<body>Hello</body>", "<body>Away</body>", 1));
+    let ran = folder.run(["script", "hello.scs"]);
+    assert_eq!((ran.status, &*ran.err), (1, ""));
+    let lines: Vec<_> = ran.out.lines().collect();
+    assert_eq!(
+        lines[0],
+        "FAIL hello.scs:20: Juliet: message/body: text: expected \"Hello\", received \"Away\""
+    );
+    assert!(lines.contains(&"     -   <body>Hello</body>"), "{lines:?}");
+    assert!(lines.contains(&"     +   <body>Away</body>"), "{lines:?}");
+    assert!(lines[lines.len() - 1].starts_with("0 passed, 1 failed in "), "{lines:?}");
+}
+
+#[test]
+fn what_never_comes_is_waited_for_as_long_as_was_said() {
+    let folder = Folder::new();
+    folder.write("hello.scs", HELLO.replace("Juliet receives", "Romeo receives"));
+    let ran = folder.run(["script", "--timeout", "0.2", "hello.scs"]);
+    assert_eq!(ran.status, 1);
+    assert!(ran.out.starts_with("FAIL hello.scs:20: Romeo: nothing came in time\n"), "{}", ran.out);
+    assert!(ran.out.contains("     - <message from='romeo@localhost/"), "{}", ran.out);
+    folder.run(["script", "--timeout", "0", "hello.scs"]).refused(&["--timeout"]);
+}
+
+#[test]
+fn only_strictly_may_nothing_come_that_is_not_mentioned() {
+    let folder = Folder::new();
+    let silent: String = HELLO.lines().take(18).map(|line| format!("{line}\n")).collect();
+    folder.write("hello.scs", silent);
+    assert_eq!(folder.run(["script", "hello.scs"]).status, 0);
+    let ran = folder.run(["script", "--strict", "hello.scs"]);
+    assert_eq!(ran.status, 1);
+    assert!(
+        ran.out.contains("Juliet received what nobody asked for:\n     + <message"),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn what_is_no_script_is_told_by_file_and_line() {
+    let folder = Folder::new();
+    folder.write("wrong.scs", HELLO.replace("Juliet connects", "Juliet sighs"));
+    folder.run(["script", "wrong.scs"]).refused(&["wrong.scs:15: \"sighs\" is unknown"]);
+    folder.run(["script", "absent.scs"]).refused(&["absent.scs: No such file"]);
+    folder.run(["script"]).refused(&["FILE"]);
+    folder.run(["script", "."]).refused(&["only.scs"].map(|_| "wrong.scs:15"));
+    // The others are played all the same.
+    folder.write("hello.scs", HELLO);
+    let ran = folder.run(["script", "wrong.scs", "hello.scs"]);
+    assert_eq!(ran.status, 2);
+    assert!(ran.out.starts_with("pass hello.scs "), "{}", ran.out);
+}
+
+#[test]
+fn folders_and_standard_input_are_played() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.file("plays/deeper")).unwrap();
+    folder.run(["script", "plays"]).refused(&["plays: there is no .scs file below it"]);
+    folder.write("plays/b.scs", HELLO);
+    folder.write("plays/deeper/a.scs", HELLO);
+    folder.write("plays/notes.txt", "no script");
+    let ran = folder.run(["script", "plays"]);
+    let names: Vec<_> = ran.out.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!(names[..2], ["plays/b.scs", "plays/deeper/a.scs"]);
+    let ran = folder.run_with(["script", "-"], HELLO);
+    assert!(ran.out.starts_with("pass standard input "), "{}", ran.out);
+}
+
+#[test]
+fn the_server_in_memory_serves_every_domain_and_takes_settings() {
+    let folder = Folder::new();
+    folder.write("two.scs", HELLO.replace("juliet@localhost", "juliet@capulet.example/balcony"));
+    assert_eq!(folder.run(["script", "two.scs"]).status, 0);
+    let ran = folder.run(["script", "--set", "limits.depth=nonsense", "two.scs"]);
+    assert_eq!(ran.status, 1);
+    assert!(ran.out.contains("limits.depth"), "{}", ran.out);
+    folder.write("set.scs", with_tag("## set: domains=[\"elsewhere\"]"));
+    let ran = folder.run(["script", "set.scs"]);
+    assert!(
+        ran.out.starts_with("FAIL set.scs:14: Romeo: stream error host-unknown"),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn another_server_is_reached_over_tcp_and_bosh_and_no_secret_is_logged() {
+    let folder = Folder::new();
+    folder.write("hello.scs", HELLO);
+    folder.add("romeo@localhost", "montague");
+    folder.add("juliet@localhost", "capulet");
+    let server = folder.start(FREE.into_iter().chain(["--set=domains=['localhost']"]));
+    let tcp = server.address("c2s").to_string();
+    let bosh = format!("http://{}/http-bind", server.address("http"));
+    for there in [["--server", &tcp], ["--bosh", &bosh]] {
+        let ran = folder.run(["script", "--log", "hello.scs"].iter().chain(&there));
+        assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+        assert!(ran.err.contains("Juliet <   <body>Hello</body>\n"), "{}", ran.err);
+        assert!(ran.err.contains("mechanism='SCRAM-SHA-512'>(not shown)</auth>"), "{}", ran.err);
+        assert!(!ran.err.contains("montague"), "{}", ran.err);
+    }
+    // Whoever names an authority gets what they asked for, on this machine too.
+    let ca = folder.file("stonechat-data/self-signed.crt");
+    let ca = if ca.exists() { ca } else { find(&folder, "self-signed.crt") };
+    let ran = folder.run(["script", "hello.scs", "--server", &tcp, "--ca", ca.to_str().unwrap()]);
+    assert_eq!(ran.status, 1, "a certificate for its own key is no authority: {}", ran.out);
+    let ran = folder.run(["script", "hello.scs", "--server", "127.0.0.1:1", "--insecure"]);
+    assert!(ran.out.contains("127.0.0.1:1: Connection refused"), "{}", ran.out);
+}
+
+fn find(folder: &Folder, name: &str) -> std::path::PathBuf {
+    let mut folders = vec![folder.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|file| file == name) {
+                return path;
+            }
+        }
+    }
+    panic!("there is no {name}");
+}
+
+#[test]
+fn options_without_sense_are_refused() {
+    let folder = Folder::new();
+    folder.write("hello.scs", HELLO);
+    for (words, said) in [
+        (&["--register"][..], "--server"),
+        (&["--insecure"], "--server"),
+        (&["--bosh", "127.0.0.1:5280"], "--bosh"),
+        (&["--server", "h", "--bosh", "http://h/"], "cannot be used with"),
+        (&["--server", "h", "--ca", "hello.scs"], "--ca"),
+    ] {
+        folder.run(["script", "hello.scs"].iter().chain(words)).refused(&[said]);
+    }
+}
+
+#[test]
+fn tags_choose_scripts() {
+    let folder = Folder::new();
+    folder.write("plain.scs", HELLO);
+    folder.write("slow.scs", with_tag("## slow\n## status: stable"));
+    for (option, tag, played) in [
+        ("--only-tags", "slow", &["slow.scs"][..]),
+        ("--only-tags", "status: stable", &["slow.scs"]),
+        ("--only-tags", "status: new", &[]),
+        ("--skip-tags", "slow", &["plain.scs"]),
+    ] {
+        let ran = folder.run(["script", option, tag, "plain.scs", "slow.scs"]);
+        let names: Vec<_> = ran.out.lines().filter(|line| line.starts_with("pass")).collect();
+        assert_eq!(names.len(), played.len(), "{option} {tag}: {}", ran.out);
+        assert!(played.iter().all(|name| ran.out.contains(name)), "{option} {tag}: {}", ran.out);
+    }
+}
+
+#[test]
+fn scripts_say_where_they_cannot_be_played_and_who_differs() {
+    let folder = Folder::new();
+    folder.write("door.scs", with_tag("## not over memory: it needs a socket"));
+    let ran = folder.run(["script", "door.scs"]);
+    assert_eq!(ran.status, 0);
+    assert!(
+        ran.out.starts_with("skip door.scs: not over memory: it needs a socket\n"),
+        "{}",
+        ran.out
+    );
+
+    folder.write("tagged.scs", with_tag("## differs on other: it is rude; see RFC 6121 8"));
+    assert_eq!(folder.run(["script", "tagged.scs"]).status, 0, "only --against makes a difference");
+    let ran = folder.run(["script", "--against", "other", "tagged.scs"]);
+    assert_eq!(ran.status, 1);
+    assert!(ran.out.contains("it passes, although it says that other differs"), "{}", ran.out);
+    let failing =
+        with_tag("## differs on other: it is rude").replacen("Hello</body>", "Away</body>", 1);
+    folder.write("tagged.scs", failing);
+    let ran = folder.run(["script", "--against", "other", "tagged.scs"]);
+    assert_eq!(ran.status, 0, "{}", ran.out);
+    assert!(
+        ran.out.starts_with("diff tagged.scs ") && ran.out.contains("it is rude"),
+        "{}",
+        ran.out
+    );
+}
