@@ -1,7 +1,8 @@
-//! XEP-0030: Service Discovery. Features are what the modules declare.
+//! XEP-0030: Service Discovery. Identities, features, forms (XEP-0128) and nodes are what the modules declare.
 
+use crate::form::{Field, FieldType, Form};
 use futures_util::FutureExt;
-use router::{Answer, At, Declare, Discovery, Module, Request};
+use router::{Answer, At, Declare, Discovery, Extension, Identity, Info, Module, Request};
 use std::sync::Arc;
 use xmpp_core::{StanzaError, error::StanzaCondition, ns, stanza::IqType, xml::Writer};
 
@@ -18,42 +19,50 @@ impl Module for Disco {
 
     fn declare(self: Arc<Self>, declare: &mut Declare) {
         declare.xep(30, "Service Discovery", "2.5.0");
+        declare.xep(128, "Service Discovery Extensions", "1.0.1");
+        let name = Some(self.name.clone());
+        declare.identity(At::Server, Identity { category: "server", kind: "im", name });
+        let account = Identity { category: "account", kind: "registered", name: None };
+        declare.identity(At::Own, account);
         for at in [At::Server, At::Own] {
             declare.feature(at, ns::DISCO_INFO);
             declare.feature(at, ns::DISCO_ITEMS);
         }
-        // XEP-0030 8: strangers get `service-unavailable`, whether there is such an account or not.
+        // XEP-0030 7: strangers get `service-unavailable`, whether there is such an account or not.
         let at = [At::Server, At::Own, At::Contact];
-        declare
-            .answer(IqType::Get, (ns::DISCO_INFO, "query"), at, move |request| self.info(request));
-        // XEP-0030 8: and the same empty list.
+        declare.answer(IqType::Get, (ns::DISCO_INFO, "query"), at, info);
+        // XEP-0030 7: and the same empty list.
         let at = [At::Server, At::Own, At::Contact, At::Stranger];
         declare
             .handle(IqType::Get, (ns::DISCO_ITEMS, "query"), at, |request| items(request).boxed());
     }
 }
 
-impl Disco {
-    /// XEP-0030 3.1
-    fn info(&self, request: &Request) -> Answer {
-        if let Some(node) = request.payload()?.attr("node") {
-            return of_node(request, Discovery::Info, node);
-        }
-        let mut out = Writer::new();
-        out.open_ns("query", ns::DISCO_INFO);
-        let features = if request.at == At::Server {
-            out.open("identity").attr("category", "server").attr("type", "im");
-            out.attr("name", &self.name).close();
-            request.router.features(At::Server)
-        } else {
-            out.open("identity").attr("category", "account").attr("type", "registered").close();
-            request.router.features(At::Own)
-        };
-        for feature in features {
-            out.open("feature").attr("var", feature).close();
-        }
-        out.close();
-        Ok(out.finish().into())
+/// XEP-0030 3.1
+fn info(request: &Request) -> Answer {
+    if let Some(node) = request.payload()?.attr("node") {
+        return of_node(request, Discovery::Info, node);
+    }
+    let mut out = Writer::new();
+    out.open_ns("query", ns::DISCO_INFO);
+    write(request.router.info(request.at), &mut out);
+    Ok(out.finish().into())
+}
+
+/// What stands in the answer.
+pub(crate) fn write(info: &Info, out: &mut Writer) {
+    for Identity { category, kind, name } in &info.identities {
+        out.open("identity").attr("category", category).attr("type", kind);
+        out.maybe("name", name.as_deref()).close();
+    }
+    for feature in &info.features {
+        out.open("feature").attr("var", feature).close();
+    }
+    for Extension { form_type, fields } in &info.extensions {
+        let fields = fields.iter().map(|(var, label, values)| {
+            Field::new(FieldType::ListMulti, var, label).values(values)
+        });
+        fields.fold(Form::result(form_type), Form::with).write(out);
     }
 }
 

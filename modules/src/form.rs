@@ -42,6 +42,8 @@ pub(crate) enum FieldType {
     JidMulti,
     /// One of the options.
     ListSingle,
+    /// Any of the options.
+    ListMulti,
 }
 
 /// Why a submitted form is refused, for people.
@@ -177,12 +179,13 @@ impl FieldType {
             Self::JidSingle => "jid-single",
             Self::JidMulti => "jid-multi",
             Self::ListSingle => "list-single",
+            Self::ListMulti => "list-multi",
         }
     }
 
     /// Whether it takes more than one value (XEP-0004 3.2).
     fn is_multi(self) -> bool {
-        matches!(self, Self::TextMulti | Self::JidMulti)
+        matches!(self, Self::TextMulti | Self::JidMulti | Self::ListMulti)
     }
 }
 
@@ -225,9 +228,10 @@ impl Submission {
                 self.jids.push((field.var, jids));
                 return Ok(());
             }
-            FieldType::ListSingle => {
+            FieldType::ListSingle | FieldType::ListMulti => {
                 // XEP-0004 3.3
-                if !field.options.iter().any(|(_, option)| values == [*option]) {
+                let offered = |value| field.options.iter().any(|(_, option)| *option == value);
+                if !values.iter().all(|value| offered(*value)) {
                     return Err(FormError("that was not among the options"));
                 }
             }

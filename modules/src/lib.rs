@@ -3,6 +3,8 @@
 //! [`all`] is the one list. What a module does is what it declares to the router; service discovery, the table of
 //! XEPs and the documentation are derived from that.
 
+mod caps;
+mod contact;
 mod delay;
 mod directory;
 mod disco;
@@ -17,6 +19,7 @@ mod subscription;
 mod time;
 mod version;
 
+pub use contact::Contacts;
 pub use directory::StoreDirectory;
 pub use router::{Xep, xeps as declarations};
 pub use version::Software;
@@ -36,11 +39,13 @@ pub struct Deps {
     pub domains: Vec<String>,
     /// What the server calls itself.
     pub software: Software,
+    /// Whom to write to about the service.
+    pub contacts: Contacts,
 }
 
 /// All modules, in order.
 pub fn all(deps: &Deps) -> Vec<Arc<dyn Module>> {
-    let Deps { store, caps, domains, software } = deps.clone();
+    let Deps { store, caps, domains, software, contacts } = deps.clone();
     vec![
         // what only the server may say of a stanza's past: before anything reads it
         Arc::new(delay::Delay { domains }),
@@ -52,6 +57,10 @@ pub fn all(deps: &Deps) -> Vec<Arc<dyn Module>> {
         Arc::new(offline::Offline { store }),
         // what there is to be found here
         Arc::new(disco::Disco { name: software.name.clone() }),
+        // the same in short
+        Arc::new(caps::Capabilities::default()),
+        // whom to write to
+        Arc::new(contacts),
         // whether anybody is there
         Arc::new(ping::Ping),
         // what runs here

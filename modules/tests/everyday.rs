@@ -3,7 +3,7 @@
 mod house;
 
 use house::House;
-use modules::{Deps, Software};
+use modules::{Contacts, Deps, Software};
 use roster_store::{Caps, memory::Memory};
 
 #[test]
@@ -13,7 +13,7 @@ fn xep0030_3_1_features_are_what_the_modules_declare() {
     romeo.send("<iq type='get' id='i' to='localhost'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>");
     let info = romeo.one();
     assert!(info.contains("<identity category='server' type='im' name='House'/>"), "{info}");
-    for feature in house.router.features(router::At::Server) {
+    for feature in &house.router.info(router::At::Server).features {
         assert_eq!(info.matches(&format!("<feature var='{feature}'/>")).count(), 1, "{feature}");
     }
     for feature in ["urn:xmpp:ping", "msgoffline", "http://jabber.org/protocol/disco#info"] {
@@ -84,8 +84,9 @@ fn the_table_of_xeps_comes_from_the_declarations() {
         caps: Caps::default(),
         domains: vec!["localhost".into()],
         software: Software { name: String::new(), version: String::new(), os: None },
+        contacts: Contacts::default(),
     };
     let xeps = modules::declarations(&modules::all(&deps)).unwrap();
     let numbers: Vec<_> = xeps.iter().map(|xep| xep.number).collect();
-    assert_eq!(numbers, [30, 92, 160, 199, 202, 203, 334]);
+    assert_eq!(numbers, [30, 92, 115, 128, 157, 160, 199, 202, 203, 334]);
 }

@@ -140,7 +140,7 @@ impl Router {
     ) {
         let seat = state.seats.remove(place);
         let left = seat.post.empty();
-        Departure::of(seat, state).announce(account, state, after);
+        self.announce(Departure::of(seat, state), account, state, after);
         let mut messages = Vec::new();
         for letter in left {
             match letter.stanza.kind() {

@@ -12,6 +12,7 @@ mod blocks;
 mod claim;
 mod delivery;
 mod directory;
+mod info;
 mod iq;
 mod lane;
 mod mailbox;
@@ -25,10 +26,11 @@ pub use account::{Account, Seat, Session, Turn, View};
 pub use claim::{Claim, ClaimError};
 pub use directory::{Directory, LoadError, Record, Relation};
 pub use futures_util::future::BoxFuture;
+pub use info::{Extension, Identity, Info, Offer};
 pub use mailbox::{Mail, Mailbox};
 pub use module::{
-    Answer, At, Backlog, ClashError, Declare, Discovery, Keeping, Module, Receipt, Reply, Request,
-    Side, Xep, xeps,
+    Answer, At, Backlog, ClashError, Declare, Discovery, Keeping, Leaving, Module, Receipt, Reply,
+    Request, Side, Xep, xeps,
 };
 
 use bytes::Bytes;
@@ -36,7 +38,7 @@ use futures_util::FutureExt;
 use module::Declare as Law;
 use route::After;
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -93,8 +95,10 @@ const ABSENCE: Duration = Duration::from_secs(5);
 /// The table of who is here. One per process, shared.
 pub struct Router {
     settings: Settings,
-    domains: HashSet<String>,
+    /// The domains served here, and what their streams offer before and after authentication.
+    domains: HashMap<String, [Bytes; 2]>,
     law: Law,
+    infos: [Info; 2],
     directory: Arc<dyn Directory>,
     environment: Arc<dyn Environment>,
     table: Table,
@@ -112,9 +116,16 @@ impl Router {
         directory: Arc<dyn Directory>,
         environment: Arc<dyn Environment>,
     ) -> Result<Arc<Self>, ClashError> {
+        let law = Law::collect(modules)?;
+        let infos = [At::Server, At::Own].map(|at| law.info(at));
+        let offers = |domain: &str| {
+            [Offer::BeforeAuth, Offer::AfterAuth]
+                .map(|offer| law.offers_at(offer, &infos[0], domain))
+        };
         Ok(Arc::new(Self {
-            law: Law::collect(modules)?,
-            domains: settings.domains.iter().cloned().collect(),
+            domains: settings.domains.iter().map(|name| (name.clone(), offers(name))).collect(),
+            law,
+            infos,
             table: Table::new(settings.accounts_in_memory),
             sessions: AtomicU64::new(0),
             settings,
@@ -147,7 +158,7 @@ impl Router {
 
     /// Whether a domain is served here (prepared form).
     pub fn serves(&self, domain: &str) -> bool {
-        self.domains.contains(domain)
+        self.domains.contains_key(domain)
     }
 
     /// Time and dice.
@@ -155,9 +166,19 @@ impl Router {
         &*self.environment
     }
 
-    /// The features that service discovery names at the server's address or at an account's, sorted.
-    pub fn features(&self, at: At) -> Vec<&'static str> {
-        self.law.features(at)
+    /// What service discovery says of the server ([`At::Server`]), or else of an account.
+    pub fn info(&self, at: At) -> &Info {
+        let [server, account] = &self.infos;
+        if at == At::Server { server } else { account }
+    }
+
+    /// What the modules offer on a stream to this domain (prepared form), serialised; nothing where it is not served.
+    pub fn stream_features(&self, offer: Offer, domain: &str) -> Bytes {
+        let offers = self.domains.get(domain);
+        offers.map_or_else(Bytes::new, |[before, after]| match offer {
+            Offer::BeforeAuth => before.clone(),
+            Offer::AfterAuth => after.clone(),
+        })
     }
 
     /// What service discovery finds in a node: what stands in the `<query/>`; `None` where nobody knows the node.

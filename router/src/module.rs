@@ -9,7 +9,10 @@
 //!
 //! Phases are synchronous over accounts in memory. An iq handler may wait for a store.
 
-use crate::{Account, BoxFuture, Router, Session};
+use crate::{
+    Account, BoxFuture, Router, Session,
+    info::{Extension, Identity, Info, Offer},
+};
 use bytes::Bytes;
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
 use xmpp_core::{BareJid, Stanza, StanzaError, error::StanzaCondition, stanza::IqType, xml::Node};
@@ -102,6 +105,17 @@ pub struct Keeping<'a> {
     pub at: SystemTime,
 }
 
+/// An account whose last available session has become unavailable, under its guard.
+#[derive(Debug)]
+pub struct Leaving<'a> {
+    /// The account.
+    pub account: &'a BareJid,
+    /// The unavailable presence; the router's own where the session sent none (RFC 6121 4.5.2).
+    pub presence: &'a Stanza,
+    /// Now.
+    pub at: SystemTime,
+}
+
 /// Completes when the message is safe; an error goes to its sender, and nothing is delivered.
 pub type Receipt = BoxFuture<'static, Result<(), StanzaError>>;
 
@@ -118,13 +132,17 @@ pub struct Backlog {
 pub struct Declare {
     module: &'static str,
     pub(crate) xeps: Vec<Xep>,
+    identities: Vec<(At, &'static str, Identity)>,
     features: Vec<(At, &'static str)>,
     nodes: Vec<Box<NodeFn>>,
+    extensions: Vec<(At, &'static str, Extension)>,
+    offers: Vec<(Offer, Box<OfferFn>)>,
     iqs: HashMap<(&'static str, &'static str), Vec<IqRoute>>,
     pub(crate) guards: Phase<GuardFn>,
     pub(crate) marks: Phase<MarkFn>,
     pub(crate) keeps: Vec<Box<KeepFn>>,
     pub(crate) arrivals: Vec<Box<ArrivalFn>>,
+    pub(crate) departures: Vec<Box<DepartureFn>>,
     pub(crate) backlog: Option<(&'static str, Box<BacklogFn>)>,
     pub(crate) subscriptions: Option<(&'static str, Box<HandleFn>)>,
     clash: Option<ClashError>,
@@ -140,6 +158,8 @@ type GuardFn = dyn Fn(&Stanza, &Arc<Account>) -> Result<(), StanzaError> + Send 
 type MarkFn = dyn Fn(Stanza, &Arc<Account>) -> Stanza + Send + Sync;
 type KeepFn = dyn Fn(&Keeping<'_>) -> Option<Receipt> + Send + Sync;
 type ArrivalFn = dyn Fn(Arc<Router>, Session) -> BoxFuture<'static, ()> + Send + Sync;
+type DepartureFn = dyn Fn(&Leaving<'_>) -> BoxFuture<'static, ()> + Send + Sync;
+type OfferFn = dyn Fn(&Info, &str) -> Bytes + Send + Sync;
 type BacklogFn = dyn Fn(&BareJid) -> BoxFuture<'static, Option<Backlog>> + Send + Sync;
 type HandleFn = dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync;
 type NodeFn = dyn Fn(&Request, Discovery, &str) -> Option<Result<Bytes, StanzaError>> + Send + Sync;
@@ -213,6 +233,40 @@ impl Declare {
     /// Implements this XEP.
     pub fn xep(&mut self, number: u16, name: &'static str, version: &'static str) {
         self.xeps.push(Xep { number, name, version });
+    }
+
+    /// Service discovery says that the server, or an account ([`At::Own`]), is this.
+    pub fn identity(&mut self, at: At, identity: Identity) {
+        let Identity { category, kind, .. } = identity;
+        let same = |other: &Identity| (other.category, other.kind) == (category, kind);
+        if let Some((_, first, _)) =
+            self.identities.iter().find(|(its, _, i)| *its == at && same(i))
+        {
+            self.claimed_twice(&format!("the identity {category}/{kind} at {at:?}"), first);
+        }
+        self.identities.push((at, self.module, identity));
+    }
+
+    /// Service discovery tells this of the server, or of an account ([`At::Own`]).
+    pub fn extension(&mut self, at: At, extension: Extension) {
+        let form_type = extension.form_type;
+        let same = |other: &Extension| other.form_type == form_type;
+        if let Some((_, first, _)) =
+            self.extensions.iter().find(|(its, _, e)| *its == at && same(e))
+        {
+            self.claimed_twice(&format!("the form {form_type} at {at:?}"), first);
+        }
+        self.extensions.push((at, self.module, extension));
+    }
+
+    /// Streams offer this element, whole, in the scope of `jabber:client`. Made once for each domain, from what
+    /// service discovery says of the server there and the domain.
+    pub fn stream_feature(
+        &mut self,
+        offer: Offer,
+        element: impl Fn(&Info, &str) -> Bytes + Send + Sync + 'static,
+    ) {
+        self.offers.push((offer, Box::new(element)));
     }
 
     /// Service discovery names this feature, at the server's address or at an account's ([`At::Own`]).
@@ -307,6 +361,16 @@ impl Declare {
         self.arrivals.push(Box::new(arrival));
     }
 
+    /// Called when an account's last available session becomes unavailable, or ends. Called under the account's guard: a
+    /// write that is queued in the call stands in the order of what happens to the account. Nothing in the account
+    /// waits for what it gives, but the session's own task does.
+    pub fn departure(
+        &mut self,
+        departure: impl Fn(&Leaving<'_>) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) {
+        self.departures.push(Box::new(departure));
+    }
+
     /// Reads what waits for an account when its first session with a non-negative priority becomes available. Called
     /// under the account's guard: what is read must include every write queued before the call. One module may.
     pub fn backlog(
@@ -359,14 +423,31 @@ impl Declare {
         self.nodes.iter().find_map(|knows| knows(request, what, node))
     }
 
-    /// The features at an address, sorted, each once (XEP-0030 3.1).
-    pub(crate) fn features(&self, at: At) -> Vec<&'static str> {
-        let here = self.features.iter().filter(|(its, _)| *its == at);
-        let mut vars: Vec<_> = here.map(|(_, var)| *var).collect();
-        vars.sort_unstable();
-        vars.dedup();
-        vars
+    /// What streams to this domain offer, in the order of the modules.
+    pub(crate) fn offers_at(&self, offer: Offer, info: &Info, domain: &str) -> Bytes {
+        let offered = self.offers.iter().filter(|(its, _)| *its == offer);
+        offered.flat_map(|(_, element)| element(info, domain)).collect()
     }
+
+    /// What service discovery says of the server, or of an account ([`At::Own`]).
+    pub(crate) fn info(&self, at: At) -> Info {
+        let identities = self.identities.iter().filter(|(its, ..)| *its == at);
+        let features = self.features.iter().filter(|(its, _)| *its == at);
+        let extensions = self.extensions.iter().filter(|(its, ..)| *its == at);
+        Info {
+            identities: sorted(identities.map(|(.., identity)| identity.clone())),
+            features: sorted(features.map(|(_, var)| *var)),
+            extensions: sorted(extensions.map(|(.., extension)| extension.clone())),
+        }
+    }
+}
+
+/// Sorted, each once.
+fn sorted<T: Ord>(found: impl Iterator<Item = T>) -> Vec<T> {
+    let mut found: Vec<T> = found.collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 impl<F: ?Sized> Phase<F> {

@@ -1,7 +1,7 @@
 //! Presence (RFC 6121 4): initial, updated, unavailable, directed, probed.
 
 use crate::{
-    Router, Session,
+    Leaving, Router, Session,
     account::{Account, Seat, State},
     blocks::{Blocks, blocked},
     mailbox::Post,
@@ -16,6 +16,7 @@ use xmpp_core::{
 /// A session that became unavailable, and who has to hear of it.
 pub(crate) struct Departure {
     presence: Stanza,
+    was_available: bool,
     blocks: Blocks,
     contacts: Vec<BareJid>,
     directed: Vec<Jid>,
@@ -101,7 +102,7 @@ impl Router {
             session.answer(stanza.clone().to(account.jid().as_jid().clone()));
         }
         let departure = Departure::new(stanza.clone(), was_available, directed, &state);
-        departure.announce(account, &state, after);
+        self.announce(departure, account, &state, after);
         self.clear_overflowed(account, &mut state, after);
     }
 
@@ -238,9 +239,34 @@ impl Router {
         self.finish(after).await;
     }
 
+    /// Tells the account's other sessions now and everybody else later; where no other is available, the modules too.
+    pub(crate) fn announce(
+        self: &Arc<Self>,
+        departure: Departure,
+        account: &Arc<Account>,
+        state: &State,
+        after: &mut After,
+    ) {
+        let presence = &departure.presence;
+        let echo = presence.clone().to(account.jid().as_jid().clone());
+        let mut others = false;
+        for seat in state.seats.iter().filter(|seat| seat.is_available()) {
+            seat.send(echo.clone());
+            others = true;
+        }
+        if departure.was_available && !others {
+            let at = self.environment.now();
+            let leaving = Leaving { account: account.jid(), presence, at };
+            for note in &self.law.departures {
+                after.aside(self, account, note(&leaving));
+            }
+        }
+        after.departures.push(departure);
+    }
+
     /// Tells who has to hear that a session became unavailable.
     pub(crate) fn tell_contacts(self: &Arc<Self>, departure: Departure, after: &mut After) {
-        let Departure { presence, blocks, contacts, directed } = departure;
+        let Departure { presence, blocks, contacts, directed, .. } = departure;
         let contacts = contacts.iter().map(BareJid::as_jid);
         for entity in contacts.chain(&directed) {
             self.send_presence(&blocks, &presence, entity, after);
@@ -316,16 +342,7 @@ impl Departure {
             let subscriber = |jid: &Jid| state.contacts.get(jid.bare_str()).is_some_and(|r| r.from);
             directed.retain(|told| !subscriber(told));
         }
-        Self { presence, blocks: state.blocks.clone(), contacts, directed }
-    }
-
-    /// Tells the account's other sessions now and everybody else later.
-    pub(crate) fn announce(self, account: &Account, state: &State, after: &mut After) {
-        let echo = self.presence.clone().to(account.jid().as_jid().clone());
-        for seat in state.seats.iter().filter(|seat| seat.is_available()) {
-            seat.send(echo.clone());
-        }
-        after.departures.push(self);
+        Self { presence, was_available, blocks: state.blocks.clone(), contacts, directed }
     }
 }
 

@@ -5,7 +5,7 @@
 //! given back. So no two guards are ever held together and none across an await.
 
 use crate::{
-    At, Backlog, Claim, Keeping, Receipt, Request, Router, Session, Side,
+    At, Backlog, BoxFuture, Claim, Keeping, Receipt, Request, Router, Session, Side,
     account::{Account, State},
     blocks::blocked,
     delivery::{Places, Plan, plan},
@@ -37,6 +37,16 @@ impl After {
 
     pub(crate) fn refuse_with(&mut self, stanza: Stanza, error: StanzaError) {
         self.refusals.push((stanza, error));
+    }
+
+    /// Something is being written that nothing in the account's lane waits for.
+    pub(crate) fn aside(
+        &mut self,
+        router: &Arc<Router>,
+        account: &Arc<Account>,
+        written: BoxFuture<'static, ()>,
+    ) {
+        self.waits.push(Wait::new(router, account, 0, Pending::Aside(written)));
     }
 }
 
@@ -363,8 +373,7 @@ impl Router {
                     let fit = state.seats.iter().filter(|seat| seat.is_non_negative());
                     if let Some(seat) = fit.min_by_key(|seat| seat.number != session) {
                         seat.post.answer(stanzas);
-                        let done = Pending::Handed(handed());
-                        after.waits.push(Wait::new(self, account, 0, done));
+                        after.aside(self, account, handed());
                         self.clear_overflowed(account, state, after);
                     }
                 }

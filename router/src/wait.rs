@@ -20,8 +20,8 @@ pub(crate) enum Pending {
     Receipt(Receipt, Stanza),
     /// A read.
     Backlog(BoxFuture<'static, Option<Backlog>>),
-    /// What was read is being forgotten; nothing in the lane waits for that.
-    Handed(BoxFuture<'static, ()>),
+    /// A write that nothing in the lane waits for.
+    Aside(BoxFuture<'static, ()>),
     /// Nothing any more.
     Done,
 }
@@ -47,8 +47,8 @@ impl Wait {
                 let backlog = read.await;
                 self.settle_backlog(backlog)
             }
-            Pending::Handed(handed) => {
-                handed.await;
+            Pending::Aside(written) => {
+                written.await;
                 self.pending = Pending::Done;
                 After::default()
             }
@@ -62,7 +62,7 @@ impl Wait {
             Pending::Receipt(..) => self.settle(Ok(())),
             Pending::Backlog(_) => self.settle_backlog(None),
             // What was queued is done by the store without us.
-            Pending::Handed(_) | Pending::Done => After::default(),
+            Pending::Aside(_) | Pending::Done => After::default(),
         }
     }
 

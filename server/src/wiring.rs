@@ -180,15 +180,12 @@ pub(crate) async fn check(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(crate) fn modules(
-    domains: &[String],
-    caps: Caps,
-    store: &Arc<dyn Store>,
-) -> Vec<Arc<dyn Module>> {
+pub(crate) fn modules(config: &Config, store: &Arc<dyn Store>) -> Vec<Arc<dyn Module>> {
     modules::all(&modules::Deps {
         store: Arc::clone(store),
-        caps,
-        domains: domains.to_vec(),
+        caps: settings::caps(&config.limits),
+        domains: config.domains.clone(),
+        contacts: config.contacts.clone(),
         software: modules::Software {
             name: "Stonechat".into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -198,7 +195,7 @@ pub(crate) fn modules(
 }
 
 fn router(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<Arc<Router>> {
-    let modules = modules(&config.domains, settings::caps(&config.limits), store);
+    let modules = modules(config, store);
     let directory = Arc::new(modules::StoreDirectory::new(Arc::clone(store)));
     Ok(Router::new(settings::router(config), &modules, directory, Arc::new(System::new()))?)
 }

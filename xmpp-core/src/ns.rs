@@ -34,6 +34,18 @@ pub const REGISTER: &str = "jabber:iq:register";
 pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
 /// XEP-0133: Service Administration, and its forms' type.
 pub const ADMIN: &str = "http://jabber.org/protocol/admin";
+/// XEP-0012: Last Activity.
+pub const LAST_ACTIVITY: &str = "jabber:iq:last";
+/// XEP-0049: Private XML Storage.
+pub const PRIVATE: &str = "jabber:iq:private";
+/// XEP-0054: vcard-temp.
+pub const VCARD: &str = "vcard-temp";
+/// XEP-0115: Entity Capabilities.
+pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// XEP-0157: Contact Addresses for XMPP Services.
+pub const SERVER_INFO: &str = "http://jabber.org/network/serverinfo";
+/// XEP-0478: Stream Limits Advertisement.
+pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// XEP-0199: XMPP Ping.
 pub const PING: &str = "urn:xmpp:ping";
 /// XEP-0092: Software Version.

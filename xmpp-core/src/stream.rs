@@ -179,7 +179,16 @@ impl Features {
     pub fn session(&mut self) -> &mut Self {
         self.put("<session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>")
     }
-    /// Any other feature, serialised.
+    /// What a stream may send, and how long it may be silent (XEP-0478 3.1).
+    pub fn limits(&mut self, max_bytes: usize, idle_seconds: u64) -> &mut Self {
+        let limits = format!(
+            "<limits xmlns='{}'><max-bytes>{max_bytes}</max-bytes>\
+             <idle-seconds>{idle_seconds}</idle-seconds></limits>",
+            ns::STREAM_LIMITS
+        );
+        self.put(&limits)
+    }
+    /// Any other features, serialised.
     pub fn other(&mut self, element: &[u8]) -> &mut Self {
         self.elements.extend_from_slice(element);
         self

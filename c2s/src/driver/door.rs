@@ -2,6 +2,7 @@
 
 use super::run;
 use crate::{Origin, Settings, session::Host};
+use bytes::Bytes;
 use net::{
     address::{Attempts, Permit},
     listener::Listener,
@@ -9,7 +10,7 @@ use net::{
     tls::{Mode, Tls},
 };
 use roster_store::Accounts;
-use router::Router;
+use router::{Offer, Router};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -131,6 +132,10 @@ impl Host for Door {
 
     fn serves(&self, domain: &str) -> bool {
         self.router.serves(domain)
+    }
+
+    fn features(&self, offer: Offer, domain: &str) -> Bytes {
+        self.router.stream_features(offer, domain)
     }
 
     fn token(&self) -> String {

@@ -3,6 +3,8 @@
 use super::stage::{ExpectAuth, ExpectBind, ExpectHeader, Stage, Stream, Transition};
 use bytes::Bytes;
 use compact_str::CompactString;
+use router::Offer;
+use std::time::Duration;
 use xmpp_core::{
     Jid, StreamError,
     error::StreamCondition,
@@ -52,7 +54,7 @@ impl ExpectHeader {
                     return Err(StreamCondition::InvalidFrom.into()); // RFC 6120 4.9.3.9
                 }
                 stream.write_header_once();
-                Features::default().bind().session().write(&mut stream.output); // RFC 6120 7.4
+                stream.offer_binding();
                 Ok(Stage::Bind(ExpectBind { account, refused: 0 }).into())
             }
         }
@@ -78,8 +80,27 @@ impl Stream {
         }
         if !self.mechanisms().is_empty() {
             features.mechanisms(self.mechanisms().iter().map(|mechanism| mechanism.as_str()));
+            features.other(&self.modules_offer(Offer::BeforeAuth));
         }
-        features.write(&mut self.output);
+        // Whatever is said in between: see `Session::deadline`.
+        self.offer(features, self.host.settings().auth_timeout);
+    }
+
+    fn offer_binding(&mut self) {
+        let mut features = Features::default();
+        features.bind().session(); // RFC 6120 7.4
+        features.other(&self.modules_offer(Offer::AfterAuth));
+        self.offer(features, self.host.settings().idle_timeout);
+    }
+
+    fn modules_offer(&self, offer: Offer) -> Bytes {
+        let domain = self.domain.as_ref().map_or("", Jid::domain);
+        self.host.features(offer, domain)
+    }
+
+    /// XEP-0478 3.1: the limits that hold for what comes next, as they are enforced.
+    fn offer(&mut self, mut features: Features, idle: Duration) {
+        features.limits(self.limits.bytes, idle.as_secs()).write(&mut self.output);
     }
 }
 

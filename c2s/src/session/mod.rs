@@ -33,9 +33,9 @@ mod stage;
 mod tests;
 
 use crate::Settings;
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use rate::Bucket;
-use router::{ClaimError, Mail};
+use router::{ClaimError, Mail, Offer};
 use stage::{ExpectHeader, Stage, Step, Stream, Transition};
 use std::{mem, sync::Arc, time::Duration};
 use xmpp_core::{
@@ -56,6 +56,8 @@ pub(crate) trait Host: Send + Sync {
     fn settings(&self) -> &Settings;
     /// Whether a domain (prepared) is served here.
     fn serves(&self, domain: &str) -> bool;
+    /// What streams to this domain offer beyond what a session does itself, serialised.
+    fn features(&self, offer: Offer, domain: &str) -> Bytes;
     /// A fresh unpredictable token, for a stream's id (RFC 6120 4.7.3) and a request's.
     fn token(&self) -> String;
 }

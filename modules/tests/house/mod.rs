@@ -12,7 +12,7 @@ mod common;
 
 pub use common::{Actor, Clock, finish, stanza};
 
-use modules::{Deps, Software, StoreDirectory};
+use modules::{Contacts, Deps, Software, StoreDirectory};
 use roster_store::{Caps, Store, memory::Memory};
 use router::{Module, Router, Settings};
 use std::sync::Arc;
@@ -59,7 +59,13 @@ impl House {
     fn build(store: Arc<dyn Store>, caps: Caps, mut modules: Vec<Arc<dyn Module>>) -> Self {
         let domains = vec!["localhost".to_owned()];
         let software = Software { name: "House".into(), version: "1".into(), os: None };
-        let deps = Deps { store: store.clone(), caps, domains: domains.clone(), software };
+        let deps = Deps {
+            store: store.clone(),
+            caps,
+            domains: domains.clone(),
+            software,
+            contacts: Contacts::default(),
+        };
         let clock = Arc::new(Clock::default());
         let directory = Arc::new(StoreDirectory::new(store.clone()));
         modules.extend(modules::all(&deps));

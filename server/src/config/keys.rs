@@ -138,6 +138,27 @@ table! {
 }
 
 table! {
+    /// Whom to write to about this service (XEP-0157): URIs, such as "xmpp:admin@example.org" or
+    /// "mailto:abuse@example.org". Anybody may read them.
+    Contact {
+        /// About abuse and spam.
+        abuse: Vec<String> = Vec::new();
+        /// Those who run it.
+        admin: Vec<String> = Vec::new();
+        /// With praise and complaints.
+        feedback: Vec<String> = Vec::new();
+        /// About what it costs.
+        sales: Vec<String> = Vec::new();
+        /// About its security.
+        security: Vec<String> = Vec::new();
+        /// Where its status is told.
+        status: Vec<String> = Vec::new();
+        /// For help.
+        support: Vec<String> = Vec::new();
+    }
+}
+
+table! {
     /// Limits. Each holds before memory grows.
     Limits {
         /// Addresses that limits per address, rates and registration do not count, and whose
@@ -273,6 +294,7 @@ pub struct File {
     pub store: Store,
     pub auth: Auth,
     pub archive: Archive,
+    pub contact: Contact,
     pub limits: Limits,
 }
 
@@ -287,5 +309,6 @@ pub const TABLES: &[(&str, &[Key])] = &[
     ("store", Store::KEYS),
     ("auth", Auth::KEYS),
     ("archive", Archive::KEYS),
+    ("contact", Contact::KEYS),
     ("limits", Limits::KEYS),
 ];

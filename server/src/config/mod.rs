@@ -6,6 +6,7 @@ pub mod text;
 
 use ipnet::IpNet;
 use keys::{File, Limits};
+use modules::Contacts;
 use roster_store::Durability;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -67,6 +68,8 @@ pub struct Config {
     pub iterations: u32,
     /// Trusted addresses.
     pub trusted: Vec<IpNet>,
+    /// Whom to write to about the service.
+    pub contacts: Contacts,
     /// The limits.
     pub limits: Limits,
     /// Take a free port where the configured one is in use: for the demonstration.
@@ -152,6 +155,7 @@ impl Config {
             mechanisms: mechanisms(&file.auth.mechanisms)?,
             iterations: file.auth.iterations,
             trusted: file.limits.trusted.iter().map(|t| network(t)).collect::<Result<_, _>>()?,
+            contacts: contacts(file.contact)?,
             limits: file.limits,
             free_ports: false,
             chat_page: false,
@@ -228,6 +232,37 @@ fn mechanisms(written: &[String]) -> Result<Vec<MechanismName>, ConfigError> {
     known.sort_unstable();
     known.dedup();
     Ok(known)
+}
+
+fn contacts(written: keys::Contact) -> Result<Contacts, ConfigError> {
+    let keys::Contact { abuse, admin, feedback, sales, security, status, support } = written;
+    let uris = |key: &str, written: Vec<String>| match written.iter().find(|text| !is_uri(text)) {
+        None => Ok(written),
+        Some(text) => Err(ConfigError(format!(
+            "contact.{key}: {text:?} is not a URI, such as \"mailto:{key}@example.org\""
+        ))),
+    };
+    Ok(Contacts {
+        abuse: uris("abuse", abuse)?,
+        admin: uris("admin", admin)?,
+        feedback: uris("feedback", feedback)?,
+        sales: uris("sales", sales)?,
+        security: uris("security", security)?,
+        status: uris("status", status)?,
+        support: uris("support", support)?,
+    })
+}
+
+/// A scheme, and something behind it that can stand in a URI or an IRI (RFC 3986 3.1; XEP-0157 3).
+fn is_uri(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(scheme, rest)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+            && !rest.is_empty()
+            && !rest.contains(|c: char| {
+                c.is_whitespace() || c.is_control() || "<>\"{}|\\^`".contains(c)
+            })
+    })
 }
 
 fn network(written: &str) -> Result<IpNet, ConfigError> {

@@ -59,6 +59,7 @@ pub fn read(mut table: Table) -> Result<File, ConfigError> {
         store: section("store", take("store")?)?,
         auth: section("auth", take("auth")?)?,
         archive: section("archive", take("archive")?)?,
+        contact: section("contact", take("contact")?)?,
         limits: section("limits", take("limits")?)?,
         top: section("", table)?,
     };
@@ -169,6 +170,7 @@ fn defaults(section: &str) -> Table {
         "store" => Table::try_from(file.store),
         "auth" => Table::try_from(file.auth),
         "archive" => Table::try_from(file.archive),
+        "contact" => Table::try_from(file.contact),
         _ => Table::try_from(file.limits),
     };
     table.expect("the defaults are TOML")
@@ -253,6 +255,8 @@ mod tests {
             ("auth.mechanisms=[]", "auth.mechanisms: "),
             ("auth.iterations=1", "auth.iterations: "),
             ("archive.default=sometimes", "archive.default: "),
+            ("contact.abuse=['abuse@example.org']", "contact.abuse: "),
+            ("contact.status=['https:']", "contact.status: "),
             ("limits.trusted=['here']", "limits.trusted: "),
             ("limits.stanza_bytes=100", "limits.stanza_bytes: "),
         ] {

@@ -176,6 +176,66 @@ fn x16_limits_are_small_before_authentication_and_large_after() {
     talk.fails("policy-violation");
 }
 
+/// XEP-0478 3.1
+#[test]
+fn x16_the_limits_on_offer_are_those_that_hold() {
+    let mut settings = Settings::new("capulet.lit");
+    settings.before_auth.bytes = 2_000;
+    settings.after_auth.bytes = 12_345;
+    settings.auth_timeout = 20 * SECOND;
+    settings.idle_timeout = 77 * SECOND;
+    let stranger = || Talk::new(settings.clone(), true, false);
+    let authenticated = || {
+        let mut talk = stranger().opened();
+        talk.hear(&auth("PLAIN", PLAIN));
+        talk.effect();
+        talk.answer("juliet", b"");
+        talk.said();
+        talk
+    };
+    let offer = |mut talk: Talk| {
+        talk.hear(&header("capulet.lit"));
+        assert!(talk.poll().is_none());
+        let said = talk.said();
+        let number = |element: &str| {
+            let (_, rest) = said.split_once(&format!("<{element}>")).expect("it is on offer");
+            rest.split_once('<').expect("it ends").0.parse().expect("a number")
+        };
+        (number("max-bytes"), number("idle-seconds"))
+    };
+    let (before, after) = (offer(stranger()), offer(authenticated()));
+    assert_eq!((before, after), ((2_000, 20), (12_345, 77)));
+
+    let message = |bytes: u64| {
+        let frame = "<message><body></body></message>";
+        let body = usize::try_from(bytes).expect("it is small") - frame.len();
+        format!("<message><body>{}</body></message>", "x".repeat(body))
+    };
+    let mut talk = stranger().opened();
+    talk.hear(&message(before.0));
+    talk.fails("not-authorized"); // it was read
+    let mut talk = stranger().opened();
+    talk.hear(&message(before.0 + 1));
+    talk.fails("policy-violation");
+    let mut talk = stranger().bound();
+    talk.hear(&message(after.0));
+    talk.dispatched();
+    let mut talk = stranger().bound();
+    talk.hear(&message(after.0 + 1));
+    talk.fails("policy-violation");
+
+    let mut talk = stranger().opened();
+    talk.wait(Duration::from_secs(before.1) - SECOND);
+    talk.says("");
+    talk.wait(SECOND);
+    talk.fails("policy-violation"); // it took too long
+    let mut talk = stranger().bound();
+    talk.wait(Duration::from_secs(after.1) - SECOND);
+    talk.says("");
+    talk.wait(SECOND);
+    assert!(talk.said().contains("urn:xmpp:ping"));
+}
+
 #[test]
 fn x04_elements_are_counted_before_authentication() {
     let mut talk = Talk::clear().opened();

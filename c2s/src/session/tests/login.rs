@@ -19,7 +19,8 @@ fn a_login_from_header_to_bound() {
         talk.hear(&header("capulet.lit"));
         talk.says(&format!(
             "{}<stream:features><bind xmlns='{}'/><session xmlns='{}'><optional/></session>\
-         </stream:features>",
+         <feature xmlns='urn:AfterAuth:capulet.lit'/><limits xmlns='urn:xmpp:stream-limits:0'>\
+         <max-bytes>262144</max-bytes><idle-seconds>300</idle-seconds></limits></stream:features>",
             answer_header("capulet.lit", None),
             ns::BIND,
             ns::SESSION

@@ -9,8 +9,8 @@ mod opening;
 
 use super::{Answer, Ask, Closed, Effect, Event, Exchange, Host, Session, Side};
 use crate::Settings;
-use bytes::BytesMut;
-use router::ClaimError;
+use bytes::{Bytes, BytesMut};
+use router::{ClaimError, Offer};
 use std::{cell::Cell, sync::Arc, time::Duration};
 use xmpp_core::{
     BareJid, Jid, Stanza, ns,
@@ -23,7 +23,8 @@ const BALCONY: &str = "juliet@capulet.lit/balcony";
 /// PLAIN's message: no authzid, juliet, a password.
 const PLAIN: &str = "AGp1bGlldAByMG0zMG15cjBtMzA=";
 const TLS_ONLY: &str = "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'>\
-    <required/></starttls></stream:features>";
+    <required/></starttls><limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>8192</max-bytes>\
+    <idle-seconds>30</idle-seconds></limits></stream:features>";
 const SECOND: Duration = Duration::from_secs(1);
 
 struct Verona(Settings);
@@ -34,6 +35,9 @@ impl Host for Verona {
     }
     fn serves(&self, domain: &str) -> bool {
         ["capulet.lit", "montague.lit"].contains(&domain)
+    }
+    fn features(&self, offer: Offer, domain: &str) -> Bytes {
+        format!("<feature xmlns='urn:{offer:?}:{domain}'/>").into()
     }
     fn token(&self) -> String {
         "token".into()

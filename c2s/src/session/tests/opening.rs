@@ -19,7 +19,9 @@ fn the_features_of_a_secure_stream_are_the_mechanisms_in_order() {
     let mechanisms: String =
         names.iter().map(|name| format!("<mechanism>{name}</mechanism>")).collect();
     talk.says(&format!(
-        "{}<stream:features><mechanisms xmlns='{}'>{mechanisms}</mechanisms></stream:features>",
+        "{}<stream:features><mechanisms xmlns='{}'>{mechanisms}</mechanisms>\
+         <feature xmlns='urn:BeforeAuth:capulet.lit'/><limits xmlns='urn:xmpp:stream-limits:0'>\
+         <max-bytes>8192</max-bytes><idle-seconds>30</idle-seconds></limits></stream:features>",
         answer_header("capulet.lit", None),
         ns::SASL
     ));
