@@ -89,6 +89,8 @@ impl Stanza {
     /// stream's), a namespace that is no URI (`bad-request`: a parser that joins names and namespaces into one text
     /// takes one for the other, or gives up), an id over [`ID_MAX`] or a language over [`LANG_MAX`] (`bad-request`); with an end of the
     /// stream, a prefix on the stanza itself (`bad-namespace-prefix`, 4.8.5).
+    /// A result with several children or an iq error without `<error/>` passes, though 8.2.3 forbids them: neither may be
+    /// answered, and whoever asked would wait for ever if they were dropped.
     pub fn parse(element: &Element) -> Result<Option<Self>, StanzaFault> {
         if !matches!(element.ns(), ns::CLIENT | ns::SERVER) {
             return Ok(None);

@@ -220,6 +220,22 @@ fn errors_and_results_are_not_answered() {
     }
 }
 
+/// RFC 6120 8.2.3: rules 6 and 7 are for who answers; whoever asked has to get the answer all the same.
+#[test]
+fn results_and_errors_pass_whatever_is_in_them() {
+    for text in [
+        "<iq type='result' id='1'/>",
+        "<iq type='result' id='1'>text</iq>",
+        "<iq type='result' id='1'><a xmlns='urn:a'/></iq>",
+        "<iq type='result' id='1'><a xmlns='urn:a'/><b xmlns='urn:b'/></iq>",
+        "<iq type='error' id='1'/>",
+        "<iq type='error' id='1'><a xmlns='urn:a'/></iq>",
+        "<iq type='error' id='1'><a xmlns='urn:a'/><b xmlns='urn:b'/><error/></iq>",
+    ] {
+        assert_eq!(written(&stanza(text)), text);
+    }
+}
+
 #[test]
 fn x10_the_streams_namespace_inside_a_stanza() {
     for inner in [
