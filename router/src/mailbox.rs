@@ -39,18 +39,20 @@ impl Mailbox {
     }
 
     /// The next mail; wakes the task when there is some. Nothing comes after [`Mail::Close`].
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Mail> {
+    ///
+    /// Without `room` a stanza has to wait, and only the end comes through: who reads too slowly must not hold it up.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>, room: bool) -> Poll<Mail> {
         let mut queue = lock(&self.post.queue);
-        match queue.take() {
-            Some(mail) => Poll::Ready(mail),
-            None => {
-                match &mut queue.waker {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    none => *none = Some(cx.waker().clone()),
-                }
-                Poll::Pending
-            }
+        let mail = if room { queue.take() } else { queue.take_close() };
+        if let Some(mail) = mail {
+            return Poll::Ready(mail);
         }
+        match &mut queue.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        queue.room = room;
+        Poll::Pending
     }
 
     /// The next mail if there is one now.
@@ -79,6 +81,8 @@ struct Queue {
     /// The session is out of the table; whatever comes now has nobody to go to.
     gone: bool,
     waker: Option<Waker>,
+    /// Whether the waker is for stanzas too, and not for the end alone.
+    room: bool,
 }
 
 /// How far the session's end has come.
@@ -188,10 +192,11 @@ impl Post {
 
 impl Queue {
     fn take(&mut self) -> Option<Mail> {
-        match mem::replace(&mut self.close, Close::Told) {
-            Close::No => self.close = Close::No,
-            Close::Due(error) => return Some(Mail::Close(error)),
-            Close::Told => return None,
+        if let Some(close) = self.take_close() {
+            return Some(close);
+        }
+        if matches!(self.close, Close::Told) {
+            return None;
         }
         let letter = self.letters.pop_front()?;
         let waiting = if letter.asked { &mut self.asked } else { &mut self.sent };
@@ -205,6 +210,16 @@ impl Queue {
             self.letters.shrink_to(IDLE_LETTERS);
         }
         Some(Mail::Stanza(letter.stanza))
+    }
+
+    fn take_close(&mut self) -> Option<Mail> {
+        match mem::replace(&mut self.close, Close::Told) {
+            Close::Due(error) => Some(Mail::Close(error)),
+            other => {
+                self.close = other;
+                None
+            }
+        }
     }
 
     fn overflow(&mut self) {
@@ -222,7 +237,9 @@ impl Queue {
     }
 
     fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
+        if (self.room || matches!(self.close, Close::Due(_)))
+            && let Some(waker) = self.waker.take()
+        {
             waker.wake();
         }
     }
@@ -304,6 +321,37 @@ mod tests {
         }
         assert!(Mailbox::new(one).try_next().is_some());
         assert!(lose(&two).is_none());
+    }
+
+    #[test]
+    fn without_room_only_the_end_comes_through_and_wakes() {
+        use futures_util::task::{ArcWake, waker};
+        struct Count(AtomicUsize);
+        impl ArcWake for Count {
+            fn wake_by_ref(this: &Arc<Self>) {
+                this.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = waker(count.clone());
+        let mut cx = Context::from_waker(&waker);
+        let woken = || count.0.load(Ordering::Relaxed);
+        let post = Post::new(1_000);
+        let mut mailbox = Mailbox::new(post.clone());
+
+        assert!(mailbox.poll_next(&mut cx, false).is_pending());
+        assert!(post.send(message(1), None));
+        assert_eq!(woken(), 0, "there is no room for it");
+        assert!(mailbox.poll_next(&mut cx, false).is_pending());
+        assert!(matches!(mailbox.poll_next(&mut cx, true), Poll::Ready(Mail::Stanza(_))));
+        assert!(mailbox.poll_next(&mut cx, true).is_pending());
+        assert!(post.send(message(1), None));
+        assert_eq!(woken(), 1);
+        assert!(mailbox.poll_next(&mut cx, false).is_pending());
+        post.close(StreamError::new(StreamCondition::Conflict));
+        assert_eq!(woken(), 2);
+        assert!(matches!(mailbox.poll_next(&mut cx, false), Poll::Ready(Mail::Close(_))));
+        assert!(mailbox.poll_next(&mut cx, true).is_pending(), "nothing comes after it");
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Driver {
             let Self { session, wire, seat, clock, .. } = self;
             tokio::select! {
                 () = wire.turn(session, *clock) => {}
-                mail = next_mail(seat), if has_room => {
+                mail = next_mail(seat, has_room) => {
                     session.handle(clock.now(), Event::Mail(mail));
                 }
                 () = &mut alarm => session.handle(clock.now(), Event::Tick),
@@ -181,10 +181,10 @@ impl Driver {
     }
 }
 
-/// The next mail; never any before an address is claimed.
-async fn next_mail(seat: &mut Option<(Claim, Mailbox)>) -> Mail {
+/// The next mail; without room the end only, and never any before an address is claimed.
+async fn next_mail(seat: &mut Option<(Claim, Mailbox)>, room: bool) -> Mail {
     poll_fn(|cx| match seat {
-        Some((_, mailbox)) => mailbox.poll_next(cx),
+        Some((_, mailbox)) => mailbox.poll_next(cx, room),
         None => Poll::Pending,
     })
     .await

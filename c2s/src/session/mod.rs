@@ -221,8 +221,8 @@ impl Session {
         self.stage.reads() && self.has_room() && self.resume_at().is_none()
     }
 
-    /// Whether mail can be taken: what the client does not read waits in the mailbox, which is bounded. Once closed there
-    /// is nobody to take it for, and a mailbox that was closed says so for ever.
+    /// Whether a stanza can be taken: what the client does not read waits in the mailbox, which is bounded. The end of the
+    /// session needs no room.
     pub(crate) fn has_room(&self) -> bool {
         !matches!(self.stage, Stage::Closed) && self.stream.output.len() < OUTPUT_MAX
     }
