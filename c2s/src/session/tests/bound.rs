@@ -67,6 +67,55 @@ fn a_faulty_stanza_gets_an_error_and_the_stream_goes_on() {
     });
 }
 
+/// RFC 6120 8.1.1.1: what the server makes itself is for the full address, whatever the client called itself.
+#[test]
+fn an_answer_is_to_the_full_address() {
+    in_any_pieces(|| {
+        for from in [String::new(), format!(" from='{JULIET}'"), format!(" from='{BALCONY}'")] {
+            for faulty in [
+                format!("<message to='@' id='1'{from}/>"),
+                format!("<iq type='get' id='1'{from}/>"),
+                format!("<presence type='nonsense' id='1'{from}/>"),
+                bind("").replace("<iq", &format!("<iq{from}")),
+            ] {
+                let mut talk = Talk::secure().bound();
+                talk.hear(&faulty);
+                assert!(talk.poll().is_none());
+                let said = talk.said();
+                assert!(said.contains(&format!(" to='{BALCONY}' ")), "{faulty}: {said}");
+                assert!(said.contains("type='error'"), "{faulty}: {said}");
+            }
+        }
+    });
+}
+
+/// RFC 6120 4.8.2: the style without a default namespace.
+#[test]
+fn stanzas_may_name_their_namespace_one_by_one() {
+    in_any_pieces(|| {
+        let header =
+            "<stream xmlns='http://etherx.jabber.org/streams' to='capulet.lit' version='1.0'>";
+        let mut talk = Talk::secure();
+        talk.hear(header);
+        talk.says_after_header();
+        talk.hear(&auth("PLAIN", PLAIN));
+        assert!(matches!(talk.effect(), Effect::Authenticate(_)));
+        talk.answer("juliet", b"");
+        talk.said();
+        talk.hear(header);
+        talk.says_after_header();
+        talk.hear(&bind("").replace("<iq", "<iq xmlns='jabber:client'"));
+        talk.claim();
+        talk.claimed(Ok(BALCONY));
+        talk.said();
+        talk.hear("<message xmlns='jabber:client' id='1'><body>hi</body></message>");
+        let message = talk.dispatched();
+        assert!(message.child(ns::CLIENT, "body").is_some());
+        talk.hear("<message><body>what namespace is this?</body></message>");
+        talk.fails("unsupported-stanza-type");
+    });
+}
+
 #[test]
 fn a_second_resource_is_not_allowed() {
     for to in ["", " to='capulet.lit'", " to='juliet@capulet.lit'"] {
