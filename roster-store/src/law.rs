@@ -151,6 +151,10 @@ pub(crate) fn subscription(
     if sender == recipient {
         return Ok(outcome);
     }
+    // Whoever it is for: the answer must not tell whether there is such an account (RFC 6121 8.1).
+    if verb == Verb::Subscribe && stanza.len() > caps.request_bytes {
+        return Err(StoreError::Full("bytes of a subscription request"));
+    }
     // The steps are made and checked first and written together.
     let mut sent = None;
     outcome.route = true; // a sender elsewhere has routed it
@@ -178,9 +182,6 @@ pub(crate) fn subscription(
     }
     for step in [&sent, &received].into_iter().flatten() {
         step.check(rows, caps)?;
-        if step.asks() && stanza.len() > caps.request_bytes {
-            return Err(StoreError::Full("bytes of a subscription request"));
-        }
     }
     let mut write = |step: Option<Step<'_>>| {
         step.filter(Step::changes).map(|step| step.write(rows, stanza)).transpose()

@@ -239,7 +239,8 @@ impl Router {
         self.finish(after).await;
     }
 
-    /// Tells the account's other sessions now and everybody else later; where no other is available, the modules too.
+    /// Where it was available: tells the account's other sessions now, or the modules where none of them is available.
+    /// Tells everybody else later.
     pub(crate) fn announce(
         self: &Arc<Self>,
         departure: Departure,
@@ -247,18 +248,20 @@ impl Router {
         state: &State,
         after: &mut After,
     ) {
-        let presence = &departure.presence;
-        let echo = presence.clone().to(account.jid().as_jid().clone());
-        let mut others = false;
-        for seat in state.seats.iter().filter(|seat| seat.is_available()) {
-            seat.send(echo.clone());
-            others = true;
-        }
-        if departure.was_available && !others {
-            let at = self.environment.now();
-            let leaving = Leaving { account: account.jid(), presence, at };
-            for note in &self.law.departures {
-                after.aside(self, account, note(&leaving));
+        if departure.was_available {
+            let presence = &departure.presence;
+            let echo = presence.clone().to(account.jid().as_jid().clone());
+            let mut others = false;
+            for seat in state.seats.iter().filter(|seat| seat.is_available()) {
+                seat.send(echo.clone());
+                others = true;
+            }
+            if !others {
+                let at = self.environment.now();
+                let leaving = Leaving { account: account.jid(), presence, at };
+                for note in &self.law.departures {
+                    after.aside(self, account, note(&leaving));
+                }
             }
         }
         after.departures.push(departure);

@@ -95,6 +95,8 @@ impl Router {
                     self.broadcast_unavailable(session, &stanza, after);
                 }
                 Kind::Iq(_) => self.answer(session, stanza, At::Own, after).await,
+                // RFC 6121 4.3: a probe is never the cause of an error, not even one of nobody.
+                Kind::Presence(PresenceType::Probe) => {}
                 Kind::Presence(_) | Kind::Message(_) => {
                     after.refuse(stanza, StanzaCondition::BadRequest);
                 }

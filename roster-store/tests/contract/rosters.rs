@@ -339,8 +339,8 @@ pub(crate) fn r03_a_refused_request_changes_neither_side(stage: &mut Stage) {
     for owner in [JULIET, ROMEO] {
         assert_eq!(stage.roster(owner), Default::default());
     }
-    // Where nothing is kept the length does not matter.
-    assert!(stage.try_say(ROMEO, Verb::Subscribe, PARIS, &long).is_ok());
+    // Threat A05: it does not tell that there is no such account.
+    assert_eq!(stage.try_say(ROMEO, Verb::Subscribe, PARIS, &long), full);
 }
 
 pub(crate) fn r08_texts_are_kept_as_they_are(stage: &mut Stage) {
