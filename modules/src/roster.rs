@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use roster_store::{Caps, Change, Item, Store, StoreError, Subscription};
 use router::{
-    Account, Answer, At, Declare, Module, Relation, Reply, Request, Router, Side, Turn, View,
+    Account, Answer, At, Declare, Module, Offer, Relation, Reply, Request, Router, Side, Turn, View,
 };
 use std::{collections::BTreeSet, sync::Arc};
 use xmpp_core::{
@@ -38,6 +38,10 @@ impl Module for Rosters {
 
     fn declare(self: Arc<Self>, declare: &mut Declare) {
         declare.feature(At::Server, ns::ROSTER);
+        // RFC 6121 2.6.1
+        declare.stream_feature(Offer::AfterAuth, |_, _| {
+            Bytes::from_static(b"<ver xmlns='urn:xmpp:features:rosterver'/>")
+        });
         declare.guard(Side::Sender, only_own);
         let this = self.clone();
         declare.handle(IqType::Get, (ns::ROSTER, "query"), [At::Own], move |request| {

@@ -8,7 +8,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use roster_store::{Change, Parting, Reply, Store, SubscriptionOutcome, Verb};
-use router::{Account, Answer, Declare, Module, Request, Router, Session, Turn, View};
+use router::{Account, Answer, Declare, Module, Offer, Request, Router, Session, Turn, View};
 use std::sync::Arc;
 use xmpp_core::{BareJid, Kind, Stanza, StanzaError, error::StanzaCondition, stanza::PresenceType};
 
@@ -23,6 +23,10 @@ impl Module for Subscriptions {
     }
 
     fn declare(self: Arc<Self>, declare: &mut Declare) {
+        // RFC 6121 3.4
+        declare.stream_feature(Offer::AfterAuth, |_, _| {
+            Bytes::from_static(b"<sub xmlns='urn:xmpp:features:pre-approval'/>")
+        });
         let this = self.clone();
         declare.subscriptions(move |request| {
             let this = this.clone();

@@ -3,6 +3,7 @@
 mod house;
 
 use house::{Actor, House};
+use router::Offer;
 
 fn set(actor: &mut Actor, item: &str) -> Vec<String> {
     actor.send(&format!(
@@ -39,6 +40,22 @@ fn rfc6121_2_3_2_an_item_is_pushed_to_those_who_asked_for_the_roster() {
     assert!(street.one().ends_with(push));
     deaf.nothing();
     juliet.nothing();
+}
+
+#[test]
+fn rfc6121_2_6_1_and_3_4_streams_offer_versions_and_approvals() {
+    let house = House::new();
+    let offer = |when| {
+        let features = house.router.stream_features(when, "localhost");
+        String::from_utf8(features.to_vec()).unwrap()
+    };
+    for feature in [
+        "<ver xmlns='urn:xmpp:features:rosterver'/>",
+        "<sub xmlns='urn:xmpp:features:pre-approval'/>",
+    ] {
+        assert!(offer(Offer::AfterAuth).contains(feature));
+        assert!(!offer(Offer::BeforeAuth).contains(feature), "there is no roster yet");
+    }
 }
 
 #[test]
