@@ -58,6 +58,24 @@ pub const DELAY: &str = "urn:xmpp:delay";
 pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
 /// XEP-0334: Message Processing Hints.
 pub const HINTS: &str = "urn:xmpp:hints";
+/// XEP-0280: Message Carbons.
+pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// XEP-0280 6.2: that all of its rules for what is copied are followed.
+pub const CARBONS_RULES: &str = "urn:xmpp:carbons:rules:0";
+/// XEP-0297: Stanza Forwarding.
+pub const FORWARD: &str = "urn:xmpp:forward:0";
+/// XEP-0352: Client State Indication.
+pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";
+/// XEP-0359: Unique and Stable Stanza IDs.
+pub const STANZA_IDS: &str = "urn:xmpp:sid:0";
+/// XEP-0184: Message Delivery Receipts.
+pub const RECEIPTS: &str = "urn:xmpp:receipts";
+/// XEP-0333: Displayed Markers.
+pub const CHAT_MARKERS: &str = "urn:xmpp:chat-markers:0";
+/// XEP-0045: what a room says of its occupants, and its invitations.
+pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
+/// XEP-0249: Direct MUC Invitations.
+pub const CONFERENCE: &str = "jabber:x:conference";
 /// XEP-0124: the body element.
 pub const HTTPBIND: &str = "http://jabber.org/protocol/httpbind";
 /// XEP-0206: XMPP over BOSH.

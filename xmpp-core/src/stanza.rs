@@ -163,6 +163,25 @@ impl Stanza {
         self.head.id = Some(id.into());
         self
     }
+    /// A stanza of the server's own whose only child, of this namespace and name, carries this one whole (XEP-0297 3).
+    /// It is written out here, once, however many sessions get the result.
+    pub fn forwarded(&self, kind: Kind, ns: &'static str, name: &'static str) -> Self {
+        let mut inner = BytesMut::with_capacity(self.weight() + 160);
+        for part in ["<", name, " xmlns='", ns, "'><forwarded xmlns='", ns::FORWARD, "'>"] {
+            inner.extend_from_slice(part.as_bytes());
+        }
+        self.write_with(" xmlns='jabber:client'", &mut inner);
+        for part in ["</forwarded></", name, ">"] {
+            inner.extend_from_slice(part.as_bytes());
+        }
+        let entry = Entry {
+            ns: Text::Known(ns),
+            name: Span::new(1, 1 + name.len()),
+            span: Span::new(0, inner.len()),
+        };
+        let head = Head { kind, to: None, from: None, id: None, lang: None, rest: Bytes::new() };
+        Self { head, inner: inner.freeze(), index: [entry].into() }
+    }
     /// Its kind and type.
     pub fn kind(&self) -> Kind {
         self.head.kind
@@ -252,11 +271,31 @@ impl Stanza {
     }
     /// Appends the stanza as it stands on a stream whose default namespace is the stanza's.
     pub fn write(&self, out: &mut BytesMut) {
+        self.write_with("", out);
+    }
+    /// Bytes it takes when written, about: what bounded queues count.
+    pub fn weight(&self) -> usize {
+        /// Names, quotes and the two tags themselves.
+        const TAGS: usize = 80;
+        let Head { to, from, id, lang, rest, .. } = &self.head;
+        let jid = |jid: &Option<Jid>| jid.as_ref().map_or(0, |jid| jid.as_str().len());
+        let text = |text: &Option<CompactString>| text.as_ref().map_or(0, CompactString::len);
+        TAGS + jid(to) + jid(from) + text(id) + text(lang) + rest.len() + self.inner.len()
+    }
+    /// The stanza with a payload of its own allocation, for keeping long (a slice pins its read block).
+    pub fn detached(mut self) -> Self {
+        self.inner = Bytes::copy_from_slice(&self.inner);
+        self
+    }
+
+    /// Appends the stanza with this declaration in its start tag.
+    fn write_with(&self, declaration: &str, out: &mut BytesMut) {
         let Head { kind, to, from, id, lang, rest } = &self.head;
         let name = kind.name();
         out.reserve(self.weight());
-        out.extend_from_slice(b"<");
-        out.extend_from_slice(name.as_bytes());
+        for part in ["<", name, declaration] {
+            out.extend_from_slice(part.as_bytes());
+        }
         for (name, value) in [
             ("type", kind.type_name()),
             ("to", to.as_ref().map(Jid::as_str)),
@@ -282,20 +321,6 @@ impl Stanza {
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b">");
         }
-    }
-    /// Bytes it takes when written, about: what bounded queues count.
-    pub fn weight(&self) -> usize {
-        /// Names, quotes and the two tags themselves.
-        const TAGS: usize = 80;
-        let Head { to, from, id, lang, rest, .. } = &self.head;
-        let jid = |jid: &Option<Jid>| jid.as_ref().map_or(0, |jid| jid.as_str().len());
-        let text = |text: &Option<CompactString>| text.as_ref().map_or(0, CompactString::len);
-        TAGS + jid(to) + jid(from) + text(id) + text(lang) + rest.len() + self.inner.len()
-    }
-    /// The stanza with a payload of its own allocation, for keeping long (a slice pins its read block).
-    pub fn detached(mut self) -> Self {
-        self.inner = Bytes::copy_from_slice(&self.inner);
-        self
     }
 
     fn entry<'a>(&'a self, entry: &'a Entry) -> Child<'a> {

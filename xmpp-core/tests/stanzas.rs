@@ -364,6 +364,29 @@ fn a_child_reads_the_namespaces_around_it() {
 }
 
 #[test]
+fn xep0297_3_a_forwarded_stanza_is_whole_and_in_its_own_namespace() {
+    let s = stanza(
+        "<message type='chat' to='a@b/c' from='d@e/f' id='&apos;' xml:lang='it' xmlns:r='urn:r' out:x='1'>\
+         a<body>hi</body><r:x/><out:y><z xmlns=''/></out:y></message>",
+    );
+    let wrapped = s.forwarded(s.kind(), "urn:xmpp:carbons:2", "received");
+    let children: Vec<_> = wrapped.children().map(|c| (c.ns, c.name, c.span.len())).collect();
+    assert_eq!(children, [("urn:xmpp:carbons:2", "received", wrapped.inner().len())]);
+    // Read again by the strict checker, and by the reader of trees.
+    let again = stanza(&written(&wrapped));
+    assert_eq!(again, wrapped);
+    let received = again.node(&again.child("urn:xmpp:carbons:2", "received").unwrap()).unwrap();
+    let message = received.child(ns::FORWARD, "forwarded").unwrap();
+    let message = message.child(ns::CLIENT, "message").unwrap();
+    let names: Vec<_> = message.children.iter().map(|c| (&*c.ns, &*c.name)).collect();
+    assert_eq!(names, [(ns::CLIENT, "body"), ("urn:r", "x"), ("urn:out", "y")]);
+    assert_eq!((message.attr("id"), message.attr("from")), (Some("'"), Some("d@e/f")));
+    assert_eq!(message.text, "a");
+    let moved = wrapped.with_child(b"<x xmlns='urn:1'/>").without(|child| child.name == "received");
+    assert_eq!(moved.inner(), "<x xmlns='urn:1'/>");
+}
+
+#[test]
 fn weight_is_about_what_is_written() {
     for text in [
         "<message/>",
