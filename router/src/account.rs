@@ -7,7 +7,7 @@ use crate::{
     directory::{LoadError, Record},
     lane::Lane,
     lock,
-    mailbox::Post,
+    mailbox::{Owed, Post},
 };
 use futures_util::{
     future::{BoxFuture, Shared},
@@ -299,9 +299,14 @@ impl Seat {
         self.slots.iter().find_map(|slot| (**slot).downcast_ref())
     }
 
+    /// The same, to be changed.
+    pub fn get_mut<T: Any>(&mut self) -> Option<&mut T> {
+        self.slots.iter_mut().find_map(|slot| (**slot).downcast_mut())
+    }
+
     /// Remembers this of the session, instead of what was remembered of the same type.
     pub fn put<T: Any + Send>(&mut self, value: T) {
-        match self.slots.iter_mut().find_map(|slot| (**slot).downcast_mut()) {
+        match self.get_mut() {
             Some(slot) => *slot = value,
             None => self.slots.push(Box::new(value)),
         }
@@ -310,12 +315,18 @@ impl Seat {
     /// Sends it a stanza that somebody else caused.
     pub fn send(&self, stanza: Stanza) {
         // Where it does not fit, the guard's holder closes the session before the guard is given back.
-        let _fits = self.post.send(stanza, None);
+        let _fits = self.post.send(stanza, Owed::Routing);
     }
 
     /// Sends it what it asked for.
     pub fn answer(&self, stanza: Stanza) {
         self.post.answer([stanza]);
+    }
+}
+
+impl std::fmt::Debug for Seat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Seat({})", self.jid)
     }
 }
 

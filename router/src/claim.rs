@@ -76,7 +76,7 @@ impl Router {
         let session = Session {
             number: self.next_session(),
             jid,
-            post: Post::new(self.settings.mailbox_bytes),
+            post: Post::new(self.settings.mailbox_bytes, self.urgency()),
             account: account.clone(),
         };
         let mut after = After::default();

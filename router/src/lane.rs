@@ -5,7 +5,7 @@
 //! the offline messages of an account are read for its first available session, what comes meanwhile waits behind
 //! them and is planned when its turn comes: so the old messages arrive before the new ones, and none is lost in between.
 
-use crate::{Backlog, delivery::Plan};
+use crate::{Backlog, Side, delivery::Plan};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use xmpp_core::Stanza;
@@ -21,11 +21,20 @@ pub(crate) struct Lane {
     last_ticket: u64,
 }
 
-/// A stanza with the sessions it goes to, by their numbers.
+/// A stanza with whom it goes to.
 #[derive(Debug)]
 pub(crate) struct Parcel {
     pub(crate) stanza: Stanza,
-    pub(crate) sessions: Sessions,
+    pub(crate) way: Way,
+}
+
+/// Whom a stanza goes to.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// These sessions, and in copy others that want one.
+    To(Sessions),
+    /// Only in copy those that want one: it is on its way to somebody else, or kept.
+    Copies(Side),
 }
 
 /// Numbers of sessions.

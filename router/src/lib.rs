@@ -10,6 +10,7 @@
 mod account;
 mod blocks;
 mod claim;
+mod copy;
 mod delivery;
 mod directory;
 mod info;
@@ -24,18 +25,19 @@ mod wait;
 
 pub use account::{Account, Seat, Session, Turn, View};
 pub use claim::{Claim, ClaimError};
+pub use copy::Copying;
 pub use directory::{Directory, LoadError, Record, Relation};
 pub use futures_util::future::BoxFuture;
 pub use info::{Extension, Identity, Info, Offer};
 pub use mailbox::{Mail, Mailbox};
 pub use module::{
     Answer, At, Backlog, ClashError, Declare, Discovery, Keeping, Leaving, Module, Receipt, Reply,
-    Request, Side, Xep, xeps,
+    Request, Side, Urgency, Xep, xeps,
 };
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use module::Declare as Law;
+use module::{Declare as Law, UrgencyFn};
 use route::After;
 use std::{
     collections::HashMap,
@@ -281,6 +283,11 @@ impl Router {
             tell(view)
         })
         .await
+    }
+
+    /// What inactive sessions can wait for, if any module says so.
+    pub(crate) fn urgency(&self) -> Option<Arc<UrgencyFn>> {
+        self.law.urgency.as_ref().map(|(_, urgency)| urgency.clone())
     }
 
     pub(crate) fn next_session(&self) -> u64 {

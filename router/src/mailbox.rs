@@ -4,8 +4,12 @@
 //! session that lets more than its limit wait reads too slowly and is closed. What a session asked for itself
 //! (its roster, the presence of its contacts, its offline messages) is bounded where it is kept and is not refused
 //! for its size alone.
+//!
+//! While its client is inactive (XEP-0352), what can wait does: it is held behind what is due until something urgent
+//! comes, the client is active again, or too much is held; then all of it becomes due, in order. So nothing overtakes
+//! anything but the answers to the session's own iqs, and what is held is in the mailbox as all else is.
 
-use crate::lock;
+use crate::{Urgency, lock, module::UrgencyFn};
 use std::{
     collections::VecDeque,
     mem,
@@ -15,7 +19,7 @@ use std::{
     },
     task::{Context, Poll, Waker},
 };
-use xmpp_core::{Stanza, StreamError, error::StreamCondition};
+use xmpp_core::{Kind, Stanza, StreamError, error::StreamCondition};
 
 /// What a mailbox gives its session.
 #[derive(Debug, Clone)]
@@ -59,18 +63,33 @@ impl Mailbox {
     pub fn try_next(&mut self) -> Option<Mail> {
         lock(&self.post.queue).take()
     }
+
+    /// The client says whether somebody is looking at it (XEP-0352 4.2); at first somebody is.
+    pub fn set_active(&mut self, active: bool) {
+        let mut queue = lock(&self.post.queue);
+        queue.inactive = !active;
+        if active {
+            queue.release();
+        }
+    }
 }
 
-/// The sending end, shared by all who deliver. Its lock is a leaf: nothing is locked or called under it.
-#[derive(Debug)]
+/// The sending end, shared by all who deliver. Its lock is a leaf: nothing is locked under it.
 pub(crate) struct Post {
     queue: Mutex<Queue>,
     limit: usize,
+    /// What can wait while the client is inactive.
+    urgency: Option<Arc<UrgencyFn>>,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     letters: VecDeque<Letter>,
+    /// What waits for something urgent, behind the letters.
+    held: Vec<Letter>,
+    /// Bytes held.
+    held_bytes: usize,
+    inactive: bool,
     /// Bytes waiting that others sent.
     sent: usize,
     /// Bytes waiting that the session asked for.
@@ -100,56 +119,79 @@ enum Close {
 #[derive(Debug)]
 pub(crate) struct Letter {
     pub(crate) stanza: Stanza,
-    /// Where several sessions got a copy: what became of the others.
-    copies: Option<Arc<Copies>>,
+    owed: Owed,
     asked: bool,
 }
 
-/// One message fanned out to several sessions: it counts as undelivered once none of them took it.
+/// What is owed to a message whose session does not take it.
+#[derive(Debug, Clone)]
+pub(crate) enum Owed {
+    /// It is routed again.
+    Routing,
+    /// Others got it too, themselves or in copy: it is routed again once none of them took it.
+    Shared(Arc<FanOut>),
+    /// Nothing: it is a copy of what is kept, or on its way to somebody else.
+    Nothing,
+}
+
+/// One message fanned out to several sessions.
 #[derive(Debug)]
-pub(crate) struct Copies {
+pub(crate) struct FanOut {
+    message: Stanza,
     left: AtomicUsize,
     taken: AtomicBool,
 }
 
-impl Copies {
-    pub(crate) fn new(count: usize) -> Arc<Self> {
-        Arc::new(Self { left: AtomicUsize::new(count), taken: AtomicBool::new(false) })
+impl FanOut {
+    pub(crate) fn new(count: usize, message: &Stanza) -> Arc<Self> {
+        let (left, taken) = (AtomicUsize::new(count), AtomicBool::new(false));
+        Arc::new(Self { message: message.clone(), left, taken })
+    }
+
+    /// One of the sessions has done with it; whether it was the last one and none took it.
+    fn is_lost(&self) -> bool {
+        self.left.fetch_sub(1, Ordering::AcqRel) == 1 && !self.taken.load(Ordering::Acquire)
     }
 }
 
 impl Letter {
-    /// The stanza where nobody got it, so that it must be routed again.
+    /// The message where nobody got it, so that it must be routed again.
     pub(crate) fn into_undelivered(self) -> Option<Stanza> {
-        let undelivered = self.copies.is_none_or(|copies| {
-            copies.left.fetch_sub(1, Ordering::AcqRel) == 1 && !copies.taken.load(Ordering::Acquire)
-        });
-        undelivered.then_some(self.stanza)
+        match self.owed {
+            Owed::Routing => Some(self.stanza),
+            Owed::Shared(all) => all.is_lost().then(|| all.message.clone()),
+            Owed::Nothing => None,
+        }
     }
 }
 
 impl Post {
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { queue: Mutex::default(), limit })
+    pub(crate) fn new(limit: usize, urgency: Option<Arc<UrgencyFn>>) -> Arc<Self> {
+        Arc::new(Self { queue: Mutex::default(), limit, urgency })
     }
 
     /// Takes a stanza from somebody else. False: the mailbox overflowed, and the stanza waits as its last; the
     /// caller, who holds the account's guard, takes the session out of the table and routes all of it again.
     #[must_use]
-    pub(crate) fn send(&self, stanza: Stanza, copies: Option<Arc<Copies>>) -> bool {
-        let weight = stanza.weight();
+    pub(crate) fn send(&self, stanza: Stanza, owed: Owed) -> bool {
         let mut queue = lock(&self.queue);
-        if queue.gone {
-            return true;
+        let urgency = self.urgency_of(&stanza, &queue);
+        queue.put(Letter { stanza, owed, asked: false }, urgency, self.limit)
+    }
+
+    /// Takes the copy of a message, which is as urgent as that is.
+    #[must_use]
+    pub(crate) fn send_copy(&self, copy: Stanza, message: &Stanza, owed: Owed) -> bool {
+        let mut queue = lock(&self.queue);
+        let urgency = self.urgency_of(message, &queue);
+        queue.put(Letter { stanza: copy, owed, asked: false }, urgency, self.limit)
+    }
+
+    fn urgency_of(&self, stanza: &Stanza, queue: &Queue) -> Urgency {
+        match &self.urgency {
+            Some(urgency) if queue.inactive => urgency(stanza),
+            _ => Urgency::Now,
         }
-        // A single stanza of any size passes: its size is limited where it enters.
-        if queue.sent > 0 && queue.sent + weight > self.limit {
-            queue.overflow();
-        }
-        queue.sent += weight;
-        queue.letters.push_back(Letter { stanza, copies, asked: false });
-        queue.wake();
-        !queue.overflowed
     }
 
     /// Takes what the session asked for. It overflows only where more than the limit waits unread already.
@@ -162,8 +204,11 @@ impl Post {
             queue.overflow();
         }
         for stanza in stanzas {
+            if !matches!(stanza.kind(), Kind::Iq(_)) {
+                queue.release(); // it may be newer than what is held
+            }
             queue.asked += stanza.weight();
-            queue.letters.push_back(Letter { stanza, copies: None, asked: true });
+            queue.letters.push_back(Letter { stanza, owed: Owed::Routing, asked: true });
         }
         queue.wake();
     }
@@ -186,11 +231,68 @@ impl Post {
         queue.gone = true;
         queue.sent = 0;
         queue.asked = 0;
-        mem::take(&mut queue.letters)
+        queue.held_bytes = 0;
+        let held = mem::take(&mut queue.held);
+        let mut letters = mem::take(&mut queue.letters);
+        letters.extend(held);
+        letters
     }
 }
 
 impl Queue {
+    /// Takes a letter from somebody else. Whether there is room.
+    fn put(&mut self, letter: Letter, urgency: Urgency, limit: usize) -> bool {
+        if self.gone {
+            return true;
+        }
+        match urgency {
+            Urgency::Now => {
+                let weight = letter.stanza.weight();
+                // A single stanza of any size passes: its size is limited where it enters.
+                if self.sent > 0 && self.sent + weight > limit {
+                    self.overflow();
+                }
+                self.release();
+                self.sent += weight;
+                self.letters.push_back(letter);
+                self.wake();
+            }
+            Urgency::Later => {
+                self.hold(letter);
+                if self.held_bytes > limit / HELD_SHARE {
+                    self.release();
+                    self.wake();
+                }
+            }
+            Urgency::Never => {
+                if let Owed::Shared(all) = &letter.owed {
+                    all.is_lost();
+                }
+            }
+        }
+        !self.overflowed
+    }
+
+    fn hold(&mut self, letter: Letter) {
+        if matches!(letter.stanza.kind(), Kind::Presence(_)) {
+            let from = &letter.stanza.head.from;
+            let outdated = self.held.iter().position(|held| {
+                matches!(held.stanza.kind(), Kind::Presence(_)) && held.stanza.head.from == *from
+            });
+            if let Some(outdated) = outdated {
+                self.held_bytes -= self.held.remove(outdated).stanza.weight();
+            }
+        }
+        self.held_bytes += letter.stanza.weight();
+        self.held.push(letter);
+    }
+
+    /// What is held is due.
+    fn release(&mut self) {
+        self.sent += mem::take(&mut self.held_bytes);
+        self.letters.extend(mem::take(&mut self.held));
+    }
+
     fn take(&mut self) -> Option<Mail> {
         if let Some(close) = self.take_close() {
             return Some(close);
@@ -201,9 +303,9 @@ impl Queue {
         let letter = self.letters.pop_front()?;
         let waiting = if letter.asked { &mut self.asked } else { &mut self.sent };
         *waiting -= letter.stanza.weight();
-        if let Some(copies) = &letter.copies {
-            copies.taken.store(true, Ordering::Release);
-            copies.left.fetch_sub(1, Ordering::AcqRel);
+        if let Owed::Shared(all) = &letter.owed {
+            all.taken.store(true, Ordering::Release);
+            all.left.fetch_sub(1, Ordering::AcqRel);
         }
         if self.letters.is_empty() {
             // A burst does not pin its memory for the life of the session.
@@ -248,123 +350,15 @@ impl Queue {
 /// Places that an empty mailbox keeps: an ordinary exchange allocates nothing.
 const IDLE_LETTERS: usize = 4;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-    use xmpp_core::{Kind, stanza::MessageType};
+/// The part of a mailbox that may be held: small, so that what becomes due at once is no reason to close a session that
+/// reads well.
+const HELD_SHARE: usize = 4;
 
-    fn message(bytes: usize) -> Stanza {
-        Stanza::new(Kind::Message(MessageType::Chat), Bytes::from(vec![b' '; bytes]))
-    }
-
-    fn lose(post: &Post) -> Option<Stanza> {
-        post.empty().pop_front().unwrap().into_undelivered()
-    }
-
-    #[test]
-    fn mail_comes_in_the_order_it_was_sent() {
-        let post = Post::new(1_000_000);
-        let mut mailbox = Mailbox::new(post.clone());
-        assert!(mailbox.try_next().is_none());
-        assert!(post.send(message(1), None));
-        post.answer([message(2)]);
-        for bytes in [1, 2] {
-            let Some(Mail::Stanza(stanza)) = mailbox.try_next() else { panic!("no mail") };
-            assert_eq!(stanza.inner().len(), bytes);
-        }
-    }
-
-    #[test]
-    fn r03_a_slow_reader_is_closed_and_keeps_what_waits_for_routing() {
-        let post = Post::new(4_096);
-        let mut mailbox = Mailbox::new(post.clone());
-        let sent = (0..100).take_while(|_| post.send(message(1_024), None)).count();
-        assert!((1..4).contains(&sent), "{sent} of 1 KiB fit into 4 KiB");
-        let Some(Mail::Close(error)) = mailbox.try_next() else { panic!("still open") };
-        assert_eq!(error.condition, StreamCondition::PolicyViolation);
-        assert_eq!(post.empty().len(), sent + 1, "the one that did not fit is kept too");
-    }
-
-    #[test]
-    fn one_large_stanza_passes_an_empty_mailbox() {
-        let post = Post::new(100);
-        assert!(post.send(message(10_000), None));
-    }
-
-    #[test]
-    fn what_the_session_asked_for_does_not_count_against_what_others_send() {
-        let post = Post::new(4_096);
-        post.answer((0..100).map(|_| message(1_024)));
-        assert!(post.send(message(100), None));
-        post.answer([message(1)]);
-        assert!(
-            post.has_overflowed(),
-            "asking for more while that much is unread ends the session"
-        );
-    }
-
-    #[test]
-    fn a_fanned_out_message_is_undelivered_only_where_nobody_took_it() {
-        let (one, two) = (Post::new(1_000), Post::new(1_000));
-        let copies = Copies::new(2);
-        for post in [&one, &two] {
-            assert!(post.send(message(1), Some(copies.clone())));
-        }
-        assert!(lose(&one).is_none(), "the other may still take it");
-        assert!(lose(&two).is_some(), "the last one answers for all");
-
-        let (one, two) = (Post::new(1_000), Post::new(1_000));
-        let copies = Copies::new(2);
-        for post in [&one, &two] {
-            assert!(post.send(message(1), Some(copies.clone())));
-        }
-        assert!(Mailbox::new(one).try_next().is_some());
-        assert!(lose(&two).is_none());
-    }
-
-    #[test]
-    fn without_room_only_the_end_comes_through_and_wakes() {
-        use futures_util::task::{ArcWake, waker};
-        struct Count(AtomicUsize);
-        impl ArcWake for Count {
-            fn wake_by_ref(this: &Arc<Self>) {
-                this.0.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        let count = Arc::new(Count(AtomicUsize::new(0)));
-        let waker = waker(count.clone());
-        let mut cx = Context::from_waker(&waker);
-        let woken = || count.0.load(Ordering::Relaxed);
-        let post = Post::new(1_000);
-        let mut mailbox = Mailbox::new(post.clone());
-
-        assert!(mailbox.poll_next(&mut cx, false).is_pending());
-        assert!(post.send(message(1), None));
-        assert_eq!(woken(), 0, "there is no room for it");
-        assert!(mailbox.poll_next(&mut cx, false).is_pending());
-        assert!(matches!(mailbox.poll_next(&mut cx, true), Poll::Ready(Mail::Stanza(_))));
-        assert!(mailbox.poll_next(&mut cx, true).is_pending());
-        assert!(post.send(message(1), None));
-        assert_eq!(woken(), 1);
-        assert!(mailbox.poll_next(&mut cx, false).is_pending());
-        post.close(StreamError::new(StreamCondition::Conflict));
-        assert_eq!(woken(), 2);
-        assert!(matches!(mailbox.poll_next(&mut cx, false), Poll::Ready(Mail::Close(_))));
-        assert!(mailbox.poll_next(&mut cx, true).is_pending(), "nothing comes after it");
-    }
-
-    #[test]
-    fn closing_comes_first_and_once_for_all() {
-        let post = Post::new(1_000);
-        let mut mailbox = Mailbox::new(post.clone());
-        assert!(post.send(message(1), None));
-        post.close(StreamError::new(StreamCondition::Conflict));
-        post.close(StreamError::new(StreamCondition::NotAuthorized));
-        let Some(Mail::Close(error)) = mailbox.try_next() else { panic!("open") };
-        assert_eq!(error.condition, StreamCondition::Conflict);
-        post.close(StreamError::new(StreamCondition::NotAuthorized));
-        assert!(mailbox.try_next().is_none());
-        assert_eq!(post.empty().len(), 1, "what waited is there to be routed again");
+impl std::fmt::Debug for Post {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Post").field("queue", &self.queue).field("limit", &self.limit).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

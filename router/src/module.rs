@@ -5,12 +5,14 @@
 //! 1. **guard**: refuses a stanza;
 //! 2. **mark**: takes away what only the server may say, or adds it;
 //! 3. **keep** (the recipient's only): takes a message into a store, which gives a receipt;
-//! 4. deliver: the router's own, by RFC 6121 8.5.
+//! 4. **copy**: says which further sessions of the account get a copy of a message, and what it looks like;
+//! 5. deliver: the router's own, by RFC 6121 8.5.
 //!
 //! Phases are synchronous over accounts in memory. An iq handler may wait for a store.
 
 use crate::{
-    Account, BoxFuture, Router, Session,
+    Account, BoxFuture, Router, Seat, Session,
+    copy::{Copies, Copying},
     info::{Extension, Identity, Info, Offer},
 };
 use bytes::Bytes;
@@ -119,6 +121,18 @@ pub struct Leaving<'a> {
 /// Completes when the message is safe; an error goes to its sender, and nothing is delivered.
 pub type Receipt = BoxFuture<'static, Result<(), StanzaError>>;
 
+/// How soon a session whose user is not looking must get a stanza (XEP-0352 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// At once, and all that waits before it.
+    Now,
+    /// With the next one that is urgent, or when the user looks again. Of several such presences from one full
+    /// address the last is enough.
+    Later,
+    /// Not at all: it is of no use by then.
+    Never,
+}
+
 /// What waited for an account until it became available.
 pub struct Backlog {
     /// The stanzas, oldest first.
@@ -141,6 +155,8 @@ pub struct Declare {
     pub(crate) guards: Phase<GuardFn>,
     pub(crate) marks: Phase<MarkFn>,
     pub(crate) keeps: Vec<Box<KeepFn>>,
+    pub(crate) copies: Option<(&'static str, Copies)>,
+    pub(crate) urgency: Option<(&'static str, Arc<UrgencyFn>)>,
     pub(crate) arrivals: Vec<Box<ArrivalFn>>,
     pub(crate) departures: Vec<Box<DepartureFn>>,
     pub(crate) backlog: Option<(&'static str, Box<BacklogFn>)>,
@@ -157,6 +173,7 @@ pub(crate) struct Phase<F: ?Sized> {
 type GuardFn = dyn Fn(&Stanza, &Arc<Account>) -> Result<(), StanzaError> + Send + Sync;
 type MarkFn = dyn Fn(Stanza, &Arc<Account>) -> Stanza + Send + Sync;
 type KeepFn = dyn Fn(&Keeping<'_>) -> Option<Receipt> + Send + Sync;
+pub(crate) type UrgencyFn = dyn Fn(&Stanza) -> Urgency + Send + Sync;
 type ArrivalFn = dyn Fn(Arc<Router>, Session) -> BoxFuture<'static, ()> + Send + Sync;
 type DepartureFn = dyn Fn(&Leaving<'_>) -> BoxFuture<'static, ()> + Send + Sync;
 type OfferFn = dyn Fn(&Info, &str) -> Bytes + Send + Sync;
@@ -349,6 +366,30 @@ impl Declare {
     /// in the call stands in the order of delivery. The first that gives a receipt keeps the message.
     pub fn keep(&mut self, keep: impl Fn(&Keeping<'_>) -> Option<Receipt> + Send + Sync + 'static) {
         self.keeps.push(Box::new(keep));
+    }
+
+    /// Gives copies of messages to further sessions of an account: `wants` says whether a session may get any, `copy` makes
+    /// the copy, without its recipient, where the message is one to be copied. It is called once for all who get it, and
+    /// only where there are any. One module may.
+    pub fn copy(
+        &mut self,
+        wants: impl Fn(&Seat) -> bool + Send + Sync + 'static,
+        copy: impl Fn(Copying<'_>) -> Option<Stanza> + Send + Sync + 'static,
+    ) {
+        if let Some((first, _)) = self.copies {
+            self.claimed_twice("copies", first);
+        }
+        let copies = Copies { wants: Box::new(wants), copy: Box::new(copy) };
+        self.copies = Some((self.module, copies));
+    }
+
+    /// Says what an inactive session can wait for: a pure judgement of the stanza, made where it would be delivered.
+    /// Nothing waits where no module says so. One module may.
+    pub fn urgency(&mut self, urgency: impl Fn(&Stanza) -> Urgency + Send + Sync + 'static) {
+        if let Some((first, _)) = self.urgency {
+            self.claimed_twice("urgency", first);
+        }
+        self.urgency = Some((self.module, Arc::new(urgency)));
     }
 
     /// Called when a session becomes available, after it was told who else is. Its account's roster is nobody else's to

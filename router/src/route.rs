@@ -8,9 +8,10 @@ use crate::{
     At, Backlog, BoxFuture, Claim, Keeping, Receipt, Request, Router, Session, Side,
     account::{Account, State},
     blocks::blocked,
+    copy::give_copies,
     delivery::{Places, Plan, plan},
-    lane::{Leaving, Parcel},
-    mailbox::Copies,
+    lane::{Leaving, Parcel, Sessions, Way},
+    mailbox::{FanOut, Owed},
     presence::Departure,
     wait::{Pending, Wait},
 };
@@ -85,6 +86,9 @@ impl Router {
             return after.refuse_with(stanza, blocked());
         }
         let Some(stanza) = self.pass(Side::Sender, &session.account, stanza, after) else { return };
+        if !self.copy_sent(session, &stanza, after) {
+            return after.refuse(stanza, StanzaCondition::ResourceConstraint);
+        }
         let Some(to) = stanza.head.to.clone() else {
             match stanza.kind() {
                 // RFC 6120 10.3.2
@@ -253,7 +257,7 @@ impl Router {
         }
     }
 
-    fn lane_is_full(&self, state: &State, stanza: &Stanza) -> bool {
+    pub(crate) fn lane_is_full(&self, state: &State, stanza: &Stanza) -> bool {
         state.lane.weight() + stanza.weight() > self.settings.lane_bytes
     }
 
@@ -270,14 +274,20 @@ impl Router {
         match plan {
             Plan::Drop | Plan::Answer => {}
             Plan::Refuse(condition) => after.refuse(stanza, condition),
-            Plan::Keep => match self.keep(account, &stanza, false) {
-                Some(receipt) => {
-                    let ticket = state.lane.keep(None, first);
-                    after.waits.push(self.wait(account, ticket, receipt, stanza));
+            Plan::Keep => {
+                let copied = self.is_copied(state, &stanza);
+                if copied && self.lane_is_full(state, &stanza) {
+                    return after.refuse(stanza, StanzaCondition::ResourceConstraint);
                 }
-                // RFC 6121 8.5.2.2.1
-                None => after.refuse(stanza, StanzaCondition::ServiceUnavailable),
-            },
+                let Some(receipt) = self.keep(account, &stanza, false) else {
+                    // RFC 6121 8.5.2.2.1
+                    return after.refuse(stanza, StanzaCondition::ServiceUnavailable);
+                };
+                let way = Way::Copies(Side::Recipient);
+                let parcel = copied.then(|| Parcel { stanza: stanza.clone(), way });
+                let ticket = state.lane.keep(parcel, first);
+                after.waits.push(self.wait(account, ticket, receipt, stanza));
+            }
             Plan::Deliver(places) => {
                 let receipt = match stanza.kind() {
                     Kind::Message(_) => self.keep(account, &stanza, true),
@@ -290,7 +300,7 @@ impl Router {
                     return after.refuse(stanza, StanzaCondition::ResourceConstraint);
                 }
                 let sessions = places.iter().map(|&place| state.seats[place].number).collect();
-                let parcel = Parcel { stanza: stanza.clone(), sessions };
+                let parcel = Parcel { stanza: stanza.clone(), way: Way::To(sessions) };
                 match receipt {
                     None => state.lane.follow(parcel),
                     Some(receipt) => {
@@ -319,6 +329,10 @@ impl Router {
         after: &mut After,
     ) {
         let Some((&last, others)) = places.split_last() else { return };
+        let is_message = matches!(stanza.kind(), Kind::Message(_));
+        let copies = is_message
+            .then(|| self.copies(Side::Recipient, account, state, &stanza, places))
+            .flatten();
         if let (Kind::Presence(PresenceType::Unavailable), Some(from)) =
             (stanza.kind(), &stanza.head.from)
         {
@@ -327,13 +341,20 @@ impl Router {
                 state.seats[place].directed.retain(|told| told != from);
             }
         }
-        let fanned_out = matches!(stanza.kind(), Kind::Message(_)) && !others.is_empty();
-        let copies = fanned_out.then(|| Copies::new(places.len()));
+        let count = places.len() + copies.as_ref().map_or(0, |(places, _)| places.len());
+        let owed = if is_message && count > 1 {
+            Owed::Shared(FanOut::new(count, &stanza))
+        } else {
+            Owed::Routing
+        };
         let mut fits = true;
-        for &place in others {
-            fits &= state.seats[place].post.send(stanza.clone(), copies.clone());
+        if let Some((places, copy)) = copies {
+            fits &= give_copies(state, &places, &copy, &stanza, &owed);
         }
-        fits &= state.seats[last].post.send(stanza, copies);
+        for &place in others {
+            fits &= state.seats[place].post.send(stanza.clone(), owed.clone());
+        }
+        fits &= state.seats[last].post.send(stanza, owed);
         if !fits {
             self.clear_overflowed(account, state, after);
         }
@@ -352,7 +373,10 @@ impl Router {
                     let plan = plan(&stanza.head, state);
                     self.perform(account, state, stanza, plan, true, after);
                 }
-                Leaving::Parcel(Parcel { stanza, sessions }) => {
+                Leaving::Parcel(Parcel { stanza, way: Way::Copies(side) }) => {
+                    self.hand_copies(side, account, state, &stanza, after);
+                }
+                Leaving::Parcel(Parcel { stanza, way: Way::To(sessions) }) => {
                     let there = state.seats.iter().enumerate();
                     let there = there.filter(|(_, seat)| sessions.contains(&seat.number));
                     let places: Places = there.map(|(place, _)| place).collect();
@@ -415,8 +439,16 @@ impl Router {
         let Some(account) = self.table.get(to.bare_str()) else { return };
         let mut state = account.guard();
         let place = state.seats.iter().position(|seat| seat.jid == *to);
-        let places: Places = place.into_iter().collect();
-        self.hand(&account, &mut state, reply, &places, after);
+        let Some(place) = place else { return };
+        let is_message = matches!(reply.kind(), Kind::Message(_));
+        if is_message && !state.lane.is_empty() && !self.lane_is_full(&state, &reply) {
+            // Those who get copies of both see it behind what it answers.
+            let way = Way::To(Sessions::from_elem(state.seats[place].number, 1));
+            state.lane.follow(Parcel { stanza: reply, way });
+        } else {
+            let places = Places::from_elem(place, 1);
+            self.hand(&account, &mut state, reply, &places, after);
+        }
     }
 
     fn wait(
