@@ -129,6 +129,10 @@ impl Driver {
                 let (claim, _) = self.seat.as_ref().expect("only a bound session has stanzas");
                 Box::pin(self.door.router.dispatch(claim, stanza)).await;
             }
+            Effect::Active(active) => {
+                let (_, mailbox) = self.seat.as_mut().expect("only a bound session has a state");
+                mailbox.set_active(active);
+            }
             Effect::StartTls => Box::pin(self.start_tls()).await,
             Effect::Authenticate(ask) => Box::pin(self.authenticate(ask)).await,
             Effect::Claim(account, resource) => {

@@ -99,6 +99,8 @@ pub(crate) enum Effect {
     Claim(BareJid, Option<String>),
     /// Route this stanza; no event follows, but poll again only when it is routed (RFC 6120 10.1).
     Dispatch(Stanza),
+    /// The client says whether somebody is looking at it (XEP-0352): tell the mailbox; no event follows.
+    Active(bool),
     /// It is over: write what is left of the output, then end the connection.
     Close(Closed),
 }

@@ -266,8 +266,16 @@ impl ExpectTls {
 
 impl Bound {
     fn on_element(self, element: &Element, stream: &mut Stream) -> Transition {
-        if element.ns() != ns::CLIENT {
-            return Err(StreamCondition::UnsupportedStanzaType.into());
+        match (element.ns(), element.name()) {
+            (ns::CLIENT, _) => {}
+            // XEP-0352 4.2
+            (ns::CLIENT_STATE, "active") => {
+                return Ok(Stage::Bound(self).with(Effect::Active(true)));
+            }
+            (ns::CLIENT_STATE, "inactive") => {
+                return Ok(Stage::Bound(self).with(Effect::Active(false)));
+            }
+            _ => return Err(StreamCondition::UnsupportedStanzaType.into()),
         }
         let mut stanza = match Stanza::parse(element) {
             Ok(Some(stanza)) => stanza,

@@ -19,7 +19,7 @@ enum Move {
 const HEADER: &str = "<stream:stream xmlns='jabber:client' \
     xmlns:stream='http://etherx.jabber.org/streams' to='capulet.lit' version='1.0'>";
 
-const WORDS: [&str; 14] = [
+const WORDS: [&str; 15] = [
     HEADER,
     HEADER,
     "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
@@ -31,6 +31,7 @@ const WORDS: [&str; 14] = [
     "<message to='romeo@montague.lit'><body>hi</body></message>",
     "<message to='@@@'/>",
     "<presence/>",
+    "<inactive xmlns='urn:xmpp:csi:0'/>",
     "<iq type='result' id='1'/>",
     " ",
     "</stream:stream>",
@@ -113,6 +114,10 @@ proptest! {
                         prop_assert!(authenticated && bound);
                         prop_assert!(stanza.head.from.is_none());
                         continue; // that is all: it is routed
+                    }
+                    Effect::Active(active) => {
+                        prop_assert!(bound && !active);
+                        continue; // the mailbox is told, and that is all
                     }
                     Effect::Close(end) => {
                         closed = true;

@@ -156,6 +156,31 @@ fn stanzas_are_in_the_language_of_the_stream_unless_they_say_otherwise() {
 }
 
 #[test]
+fn xep0352_4_2_the_client_s_state_is_told_in_its_place_among_stanzas() {
+    in_any_pieces(|| {
+        let mut talk = Talk::secure().bound();
+        talk.hear(
+            "<presence id='1'/><inactive xmlns='urn:xmpp:csi:0'/>\
+             <active xmlns='urn:xmpp:csi:0'></active><presence id='2'/>",
+        );
+        assert_eq!(talk.dispatched().head.id.as_deref(), Some("1"));
+        assert!(matches!(talk.effect(), Effect::Active(false)));
+        assert!(matches!(talk.effect(), Effect::Active(true)));
+        assert_eq!(talk.dispatched().head.id.as_deref(), Some("2"));
+        talk.says("");
+        talk.hear("<idle xmlns='urn:xmpp:csi:0'/>");
+        talk.fails("unsupported-stanza-type");
+    });
+}
+
+#[test]
+fn xep0352_4_2_there_is_no_state_before_there_is_a_session() {
+    let mut talk = Talk::secure().authenticated();
+    talk.hear("<inactive xmlns='urn:xmpp:csi:0'/>");
+    talk.fails("unsupported-stanza-type");
+}
+
+#[test]
 fn mail_is_written_in_order() {
     let mut talk = Talk::secure().bound();
     for id in ["1", "2"] {
