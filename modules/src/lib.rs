@@ -4,16 +4,21 @@
 //! XEPs and the documentation are derived from that.
 
 mod caps;
+mod carbons;
+mod chat_state;
+mod client_state;
 mod contact;
 mod delay;
 mod directory;
 mod disco;
 #[allow(dead_code, reason = "the first who ask for something with a form are on their way")]
 mod form;
+mod hints;
 mod offline;
 mod ping;
 mod roster;
 mod session;
+mod stanza_id;
 mod stored;
 mod subscription;
 mod time;
@@ -48,13 +53,19 @@ pub fn all(deps: &Deps) -> Vec<Arc<dyn Module>> {
     let Deps { store, caps, domains, software, contacts } = deps.clone();
     vec![
         // what only the server may say of a stanza's past: before anything reads it
-        Arc::new(delay::Delay { domains }),
+        Arc::new(delay::Delay { domains: domains.clone() }),
+        // ids that only accounts and servers give
+        Arc::new(stanza_id::StanzaIds { domains }),
         // who knows whom
         Arc::new(roster::Rosters { store: store.clone(), caps }),
         // who may see whose presence
         Arc::new(subscription::Subscriptions { store: store.clone() }),
         // messages for those who are not there: the last resort of delivery
         Arc::new(offline::Offline { store }),
+        // both sides of a conversation for all of a user's clients
+        Arc::new(carbons::Carbons),
+        // what clients can wait for while nobody looks at them
+        Arc::new(client_state::ClientState),
         // what there is to be found here
         Arc::new(disco::Disco { name: software.name.clone() }),
         // the same in short

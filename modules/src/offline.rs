@@ -4,16 +4,14 @@
 //! before it was written, the router routes it again, and it is kept again.
 
 use crate::{
-    delay,
+    chat_state, delay, hints,
     stored::{failed, freeze, thaw},
 };
 use futures_util::{FutureExt, future::ready};
 use roster_store::{Store, StoreError};
 use router::{At, Backlog, BoxFuture, Declare, Keeping, Module, Receipt};
 use std::sync::Arc;
-use xmpp_core::{
-    BareJid, Kind, Stanza, StanzaError, error::StanzaCondition, ns, stanza::MessageType,
-};
+use xmpp_core::{BareJid, Kind, Stanza, StanzaError, error::StanzaCondition, stanza::MessageType};
 
 /// Keeps messages until their recipient is there.
 pub(crate) struct Offline {
@@ -40,7 +38,7 @@ impl Offline {
         let Keeping { account, message, delivered, at } = *keeping;
         if delivered {
             None
-        } else if is_chat_state(message) {
+        } else if chat_state::says_nothing_else(message) {
             // XEP-0160 3: gone, and not worth an error either; the next one would be as well.
             Some(ready(Ok(())).boxed())
         } else if is_worth_keeping(message) {
@@ -85,19 +83,7 @@ impl Offline {
 /// XEP-0160 3, XEP-0334 4.2: the sender of what is not kept gets it back.
 fn is_worth_keeping(message: &Stanza) -> bool {
     matches!(message.kind(), Kind::Message(MessageType::Normal | MessageType::Chat))
-        && message.child(ns::HINTS, "no-store").is_none()
-}
-
-/// Whether a message says nothing but a chat state (XEP-0085 2): who comes back later has no use for it.
-fn is_chat_state(message: &Stanza) -> bool {
-    let mut states = false;
-    message.kind() == Kind::Message(MessageType::Chat)
-        && message.children().all(|child| {
-            let state = child.ns == ns::CHAT_STATES;
-            states |= state;
-            state || child.ns == ns::HINTS || (child.ns == ns::CLIENT && child.name == "thread")
-        })
-        && states
+        && !hints::has(message, "no-store")
 }
 
 fn refusal(error: &StoreError) -> StanzaError {

@@ -49,6 +49,24 @@ fn xep0160_3_what_is_kept() {
             "<gone xmlns='http://jabber.org/protocol/chatstates'/><thread>t</thread><no-store xmlns='urn:xmpp:hints'/>",
             "dropped",
         ),
+        (
+            "type='chat'",
+            "<composing xmlns='http://jabber.org/protocol/chatstates'/><origin-id xmlns='urn:xmpp:sid:0' id='1'/>",
+            "dropped",
+        ),
+        // XEP-0334 4.4
+        (
+            "type='chat'",
+            "<active xmlns='http://jabber.org/protocol/chatstates'/><store xmlns='urn:xmpp:hints'/>",
+            "kept",
+        ),
+        // XEP-0334 4.1, 3.3: kept for a while is not kept for good
+        ("type='chat'", "<body>x</body><no-permanent-store xmlns='urn:xmpp:hints'/>", "kept"),
+        (
+            "type='chat'",
+            "<body>x</body><store xmlns='urn:xmpp:hints'/><no-store xmlns='urn:xmpp:hints'/>",
+            "returned",
+        ),
         ("type='chat'", "<body>x</body><no-store xmlns='urn:xmpp:hints'/>", "returned"),
         ("type='groupchat'", "<body>x</body>", "returned"),
         ("type='headline'", "<body>x</body>", "dropped"),
