@@ -73,6 +73,26 @@ fn rfc6121_2_6_3_an_unchanged_roster_is_not_sent_again() {
 }
 
 #[test]
+fn rfc6121_2_6_3_what_a_client_remembers_of_an_earlier_account_is_no_roster_of_this_one() {
+    let house = House::new();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    set(&mut romeo, "<item jid='a@localhost'/>");
+    let remembered = get(&mut romeo, "");
+    drop(romeo);
+    let account = "romeo@localhost".parse().unwrap();
+    house::finish(house.store.delete(&account)).unwrap();
+    house.add("romeo@localhost");
+    let mut romeo = house.restarted().online("romeo@localhost/orchard");
+    let version = |query: &str| query.split("ver='").nth(1).unwrap()[..1].to_owned();
+    let ver = version(&remembered);
+    // The new roster is empty, and told: as many changes later too.
+    assert!(get(&mut romeo, &format!(" ver='{ver}'")).contains("<query"));
+    set(&mut romeo, "<item jid='b@localhost'/>");
+    let new = get(&mut romeo, &format!(" ver='{ver}'"));
+    assert!(new.contains("<item jid='b@localhost'"), "{new}");
+}
+
+#[test]
 fn rfc6121_2_3_3_bad_sets_change_nothing() {
     let house = House::with(|caps| {
         caps.roster_items = 2;
