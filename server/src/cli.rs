@@ -1,7 +1,9 @@
 //! The command line: what can be asked of `stonechat`.
 
+use crate::Ephemeral;
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 /// Stonechat: an XMPP server with a BOSH connection manager.
 #[derive(Debug, Parser)]
@@ -38,7 +40,7 @@ impl Cli {
     /// One line, where options stand before a command that has no configuration.
     pub fn command(self) -> anyhow::Result<Command> {
         let Self { command, source: before } = self;
-        let mut command = command.unwrap_or(Command::Run(Source::default()));
+        let mut command = command.unwrap_or(Command::Run(Run::default()));
         match command.source() {
             Some(source) => source.put_before(before)?,
             None if before.is_empty() => {}
@@ -60,7 +62,7 @@ fn one_line(error: &clap::Error) -> anyhow::Error {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve until SIGTERM or Ctrl-C (the default)
-    Run(Source),
+    Run(Run),
     /// Try it: loopback only, domain localhost, two accounts, a web page to chat on
     Demo,
     /// Manage accounts; works while the server runs, over the same database
@@ -106,7 +108,8 @@ impl Source {
 impl Command {
     fn source(&mut self) -> Option<&mut Source> {
         match self {
-            Self::Run(source) | Self::Check(source) => Some(source),
+            Self::Run(run) => Some(&mut run.source),
+            Self::Check(source) => Some(source),
             Self::User(user) => Some(user.action.source()),
             Self::Demo | Self::Script(_) | Self::ExampleConfig | Self::Xeps => None,
         }
@@ -158,6 +161,67 @@ pub struct Script {
     /// A setting of the server in memory; with --server, one that it is known to have; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// `stonechat run …`.
+#[derive(Debug, Default, Args)]
+pub struct Run {
+    /// Keep everything in memory and take free ports of loopback: a server for tests
+    #[arg(long)]
+    pub ephemeral: bool,
+    /// An account of the ephemeral server; may be repeated. Its domain is served
+    #[arg(long = "user", value_name = "JID:PASSWORD", requires = "ephemeral")]
+    pub users: Vec<JidAndPassword>,
+    /// The configuration
+    #[command(flatten)]
+    pub source: Source,
+}
+
+impl Run {
+    /// What `--ephemeral` starts.
+    pub(crate) fn into_ephemeral(self) -> anyhow::Result<Ephemeral> {
+        anyhow::ensure!(
+            self.source.config.is_none(),
+            "--config has no meaning with --ephemeral: name what differs with --set"
+        );
+        let mut server = self.source.set.into_iter().fold(Ephemeral::new(), Ephemeral::set);
+        for account in &self.users {
+            let (jid, password) = account
+                .split()
+                .context("--user: write it as JID:PASSWORD, such as juliet@localhost:secret")?;
+            server = server.user(jid, password);
+        }
+        Ok(server)
+    }
+}
+
+/// `JID:PASSWORD`. `Debug` does not show it.
+#[derive(Clone)]
+pub struct JidAndPassword(String);
+
+impl JidAndPassword {
+    fn split(&self) -> Option<(&str, &str)> {
+        let text = &self.0;
+        // An address has colons only in the brackets of IPv6 (RFC 7622 3.2, 3.3).
+        let colon = text.find(':')?;
+        let end = match text.find("@[") {
+            Some(bracket) if bracket < colon => text.find("]:")? + 1,
+            _ => colon,
+        };
+        Some((&text[..end], &text[end + 1..]))
+    }
+}
+
+impl From<String> for JidAndPassword {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for JidAndPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JID:PASSWORD")
+    }
 }
 
 /// `stonechat user …`.

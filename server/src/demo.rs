@@ -84,16 +84,15 @@ async fn acquaint(store: &dyn Store, one: &BareJid, other: &BareJid) -> anyhow::
 
 /// Says what to do next, on standard error: standard output is for programs.
 fn explain(server: &Server, accounts: &[&Account]) -> std::io::Result<()> {
-    let address = |kind| server.listening().iter().find(|l| l.kind == kind).map(|l| l.address);
     let mut out = std::io::stderr().lock();
     writeln!(out, "\nStonechat serves on this machine only. Two accounts:\n")?;
     for account in accounts {
         writeln!(out, "    {:<18} {}", account.jid, account.password)?;
     }
-    if let Some(http) = address("http") {
+    if let Some(http) = server.address("http") {
         writeln!(out, "\nIn a browser, one tab each:  http://{http}/")?;
     }
-    if let Some(c2s) = address("c2s") {
+    if let Some(c2s) = server.address("c2s") {
         writeln!(
             out,
             "With a desktop client:       host {}, port {} (accept its certificate)",

@@ -1,11 +1,12 @@
 //! The front door: configuration, command line, wiring and signals of `stonechat`; nothing else.
 //!
-//! [`Server::start`] is the whole server as a value, for tests and for embedding.
+//! [`Server::start`] is the whole server as a value, for embedding; [`Ephemeral`] is one for tests.
 
 pub mod cli;
 pub mod config;
 mod demo;
 mod environment;
+mod ephemeral;
 mod listening;
 mod page;
 pub mod script;
@@ -16,8 +17,8 @@ mod wiring;
 mod xeps;
 
 pub use config::Config;
+pub use ephemeral::Ephemeral;
 pub use listening::Listening;
-pub use users::create as create_user;
 pub use wiring::Server;
 
 use anyhow::Context;
@@ -31,9 +32,13 @@ use tracing_subscriber::EnvFilter;
 /// Does what the command line says, and gives the status to end with. An error is for [`report`].
 pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command()? {
-        Command::Run(source) => {
+        Command::Run(run) => {
             log_to_stderr()?;
-            block_on(serve::run(load(&source)?))?;
+            if run.ephemeral {
+                block_on(serve::run(run.into_ephemeral()?.start()))?;
+            } else {
+                block_on(serve::run(Server::start(load(&run.source)?)))?;
+            }
         }
         Command::Demo => {
             log_to_stderr()?;

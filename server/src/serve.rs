@@ -1,14 +1,14 @@
 //! `stonechat run`: serve until a signal says stop.
 
-use crate::{Config, Server, print};
+use crate::{Server, print};
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Serves; standard output says where, then `ready`.
-pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+/// Serves what is started here; standard output says where, then `ready`.
+pub(crate) async fn run(start: impl Future<Output = anyhow::Result<Server>>) -> anyhow::Result<()> {
     // Before anything is announced: whoever reads `ready` may send a signal at once.
     let mut signals = Signals::new()?;
-    let server = Server::start(config).await?;
+    let server = start.await?;
     announce(&server);
     signals.wait(&server).await;
     server.stop().await;

@@ -83,7 +83,8 @@ async fn perform(
     Ok(())
 }
 
-fn address(text: &str) -> anyhow::Result<BareJid> {
+/// The address of an account.
+pub(crate) fn address(text: &str) -> anyhow::Result<BareJid> {
     let jid: BareJid = text
         .parse()
         .with_context(|| format!("{text:?} is not an address such as juliet@example.org"))?;
@@ -140,8 +141,8 @@ pub(crate) async fn derive(password: String, iterations: u32) -> anyhow::Result<
     Ok(derived.await.context("hashing the password")??)
 }
 
-/// Creates an account with this password: for the demonstration and for tests.
-pub async fn create(
+/// Creates an account with this password.
+pub(crate) async fn create(
     store: &Arc<dyn Store>,
     jid: &BareJid,
     password: &str,

@@ -15,7 +15,7 @@ use router::{Module, Router};
 use std::{
     fs::DirBuilder,
     io,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::DirBuilderExt,
     path::Path,
     sync::Arc,
@@ -101,6 +101,11 @@ impl Server {
     /// The listeners, in the order they are reported.
     pub fn listening(&self) -> &[Listening] {
         &self.listening
+    }
+
+    /// The first listener of this kind: `c2s`, `c2s-tls` or `http`.
+    pub fn address(&self, kind: &str) -> Option<SocketAddr> {
+        self.listening.iter().find(|listening| listening.kind == kind).map(|l| l.address)
     }
 
     /// The store, for accounts.

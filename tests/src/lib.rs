@@ -4,5 +4,4 @@
 //! played through every door of [`server::script`]: in memory, over TCP with STARTTLS, and over BOSH. What the RFCs leave open (a MAY,
 //! an order) a play leaves open too where the dialect can say so, and else tells as this server does it.
 
-pub mod house;
 pub mod plays;

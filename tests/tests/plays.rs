@@ -1,11 +1,11 @@
 //! Every play through every door, each in a house of its own.
 
-use server::script::{Bosh, Certificates, Memory, Tcp};
-use std::time::Duration;
-use tests::{
-    house::{BOSH_PATH, House, LOOPBACK, MEMORY},
-    plays::{self, Play},
+use server::{
+    Ephemeral, Server,
+    script::{Bosh, Certificates, Memory, Tcp},
 };
+use std::time::Duration;
+use tests::plays::{self, Play};
 
 /// How long a connection waits for an element before the play fails. Long, since other tests share the machine; only
 /// plays that fail ever wait for it.
@@ -15,11 +15,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[tokio::test(start_paused = true)]
 async fn in_memory() {
     let mut failures = Vec::new();
+    let base = Ephemeral::new().without_listeners();
     for play in plays_over("memory") {
-        let house = house(&play, MEMORY).await;
+        let house = house(&base, &play).await;
         let mut door = Memory { pipe: || house.pipe(), patience: PATIENCE };
         failures.extend(plays::perform(&play, &mut door).await.err());
-        house.close().await;
+        house.stop().await;
     }
     report(&failures);
 }
@@ -27,12 +28,13 @@ async fn in_memory() {
 #[tokio::test]
 async fn over_tcp_with_starttls() {
     let mut failures = Vec::new();
+    let base = Ephemeral::new();
     for play in plays_over("tcp") {
-        let house = house(&play, LOOPBACK).await;
+        let house = house(&base, &play).await;
         let address = house.address("c2s").expect("it listens").to_string();
         let mut door = Tcp { address, certificates: Certificates::any(), patience: PATIENCE };
         failures.extend(plays::perform(&play, &mut door).await.err());
-        house.close().await;
+        house.stop().await;
     }
     report(&failures);
 }
@@ -40,13 +42,14 @@ async fn over_tcp_with_starttls() {
 #[tokio::test]
 async fn over_bosh() {
     let mut failures = Vec::new();
+    let base = Ephemeral::new();
     for play in plays_over("bosh") {
-        let house = house(&play, LOOPBACK).await;
+        let house = house(&base, &play).await;
         let address = house.address("http").expect("it listens");
-        let service = format!("http://{address}{BOSH_PATH}").parse().expect("a URL");
+        let service = format!("http://{address}/http-bind").parse().expect("a URL");
         let mut door = Bosh { service, certificates: Certificates::any(), patience: PATIENCE };
         failures.extend(plays::perform(&play, &mut door).await.err());
-        house.close().await;
+        house.stop().await;
     }
     report(&failures);
 }
@@ -62,18 +65,14 @@ fn plays_over(door: &str) -> impl Iterator<Item = Play> {
     plays::all().into_iter().filter(move |play| play.goes_over(door))
 }
 
-/// A server with the accounts of the play's characters.
-async fn house(play: &Play, settings: &[&str]) -> House {
-    let settings = [settings, &play.settings()].concat();
-    let house = House::open(&settings).await.expect("the server starts");
-    let mut accounts: Vec<_> =
-        play.script.characters.iter().map(|c| (&c.jid, &c.password)).collect();
-    accounts.sort();
-    accounts.dedup();
-    for (account, password) in accounts {
-        house.add(account, password).await.expect("the account is new");
-    }
-    house
+/// A server with the settings and the accounts that the play needs.
+async fn house(base: &Ephemeral, play: &Play) -> Server {
+    let server = play.settings().into_iter().fold(base.clone(), Ephemeral::set);
+    let server = play
+        .script
+        .accounts()
+        .fold(server, |server, one| server.user(one.jid.as_str(), &one.password));
+    server.start().await.expect("the server starts")
 }
 
 #[track_caller]

@@ -12,10 +12,9 @@ mod report;
 pub use driver::{Memory, Tcp, Wire};
 pub use http::{Bosh, Service, Session};
 
-use crate::{cli, tell};
+use crate::{Ephemeral, cli, tell};
 use anyhow::Context;
 use files::Play;
-use house::House;
 use net::tls::client;
 use report::{Outcome, Report, Trouble};
 use rustls::ClientConfig;
@@ -121,7 +120,8 @@ struct Player<'a> {
 }
 
 enum Where {
-    Memory,
+    /// A server for each script, begun as this one.
+    Memory(Ephemeral),
     Tcp(Tcp),
     Bosh(Bosh),
 }
@@ -135,7 +135,10 @@ impl<'a> Player<'a> {
             false => Certificates::signed(arguments.ca.as_deref()).context("--ca"),
         };
         let server = match (&arguments.server, &arguments.bosh) {
-            (None, None) => Where::Memory,
+            (None, None) => {
+                let base = Ephemeral::new().without_listeners();
+                Where::Memory(arguments.set.iter().fold(base, Ephemeral::set))
+            }
             (Some(address), _) => Where::Tcp(Tcp {
                 address: with_port(address),
                 certificates: certificates()?,
@@ -147,7 +150,7 @@ impl<'a> Player<'a> {
                 patience,
             }),
         };
-        if let Where::Memory = server {
+        if let Where::Memory(_) = server {
             let foreign = arguments.register || arguments.insecure || arguments.ca.is_some();
             anyhow::ensure!(!foreign, "--register, --insecure and --ca go with --server or --bosh");
         }
@@ -191,7 +194,7 @@ impl<'a> Player<'a> {
     /// Why this script cannot be played here, if it cannot.
     fn excluded(&self, play: &Play) -> Option<String> {
         let door = match &self.server {
-            Where::Memory => "memory",
+            Where::Memory(_) => "memory",
             Where::Tcp(_) => "tcp",
             Where::Bosh(_) => "bosh",
         };
@@ -200,7 +203,7 @@ impl<'a> Player<'a> {
         if let Some(tag) = tags.iter().find(|tag| tag.name == excluding) {
             return Some(format!("{excluding}: {}", tag.value.as_deref().unwrap_or_default()));
         }
-        if let Where::Memory = self.server {
+        if let Where::Memory(_) = self.server {
             return None;
         }
         let mut needs = tags.iter().filter(|tag| tag.name == house::SET);
@@ -213,12 +216,12 @@ impl<'a> Player<'a> {
 
     async fn perform(&self, play: &Play) -> Result<(), Trouble> {
         match &self.server {
-            Where::Memory => {
-                let house = House::open(&play.script, &self.arguments.set).await;
+            Where::Memory(base) => {
+                let house = house::open(base, &play.script).await;
                 let house = house.map_err(|error| Trouble::new(format!("{error:#}")))?;
                 let stage = Memory { pipe: || house.pipe(), patience: self.patience };
                 let played = self.on(stage, play).await;
-                house.close().await;
+                house.stop().await;
                 played
             }
             Where::Tcp(tcp) => self.on(tcp.clone(), play).await,

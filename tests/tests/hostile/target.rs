@@ -5,7 +5,7 @@ use crate::{
     stream::Attacker,
 };
 use script::Incoming;
-use server::{Config, Server};
+use server::{Ephemeral, Server};
 use std::{net::SocketAddr, time::Duration};
 use xmpp_core::{BareJid, Jid, sasl::Credentials};
 
@@ -21,16 +21,8 @@ pub struct Target {
 impl Target {
     /// With the defaults, but for these settings.
     pub async fn start(settings: &[&str]) -> Self {
-        let usual = [
-            "domains=[\"capulet.lit\", \"montague.lit\"]",
-            "store.url=memory:",
-            "auth.iterations=4096",
-            "c2s.listen=[\"127.0.0.1:0\"]",
-            "c2s.direct_tls=[\"127.0.0.1:0\"]",
-            "http.listen=[\"127.0.0.1:0\"]",
-        ];
-        let settings: Vec<_> = usual.iter().chain(settings).copied().collect();
-        let server = Server::start(Config::with(&settings).unwrap()).await.unwrap();
+        let base = Ephemeral::new().set("domains=[\"capulet.lit\", \"montague.lit\"]");
+        let server = settings.iter().copied().fold(base, Ephemeral::set).start().await.unwrap();
         for jid in [MALLORY, NURSE] {
             let account: BareJid = jid.parse::<Jid>().unwrap().to_bare();
             // One round: a thousand logins are no test of patience.
@@ -42,7 +34,7 @@ impl Target {
 
     /// Where this kind of listener is.
     pub fn address(&self, kind: &str) -> SocketAddr {
-        self.server.listening().iter().find(|one| one.kind == kind).expect("a listener").address
+        self.server.address(kind).expect("a listener")
     }
 }
 
