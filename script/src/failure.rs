@@ -4,15 +4,6 @@ use crate::{ClientError, Line, Lost, Mark, Mismatch, diff};
 use std::fmt;
 use xmpp_core::xml::Node;
 
-/// A stanza that nobody asked for until its client disconnected or the script ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leftover {
-    /// Who received it.
-    pub character: String,
-    /// The stanza.
-    pub stanza: Node,
-}
-
 /// The action at which a script failed. Displayed, it is a report for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -59,9 +50,15 @@ pub enum Cause {
     /// Several stanzas were expected, in any order, and this is none of them.
     #[error("this is none of what was expected")]
     NoneOfThem,
+    /// Stanzas came, but none that was expected: the nearest is shown.
+    #[error("nothing came in time that is what was expected")]
+    NothingLikeIt,
     /// Nothing was expected, and something came.
     #[error("expected nothing, received:")]
     Unexpected,
+    /// The character left, and this was never expected (with [`Rules::Strict`](crate::Rules) only).
+    #[error("received what nobody asked for:")]
+    Unasked,
 }
 
 /// A cause with the lines that show it.
@@ -94,19 +91,5 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}: {}", self.line, self.character, self.cause)?;
         self.diff.iter().try_for_each(|line| write!(f, "\n    {line}"))
-    }
-}
-
-impl Leftover {
-    /// The stanza as lines that came unexpected.
-    pub fn lines(&self) -> Vec<Line> {
-        diff::whole(Mark::Unexpected, &self.stanza)
-    }
-}
-
-impl fmt::Display for Leftover {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} received what nobody asked for:", self.character)?;
-        self.lines().iter().try_for_each(|line| write!(f, "\n    {line}"))
     }
 }

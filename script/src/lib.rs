@@ -66,11 +66,11 @@ pub use account::{register, unregister};
 pub use client::{Client, ClientError, Login, Request};
 pub use connection::{Channel, Connection, Lost, Stage};
 pub use diff::{Line, Mark, diff};
-pub use failure::{Cause, Failure, Leftover};
+pub use failure::{Cause, Failure};
 pub use log::{Direction, Logged, Told};
 pub use matching::{Captures, Mismatch, matches};
 pub use parse::{Action, Block, Character, ParseError, Script, Tag, Verb};
-pub use player::play;
+pub use player::{Rules, play};
 pub use pretty::pretty;
 pub use wire::{FOOTER, Incoming, Reader, header, standalone};
 

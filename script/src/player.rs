@@ -1,8 +1,8 @@
 //! Plays scripts over connections of any kind.
 
 use crate::{
-    Action, Block, Captures, Cause, Character, Connection, Failure, Leftover, Mark, Script, Stage,
-    Verb, account, diff,
+    Action, Block, Captures, Cause, Character, Connection, Failure, Line, Lost, Mark, Script,
+    Stage, Verb, account, diff,
     failure::Fault,
     matches,
     template::{Unfilled, Values},
@@ -11,13 +11,27 @@ use crate::{
 use std::collections::VecDeque;
 use xmpp_core::{Jid, ns, xml::Node};
 
+/// What a script may leave unsaid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rules {
+    /// As Scansion has it: stanzas that do not match what is expected are passed over.
+    Scansion,
+    /// Every stanza is expected, in the order in which they come to each client: one that does not match fails at
+    /// once, and so does one that is still unread when its client leaves.
+    Strict,
+}
+
 /// Plays a script to its end.
 ///
-/// `receives: nothing` and the end of a script must know that no more is on its way. No time is waited for that:
-/// every connected client sends a ping to its server and takes in what comes until the answer, twice around. After
-/// the first round all that was sent is processed, after the second all that follows from it has arrived. Any answer
-/// will do, so the server need not know pings.
-pub async fn play<S: Stage>(script: &Script, stage: &mut S) -> Result<Vec<Leftover>, Failure> {
+/// What one character sends is processed before another acts: its server has answered a ping by then. `receives:
+/// nothing` and the end of a script must know that no more is on its way. No time is waited for that: every connected
+/// client sends a ping to its server and takes in what comes until the answer, twice around. After the first round all
+/// that was sent is processed, after the second all that follows from it has arrived. Any answer will do, so the
+/// server need not know pings.
+///
+/// # Errors
+/// The action that failed, and why.
+pub async fn play<S: Stage>(script: &Script, stage: &mut S, rules: Rules) -> Result<(), Failure> {
     let cast = script.characters.iter().map(|character| Actor {
         character,
         link: None,
@@ -26,33 +40,41 @@ pub async fn play<S: Stage>(script: &Script, stage: &mut S) -> Result<Vec<Leftov
     });
     let mut player = Player {
         stage,
+        rules,
         cast: cast.collect(),
         captures: Captures::default(),
         barriers: 0,
-        leftovers: Vec::new(),
+        spoke: None,
     };
-    let failed = |action: &Action, fault: Fault| Failure {
-        line: action.line,
-        character: script.characters[action.character].name.clone(),
-        cause: fault.cause,
-        diff: fault.diff,
+    let failed = |line: usize, character: usize, Fault { cause, diff }: Fault| Failure {
+        line,
+        character: script.characters[character].name.clone(),
+        cause,
+        diff,
     };
     for action in &script.actions {
-        player.perform(action).await.map_err(|fault| failed(action, fault))?;
+        let performed = player.perform(action).await;
+        performed.map_err(|fault| failed(action.line, action.character, fault))?;
     }
     if let Some(last) = script.actions.last() {
-        player.curtain().await.map_err(|cause| failed(last, cause.into()))?;
+        // Whoever is still there leaves.
+        player.settle().await.map_err(|cause| failed(last.line, last.character, cause.into()))?;
+        for actor in 0..script.characters.len() {
+            player.leave(actor).await.map_err(|fault| failed(last.line, actor, fault))?;
+        }
     }
-    Ok(player.leftovers)
+    Ok(())
 }
 
 struct Player<'a, S: Stage> {
     stage: &'a mut S,
+    rules: Rules,
     cast: Vec<Actor<'a, S::Connection>>,
     captures: Captures,
     /// How many barriers were sent: makes their ids unique.
     barriers: u64,
-    leftovers: Vec<Leftover>,
+    /// Who has sent something last that may not have been processed yet.
+    spoke: Option<usize>,
 }
 
 struct Actor<'a, C> {
@@ -84,10 +106,15 @@ impl<S: Stage> Player<'_, S> {
     async fn perform(&mut self, action: &Action) -> Result<(), Fault> {
         let actor = action.character;
         match &action.verb {
-            Verb::Connects => Ok(self.connect(actor).await?),
-            Verb::Disconnects => Ok(self.disconnect(actor).await?),
+            Verb::Connects => {
+                self.hear_out(actor).await?;
+                Ok(self.connect(actor).await?)
+            }
+            Verb::Disconnects => self.disconnect(actor).await,
             Verb::Sends(block) => {
                 let text = self.fill(block)?;
+                self.hear_out(actor).await?;
+                self.spoke = Some(actor);
                 let link = self.cast[actor].link()?;
                 Ok(link.connection.send(text.into()).await?)
             }
@@ -119,7 +146,7 @@ impl<S: Stage> Player<'_, S> {
         Ok(())
     }
 
-    async fn disconnect(&mut self, actor: usize) -> Result<(), Cause> {
+    async fn disconnect(&mut self, actor: usize) -> Result<(), Fault> {
         if self.cast[actor].link.is_none() {
             return Ok(()); // scripts say it at their end for everyone, to be sure
         }
@@ -127,34 +154,36 @@ impl<S: Stage> Player<'_, S> {
         self.leave(actor).await
     }
 
-    /// The end of the script: whoever is still there leaves.
-    async fn curtain(&mut self) -> Result<(), Cause> {
-        self.settle().await?;
-        for actor in 0..self.cast.len() {
-            self.leave(actor).await?;
-        }
-        Ok(())
-    }
-
-    async fn leave(&mut self, actor: usize) -> Result<(), Cause> {
+    async fn leave(&mut self, actor: usize) -> Result<(), Fault> {
         let actor = &mut self.cast[actor];
-        let left = actor
-            .inbox
-            .drain(..)
-            .map(|stanza| Leftover { character: actor.character.name.clone(), stanza });
-        self.leftovers.extend(left);
+        let unread = std::mem::take(&mut actor.inbox);
         if let Some(mut link) = actor.link.take().filter(|link| !link.ended) {
             link.connection.close().await?;
+        }
+        match self.rules {
+            Rules::Strict if !unread.is_empty() => {
+                Err(Fault::with(Cause::Unasked, Mark::Unexpected, &unread))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Before somebody else acts: what was sent last is processed.
+    async fn hear_out(&mut self, actor: usize) -> Result<(), Cause> {
+        if let Some(other) = self.spoke.take_if(|other| *other != actor) {
+            self.barriers += 1;
+            self.cast[other].barrier(self.barriers).await?;
         }
         Ok(())
     }
 
     /// Takes as many stanzas as are expected, in any order.
     async fn expect(&mut self, actor: usize, mut expected: Vec<Node>) -> Result<(), Fault> {
+        let mut passed_over = Vec::new();
         while !expected.is_empty() {
             let received = match self.cast[actor].next().await {
                 Ok(received) => received,
-                Err(cause) => return Err(Fault::with(cause, Mark::Missing, &expected)),
+                Err(cause) => return Err(self.missing(cause, &expected, &passed_over)),
             };
             let mut reason = Cause::NoneOfThem;
             let found = expected.iter().position(|wanted| {
@@ -162,19 +191,41 @@ impl<S: Stage> Player<'_, S> {
                     .map_err(|mismatch| reason = Cause::Mismatch(mismatch))
                     .is_ok()
             });
-            let Some(found) = found else {
-                let cause = if expected.len() == 1 { reason } else { Cause::NoneOfThem };
-                let diffs = expected.iter().map(|wanted| diff(wanted, &received, &self.captures));
-                // Beside the one that is nearest to it.
-                let marked = |diff: &Vec<crate::Line>| {
-                    diff.iter().filter(|line| line.mark != Mark::Same).count()
-                };
-                let diff = diffs.min_by_key(marked).unwrap_or_default();
-                return Err(Fault { cause, diff });
-            };
-            expected.remove(found);
+            match (found, self.rules) {
+                (Some(found), _) => drop(expected.remove(found)),
+                (None, Rules::Scansion) => passed_over.push(received),
+                (None, Rules::Strict) => {
+                    let cause = if expected.len() == 1 { reason } else { Cause::NoneOfThem };
+                    return Err(Fault { cause, diff: self.nearest(&expected, &[received]) });
+                }
+            }
         }
         Ok(())
+    }
+
+    /// What was expected did not come.
+    fn missing(&self, cause: Cause, expected: &[Node], instead: &[Node]) -> Fault {
+        match (&expected, instead, cause) {
+            (_, [], cause) => Fault::with(cause, Mark::Missing, expected),
+            ([wanted], [only], Cause::Lost(Lost::Silence)) => {
+                let mismatch = matches(wanted, only, &mut self.captures.clone()).err();
+                let cause = mismatch.map_or(Cause::NothingLikeIt, Cause::Mismatch);
+                Fault { cause, diff: self.nearest(expected, instead) }
+            }
+            (_, _, Cause::Lost(Lost::Silence)) => {
+                Fault { cause: Cause::NothingLikeIt, diff: self.nearest(expected, instead) }
+            }
+            (_, _, cause) => Fault { cause, diff: self.nearest(expected, instead) },
+        }
+    }
+
+    /// The comparison of the two that are most alike.
+    fn nearest(&self, expected: &[Node], received: &[Node]) -> Vec<Line> {
+        let pairs =
+            expected.iter().flat_map(|wanted| received.iter().map(move |got| (wanted, got)));
+        let diffs = pairs.map(|(wanted, got)| diff(wanted, got, &self.captures));
+        let marked = |diff: &Vec<Line>| diff.iter().filter(|line| line.mark != Mark::Same).count();
+        diffs.min_by_key(marked).unwrap_or_default()
     }
 
     fn fill(&self, block: &Block) -> Result<String, Cause> {
@@ -196,6 +247,7 @@ impl<S: Stage> Player<'_, S> {
 
     /// See [`play`].
     async fn settle(&mut self) -> Result<(), Cause> {
+        self.spoke = None;
         for _round in 0..2 {
             for actor in &mut self.cast {
                 self.barriers += 1;

@@ -143,7 +143,7 @@ pub struct Script {
     /// How long to wait for each stanza
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     pub timeout: f64,
-    /// Fail also where a stanza comes that the script does not mention
+    /// Fail where a stanza comes that the script does not mention, or not in this order
     #[arg(long)]
     pub strict: bool,
     /// Show what goes over the wire, on standard error; secrets are left out

@@ -79,7 +79,7 @@ fn only_strictly_may_nothing_come_that_is_not_mentioned() {
     let ran = folder.run(["script", "--strict", "hello.scs"]);
     assert_eq!(ran.status, 1);
     assert!(
-        ran.out.contains("Juliet received what nobody asked for:\n     + <message"),
+        ran.out.contains("Juliet: received what nobody asked for:\n     + <message"),
         "{}",
         ran.out
     );

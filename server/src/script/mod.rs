@@ -18,7 +18,7 @@ use files::Play;
 use net::tls::client;
 use report::{Outcome, Report, Trouble};
 use rustls::ClientConfig;
-use script::{Failure, Leftover, Logged, Lost, Stage};
+use script::{Failure, Logged, Lost, Rules, Stage};
 use std::{
     path::Path,
     process::ExitCode,
@@ -264,18 +264,11 @@ impl<'a> Player<'a> {
     }
 
     async fn play(&self, stage: &mut impl Stage, play: &Play) -> Result<(), Trouble> {
-        let leftovers = script::play(&play.script, stage).await.map_err(|failure| {
+        let rules = if self.arguments.strict { Rules::Strict } else { Rules::Scansion };
+        script::play(&play.script, stage, rules).await.map_err(|failure| {
             let Failure { line, character, cause, diff } = failure;
             Trouble { line: Some(line), what: format!("{character}: {cause}"), diff }
-        })?;
-        match &leftovers[..] {
-            [first, ..] if self.arguments.strict => Err(Trouble {
-                line: None,
-                what: format!("{} received what nobody asked for:", first.character),
-                diff: leftovers.iter().flat_map(Leftover::lines).collect(),
-            }),
-            _ => Ok(()),
-        }
+        })
     }
 }
 
