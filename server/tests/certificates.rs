@@ -53,6 +53,25 @@ fn a_self_signed_certificate_is_made_once_and_said_so() {
     assert!(!log.contains("self-signed"), "{log}");
 }
 
+/// RFC 6120 13.7.1.2: a client checks it against the domain that it asked for, whichever of the server's that is.
+#[test]
+fn the_self_signed_certificate_is_for_every_domain() {
+    let folder = Folder::new();
+    let server = folder.serve(&["--set=domains=['a.example', 'b.example']"]);
+    let address = server.address("c2s-tls").to_string();
+    let shows = |domain: &str| {
+        let arguments = ["s_client", "-connect", &address, "-servername", domain];
+        let trusted = ["-CAfile", "self-signed.crt", "-verify_hostname", domain];
+        let mut openssl = Command::new("openssl");
+        openssl.current_dir(folder.file("data")).args(arguments).args(trusted);
+        let output = openssl.arg("-verify_return_error").stdin(Stdio::null()).output();
+        output.expect("openssl is there").status.success()
+    };
+    assert!(shows("a.example"));
+    assert!(shows("b.example"));
+    assert!(!shows("c.example"));
+}
+
 #[test]
 fn a_new_certificate_is_served_on_sighup_and_on_change_and_no_stream_drops() {
     let folder = Folder::new();

@@ -27,7 +27,7 @@ macro_rules! families {
     )*};
 }
 
-families! { xml names utf8 stream login scram stanza bosh numbers }
+families! { xml names utf8 stream login scram stanza bosh numbers clauses }
 
 /// Rows whose tests are no cases but files of their own.
 const ELSEWHERE: [&str; 5] = ["x05", "x17", "t03", "t04", "t05"];

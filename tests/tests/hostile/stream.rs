@@ -249,6 +249,7 @@ pub fn stage_after(stage: Stage, seen: &Seen) -> Stage {
     match seen {
         Seen::Answer(node) if node.is(ns::SASL, "success") => Stage::Authenticated,
         Seen::Answer(node) if node.is(ns::STREAMS, "features") => Stage::Offered,
+        Seen::Answer(node) if node.child(ns::BIND, "bind").is_some() => Stage::Bound,
         _ => stage,
     }
 }

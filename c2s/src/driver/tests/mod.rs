@@ -1,4 +1,5 @@
 //! Streams served to their end: in memory on a paused clock, under TLS, and over TCP.
 
+mod domains;
 mod streams;
 mod world;

@@ -1,4 +1,4 @@
-//! A server with three accounts, and a client that knows just enough.
+//! A server with two domains and four accounts, and a client that knows just enough.
 
 use crate::{Door, Origin, Settings, driver::wire::Io};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -30,6 +30,8 @@ use xmpp_core::{
 };
 
 pub(super) const PASSWORD: &str = "r0m30myr0m30";
+/// That of the other Romeo, at `mantua.lit`.
+pub(super) const PASSWORD_IN_MANTUA: &str = "apothecary";
 /// Few rounds: hashing is not what is tested here.
 const ROUNDS: u32 = 2;
 /// What a kernel would hold for a slow reader.
@@ -52,9 +54,11 @@ impl Verona {
             let account = Jid::new(Some(user), "verona.lit", None).unwrap().to_bare();
             store.create(&account, credentials).await.unwrap();
         }
+        let credentials = Credentials::derive(PASSWORD_IN_MANTUA, ROUNDS, &[[8; 16]; 3]).unwrap();
+        store.create(&"romeo@mantua.lit".parse().unwrap(), credentials).await.unwrap();
         let world = Arc::new(World { store: Arc::clone(&store), start: Instant::now() });
         let router = Router::new(
-            router::Settings::new(vec!["verona.lit".into()]),
+            router::Settings::new(vec!["verona.lit".into(), "mantua.lit".into()]),
             &[],
             Arc::clone(&world) as _,
             world,
@@ -127,7 +131,7 @@ impl Client {
         self.hear_one_of(text, text).await
     }
 
-    async fn hear_one_of(&mut self, text: &str, other: &str) -> String {
+    pub(super) async fn hear_one_of(&mut self, text: &str, other: &str) -> String {
         loop {
             let ends = [text, other].map(|text| self.heard.find(text).map(|at| at + text.len()));
             if let Some(end) = ends.into_iter().flatten().min() {

@@ -234,12 +234,10 @@ impl Talk {
     /// The server may have something to say before, but this error is its last word.
     #[track_caller]
     fn ends_with(mut self, condition: &str, index: usize) {
-        let closed = loop {
-            match self.poll() {
-                Some(Effect::Close(closed)) => break closed,
-                Some(_) => panic!("{condition} {index}: another effect"),
-                None => panic!("{condition} {index}: the stream goes on: {}", self.said()),
-            }
+        let closed = match self.poll() {
+            Some(Effect::Close(closed)) => closed,
+            Some(_) => panic!("{condition} {index}: another effect"),
+            None => panic!("{condition} {index}: the stream goes on: {}", self.said()),
         };
         let said = self.said();
         let error = format!("<stream:error><{condition} xmlns='{}'/>", ns::STREAM_ERRORS);

@@ -1,6 +1,7 @@
 //! The table, one family a file.
 
 pub mod bosh;
+pub mod clauses;
 pub mod login;
 pub mod names;
 pub mod numbers;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Case> {
         stanza::cases(),
         bosh::cases(),
         numbers::cases(),
+        clauses::cases(),
     ]
     .into_iter()
     .flatten()
