@@ -1,7 +1,7 @@
 //! What the router must know of an account, from the store.
 
 use futures_util::FutureExt;
-use roster_store::{Roster, Store, StoreError};
+use roster_store::{Profile, Store, StoreError};
 use router::{BoxFuture, Directory, LoadError, Record, Relation};
 use std::sync::Arc;
 use xmpp_core::BareJid;
@@ -20,11 +20,11 @@ impl StoreDirectory {
 
 impl Directory for StoreDirectory {
     fn load(&self, account: &BareJid) -> BoxFuture<'static, Result<Option<Record>, LoadError>> {
-        let roster = self.store.roster(account);
+        let read = self.store.profile(account);
         let account = account.clone();
         async move {
-            match roster.await {
-                Ok(roster) => Ok(Some(record(roster))),
+            match read.await {
+                Ok(profile) => Ok(Some(record(profile))),
                 Err(StoreError::NotFound) => Ok(None),
                 Err(error) => {
                     tracing::error!(%account, %error, "the account could not be read");
@@ -36,14 +36,14 @@ impl Directory for StoreDirectory {
     }
 }
 
-fn record(roster: Roster) -> Record {
+fn record(Profile { roster, blocked }: Profile) -> Record {
     let contacts = roster.items.into_iter().map(|item| {
         let relation = Relation { to: item.subscription.to, from: item.subscription.from };
         (item.jid, relation)
     });
     Record {
         version: roster.version,
-        blocked: Vec::new(),
+        blocked,
         contacts: contacts.filter(|(_, relation)| *relation != Relation::default()).collect(),
     }
 }

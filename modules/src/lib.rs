@@ -3,6 +3,7 @@
 //! [`all`] is the one list. What a module does is what it declares to the router; service discovery, the table of
 //! XEPs and the documentation are derived from that.
 
+mod blocking;
 mod caps;
 mod carbons;
 mod chat_state;
@@ -56,6 +57,8 @@ pub fn all(deps: &Deps) -> Vec<Arc<dyn Module>> {
         Arc::new(delay::Delay { domains: domains.clone() }),
         // ids that only accounts and servers give
         Arc::new(stanza_id::StanzaIds { domains }),
+        // who is not heard: before anybody is told anything
+        Arc::new(blocking::Blocking { store: store.clone() }),
         // who knows whom
         Arc::new(roster::Rosters { store: store.clone(), caps }),
         // who may see whose presence

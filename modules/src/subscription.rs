@@ -53,10 +53,18 @@ impl Subscriptions {
         }
         let other = local(router, contact).await?;
         let (mut turn, mut others) = turns(router, account, other.as_ref()).await;
+        let presence = Presence { router, account, other: other.as_ref(), contact };
+        if verb == Verb::Subscribe && !presence.is_heard() {
+            // XEP-0191 3.3: as to somebody who never answers.
+            let asked = self.store.ask_in_vain(account.jid(), contact).await;
+            if let Some(change) = answered(asked, &mut turns_of(&mut turn, &mut others))? {
+                update(router, &mut turn, &change, false, |_| {}).await;
+            }
+            return Ok(router::Reply::Sent);
+        }
         let kept = if verb == Verb::Subscribe { freeze(stanza) } else { Vec::new() };
         let outcome = self.store.subscription(verb, account.jid(), contact, kept).await;
         let outcome = answered(outcome, &mut turns_of(&mut turn, &mut others))?;
-        let presence = Presence { router, account, other: other.as_ref(), contact };
         tell_outcome(&presence, stanza, &outcome, &mut turn, others.as_mut()).await;
         Ok(router::Reply::Sent)
     }
@@ -64,10 +72,12 @@ impl Subscriptions {
     /// RFC 6121 3.1.3: a request is shown whenever a session becomes available, until it is answered. One that comes
     /// meanwhile waits for the account's turn and is shown then, so the session sees each once.
     async fn show_requests(&self, session: &Session) {
-        let account = session.account().jid();
-        match self.store.pending(account).await {
+        let account = session.account();
+        match self.store.pending(account.jid()).await {
             Ok(requests) => {
-                for stanza in requests.into_iter().filter_map(|(_, stanza)| thaw(stanza)) {
+                // XEP-0191 3.3: what came before its sender was blocked waits until that ends.
+                let heard = requests.into_iter().filter(|(from, _)| !account.blocks(from.as_jid()));
+                for stanza in heard.filter_map(|(_, stanza)| thaw(stanza)) {
                     session.answer(stanza);
                 }
             }
@@ -87,6 +97,13 @@ pub(crate) struct Presence<'a> {
 }
 
 impl Presence<'_> {
+    /// Whether the contact hears of what the account does: neither has blocked the other (XEP-0191 3.3).
+    fn is_heard(&self) -> bool {
+        let account = self.account;
+        !account.blocks(self.contact.as_jid())
+            && self.other.is_none_or(|other| !other.blocks(account.jid().as_jid()))
+    }
+
     /// The account's sessions become visible to the contact (RFC 6121 3.1.5).
     async fn share(&self) {
         self.router.share_presence(self.account, self.contact.as_jid()).await;
@@ -127,7 +144,7 @@ async fn tell_outcome(
         presence.withdraw().await;
     }
     if let Some(others) = others {
-        let shown = deliver.then(|| stanza.clone());
+        let shown = (*deliver && presence.is_heard()).then(|| stanza.clone());
         tell_recipient(presence.router, others, recipient.as_ref(), shown.as_slice()).await;
     }
     if let Some(change) = sender {
@@ -160,7 +177,8 @@ pub(crate) async fn tell_parting(
         presence.withdraw().await;
     }
     if let Some(others) = others {
-        let shown = parting.notices.iter().filter(|notice| notice.deliver);
+        let heard = presence.is_heard();
+        let shown = parting.notices.iter().filter(|notice| notice.deliver && heard);
         let shown: Vec<_> = shown
             .map(|notice| say(notice.verb, presence.account.jid(), presence.contact))
             .collect();

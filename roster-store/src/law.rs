@@ -195,6 +195,21 @@ pub(crate) fn subscription(
     Ok(outcome)
 }
 
+/// Applies a subscription request to the sender's roster alone.
+pub(crate) fn ask_in_vain(
+    rows: &mut impl Rows,
+    caps: &Caps,
+    sender: &BareJid,
+    recipient: &BareJid,
+) -> Result<Option<Change>> {
+    let id = account(rows, sender)?;
+    let before = rows.item(id, recipient)?;
+    let (_, after) = send(Verb::Subscribe, subscription_of(&before));
+    let step = Step::new(sender, id, recipient, before, after);
+    step.check(rows, caps)?;
+    step.changes().then(|| step.write(rows, &[])).transpose()
+}
+
 /// Deletes an account, and what others had granted to its address.
 pub(crate) fn delete_account(rows: &mut impl Rows, owner: &BareJid) -> Result<Vec<Parting>> {
     let id = account(rows, owner)?;

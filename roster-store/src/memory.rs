@@ -260,6 +260,13 @@ impl Rosters for Memory {
     ) -> BoxFuture<Result<SubscriptionOutcome>> {
         self.run(|state| law::subscription(state, &self.caps, verb, sender, recipient, &stanza))
     }
+    fn ask_in_vain(
+        &self,
+        sender: &BareJid,
+        recipient: &BareJid,
+    ) -> BoxFuture<Result<Option<Change>>> {
+        self.run(|state| law::ask_in_vain(state, &self.caps, sender, recipient))
+    }
     fn pending(&self, owner: &BareJid) -> BoxFuture<Result<Vec<Request>>> {
         self.run(|state| {
             let mut requests: Vec<_> = state.find(owner)?.requests.iter().collect();

@@ -190,6 +190,13 @@ pub trait Rosters: Send + Sync {
         recipient: &BareJid,
         stanza: Vec<u8>,
     ) -> BoxFuture<Result<SubscriptionOutcome>>;
+    /// A subscription request that its recipient does not hear, having blocked the sender (XEP-0191 3.3): the sender's
+    /// roster changes as for somebody who does not answer, the recipient's does not.
+    fn ask_in_vain(
+        &self,
+        sender: &BareJid,
+        recipient: &BareJid,
+    ) -> BoxFuture<Result<Option<Change>>>;
     /// The requests that wait for the owner's answer, oldest first.
     fn pending(&self, owner: &BareJid) -> BoxFuture<Result<Vec<Request>>>;
 }

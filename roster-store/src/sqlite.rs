@@ -210,6 +210,14 @@ impl Rosters for Sqlite {
             law::subscription(tx, &caps, verb, &sender, &recipient, &stanza)
         })
     }
+    fn ask_in_vain(
+        &self,
+        sender: &BareJid,
+        recipient: &BareJid,
+    ) -> BoxFuture<Result<Option<Change>>> {
+        let (caps, sender, recipient) = (self.caps, sender.clone(), recipient.clone());
+        self.write(0, move |tx| law::ask_in_vain(tx, &caps, &sender, &recipient))
+    }
     fn pending(&self, owner: &BareJid) -> BoxFuture<Result<Vec<Request>>> {
         let owner = owner.clone();
         self.read_in_order(move |tx| tx.pending(&owner))

@@ -44,6 +44,8 @@ pub const VCARD: &str = "vcard-temp";
 pub const CAPS: &str = "http://jabber.org/protocol/caps";
 /// XEP-0157: Contact Addresses for XMPP Services.
 pub const SERVER_INFO: &str = "http://jabber.org/network/serverinfo";
+/// XEP-0191: Blocking Command.
+pub const BLOCKING: &str = "urn:xmpp:blocking";
 /// XEP-0478: Stream Limits Advertisement.
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// XEP-0199: XMPP Ping.

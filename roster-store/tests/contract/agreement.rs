@@ -46,7 +46,7 @@ fn call(store: &mut Stage, dice: &mut Dice) -> String {
         name => DocumentKey::Private { ns: "ns".into(), name: name.into() },
     };
     let jids = || ADDRESSES[..number % 4].iter().map(|a| jid(a).as_jid().clone()).collect();
-    match dice.below(34) {
+    match dice.below(35) {
         0..3 => said!(|s| s.create(one, credentials(1))),
         3 => said!(|s| s.delete(one)),
         4 => said!(|s| s.set_credentials(one, credentials(2))),
@@ -69,6 +69,7 @@ fn call(store: &mut Stage, dice: &mut Dice) -> String {
             said!(|s| s.left(one, left.clone()))
         }
         25 => said!(|s| s.last_left(one)),
+        26 => said!(|s| s.ask_in_vain(one, other)),
         _ => {
             format!("{one} {other} {}", said!(|s| s.subscription(verb, one, other, bytes.clone())))
         }

@@ -42,6 +42,7 @@ contract! {
         rfc6121_3_1_2_a_request_to_another_domain_changes_the_sender_only,
         rfc6121_3_1_3_the_first_request_is_kept_whole_until_answered,
         rfc6121_3_1_3_an_agreed_subscription_answers_by_itself,
+        xep0191_3_3_a_request_that_is_not_heard_changes_the_sender_only,
         rfc6121_3_2_denial_and_cancellation,
         rfc6121_3_3_unsubscribing_is_confirmed,
         rfc6121_3_4_a_request_approved_beforehand_is_answered_at_once,

@@ -132,6 +132,24 @@ pub(crate) fn rfc6121_3_1_3_an_agreed_subscription_answers_by_itself(stage: &mut
     assert_eq!(stage.pending(JULIET), []);
 }
 
+pub(crate) fn xep0191_3_3_a_request_that_is_not_heard_changes_the_sender_only(stage: &mut Stage) {
+    stage.create(ROMEO);
+    stage.create(JULIET);
+    // Had she heard it, she would have answered at once (RFC 6121 3.4).
+    stage.say(JULIET, Verb::Subscribed, ROMEO);
+    let hers = stage.shown(JULIET);
+    let (romeo, juliet) = (jid(ROMEO), jid(JULIET));
+    let change = stage.run(|s| s.ask_in_vain(&romeo, &juliet)).expect("asked");
+    assert!(show(&change).ends_with(&format!("nothing -> {JULIET} none out")), "{}", show(&change));
+    assert_eq!(stage.shown(ROMEO), [format!("{JULIET} none out")]);
+    assert_eq!(stage.shown(JULIET), hers);
+    assert_eq!(stage.pending(JULIET), []);
+    // The same as for somebody who does not answer, the second time too.
+    assert_eq!(stage.run(|s| s.ask_in_vain(&romeo, &juliet)), Ok(None));
+    let nobody = jid("nobody@localhost");
+    assert_eq!(stage.run(|s| s.ask_in_vain(&nobody, &juliet)), Err(StoreError::NotFound));
+}
+
 pub(crate) fn rfc6121_3_2_denial_and_cancellation(stage: &mut Stage) {
     stage.create(JULIET);
     stage.create(ROMEO);
