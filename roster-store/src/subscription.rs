@@ -22,117 +22,131 @@ enum State {
     Both,
 }
 
-/// A row per state, in order: whether the stanza passes (is routed, is delivered), and the new state.
-type Table = [(bool, State); 9];
+/// A row per state, in order, as the RFC prints them: the existing state, whether the stanza passes (is routed, is
+/// delivered), the new state.
+type Table = [(State, bool, State); 9];
 
-/// RFC 6121 tables 2 to 5, by verb.
-const OUTBOUND: [Table; 4] = [
-    // Table 2: subscribe
-    [
-        (true, NoneOut),
-        (true, NoneOut),
-        (true, NoneOutIn),
-        (true, NoneOutIn),
-        (true, To),
-        (true, ToIn),
-        (true, FromOut),
-        (true, FromOut),
-        (true, Both),
-    ],
-    // Table 4: subscribed
-    [
-        (false, None),
-        (false, NoneOut),
-        (true, From),
-        (true, FromOut),
-        (false, To),
-        (true, Both),
-        (false, From),
-        (false, FromOut),
-        (false, Both),
-    ],
-    // Table 3: unsubscribe
-    [
-        (true, None),
-        (true, None),
-        (true, NoneIn),
-        (true, NoneIn),
-        (true, None),
-        (true, NoneIn),
-        (true, From),
-        (true, From),
-        (true, From),
-    ],
-    // Table 5: unsubscribed
-    [
-        (false, None),
-        (false, NoneOut),
-        (true, None),
-        (true, NoneOut),
-        (false, To),
-        (true, To),
-        (true, None),
-        (true, NoneOut),
-        (true, To),
-    ],
+/// MUST be routed; MUST be delivered.
+const MUST: bool = true;
+/// MUST NOT be routed.
+const M_N: bool = false;
+/// SHOULD NOT be routed; SHOULD NOT be delivered.
+const S_N: bool = false;
+
+/// Table 2: processing of outbound `subscribe` (RFC 6121 A.2.1).
+const SEND_SUBSCRIBE: Table = [
+    (None, MUST, NoneOut),
+    (NoneOut, MUST, NoneOut),
+    (NoneIn, MUST, NoneOutIn),
+    (NoneOutIn, MUST, NoneOutIn),
+    (To, MUST, To),
+    (ToIn, MUST, ToIn),
+    (From, MUST, FromOut),
+    (FromOut, MUST, FromOut),
+    (Both, MUST, Both),
 ];
 
-/// RFC 6121 tables 6 to 9, by verb.
-const INBOUND: [Table; 4] = [
-    // Table 6: subscribe
-    [
-        (true, NoneIn),
-        (true, NoneOutIn),
-        (false, NoneIn),
-        (false, NoneOutIn),
-        (true, ToIn),
-        (false, ToIn),
-        (false, From),
-        (false, FromOut),
-        (false, Both),
-    ],
-    // Table 8: subscribed
-    [
-        (false, None),
-        (true, To),
-        (false, NoneIn),
-        (true, ToIn),
-        (false, To),
-        (false, ToIn),
-        (false, From),
-        (true, Both),
-        (false, Both),
-    ],
-    // Table 7: unsubscribe
-    [
-        (false, None),
-        (false, NoneOut),
-        (true, None),
-        (true, NoneOut),
-        (false, To),
-        (true, To),
-        (true, None),
-        (true, NoneOut),
-        (true, To),
-    ],
-    // Table 9: unsubscribed
-    [
-        (false, None),
-        (true, None),
-        (false, NoneIn),
-        (true, NoneIn),
-        (true, None),
-        (true, NoneIn),
-        (false, From),
-        (true, From),
-        (true, From),
-    ],
+/// Table 3: processing of outbound `unsubscribe` (RFC 6121 A.2.2).
+const SEND_UNSUBSCRIBE: Table = [
+    (None, MUST, None),
+    (NoneOut, MUST, None),
+    (NoneIn, MUST, NoneIn),
+    (NoneOutIn, MUST, NoneIn),
+    (To, MUST, None),
+    (ToIn, MUST, NoneIn),
+    (From, MUST, From),
+    (FromOut, MUST, From),
+    (Both, MUST, From),
+];
+
+/// Table 4: processing of outbound `subscribed` (RFC 6121 A.2.3).
+const SEND_SUBSCRIBED: Table = [
+    (None, M_N, None),
+    (NoneOut, M_N, NoneOut),
+    (NoneIn, MUST, From),
+    (NoneOutIn, MUST, FromOut),
+    (To, M_N, To),
+    (ToIn, MUST, Both),
+    (From, M_N, From),
+    (FromOut, M_N, FromOut),
+    (Both, M_N, Both),
+];
+
+/// Table 5: processing of outbound `unsubscribed` (RFC 6121 A.2.4).
+const SEND_UNSUBSCRIBED: Table = [
+    (None, S_N, None),
+    (NoneOut, S_N, NoneOut),
+    (NoneIn, MUST, None),
+    (NoneOutIn, MUST, NoneOut),
+    (To, S_N, To),
+    (ToIn, MUST, To),
+    (From, MUST, None),
+    (FromOut, MUST, NoneOut),
+    (Both, MUST, To),
+];
+
+/// Table 6: processing of inbound `subscribe` (RFC 6121 A.3.1).
+const RECEIVE_SUBSCRIBE: Table = [
+    (None, MUST, NoneIn),
+    (NoneOut, MUST, NoneOutIn),
+    (NoneIn, S_N, NoneIn),
+    (NoneOutIn, S_N, NoneOutIn),
+    (To, MUST, ToIn),
+    (ToIn, S_N, ToIn),
+    (From, S_N, From),
+    (FromOut, S_N, FromOut),
+    (Both, S_N, Both),
+];
+
+/// Table 7: processing of inbound `unsubscribe` (RFC 6121 A.3.2).
+const RECEIVE_UNSUBSCRIBE: Table = [
+    (None, S_N, None),
+    (NoneOut, S_N, NoneOut),
+    (NoneIn, MUST, None),
+    (NoneOutIn, MUST, NoneOut),
+    (To, S_N, To),
+    (ToIn, MUST, To),
+    (From, MUST, None),
+    (FromOut, MUST, NoneOut),
+    (Both, MUST, To),
+];
+
+/// Table 8: processing of inbound `subscribed` (RFC 6121 A.3.3).
+const RECEIVE_SUBSCRIBED: Table = [
+    (None, S_N, None),
+    (NoneOut, MUST, To),
+    (NoneIn, S_N, NoneIn),
+    (NoneOutIn, MUST, ToIn),
+    (To, S_N, To),
+    (ToIn, S_N, ToIn),
+    (From, S_N, From),
+    (FromOut, MUST, Both),
+    (Both, S_N, Both),
+];
+
+/// Table 9: processing of inbound `unsubscribed` (RFC 6121 A.3.4).
+const RECEIVE_UNSUBSCRIBED: Table = [
+    (None, S_N, None),
+    (NoneOut, MUST, None),
+    (NoneIn, S_N, NoneIn),
+    (NoneOutIn, MUST, NoneIn),
+    (To, MUST, None),
+    (ToIn, MUST, NoneIn),
+    (From, S_N, From),
+    (FromOut, MUST, From),
+    (Both, MUST, From),
 ];
 
 /// A stanza leaves an account: whether it is routed, and the sender's subscription afterwards (RFC 6121 A.2).
 pub(crate) fn send(verb: Verb, before: Subscription) -> (bool, Subscription) {
     let state = State::of(before);
-    let (route, next) = OUTBOUND[verb as usize][state as usize];
+    let table = match verb {
+        Verb::Subscribe => &SEND_SUBSCRIBE,
+        Verb::Unsubscribe => &SEND_UNSUBSCRIBE,
+        Verb::Subscribed => &SEND_SUBSCRIBED,
+        Verb::Unsubscribed => &SEND_UNSUBSCRIBED,
+    };
+    let (_, route, next) = table[state as usize];
     let approved = match verb {
         // RFC 6121 3.4.2: with nothing to approve yet, it is approved beforehand. A.2.3 note 1
         Verb::Subscribed => matches!(state, None | NoneOut | To),
@@ -157,7 +171,13 @@ pub(crate) struct Received {
 /// A stanza reaches an account (RFC 6121 A.3).
 pub(crate) fn receive(verb: Verb, before: Subscription) -> Received {
     let state = State::of(before);
-    let (deliver, next) = INBOUND[verb as usize][state as usize];
+    let table = match verb {
+        Verb::Subscribe => &RECEIVE_SUBSCRIBE,
+        Verb::Unsubscribe => &RECEIVE_UNSUBSCRIBE,
+        Verb::Subscribed => &RECEIVE_SUBSCRIBED,
+        Verb::Unsubscribed => &RECEIVE_UNSUBSCRIBED,
+    };
+    let (_, deliver, next) = table[state as usize];
     let after = Subscription { approved: before.approved, ..next.into() };
     match verb {
         // RFC 6121 3.4.2: approved beforehand, so not delivered but answered. The approval is used up.
