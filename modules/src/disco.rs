@@ -103,13 +103,8 @@ fn of_node(request: &Request, what: Discovery, node: &str) -> Answer {
 
 async fn available(request: &Request) -> Result<Vec<String>, StanzaError> {
     let router = &request.router;
-    let account = match &request.stanza.head.to {
-        None => request.session.account().clone(),
-        Some(to) => router
-            .account(to)
-            .await
-            .map_err(|_| StanzaError::new(StanzaCondition::InternalServerError))?,
-    };
+    let account = router.account(request.account().as_jid()).await;
+    let account = account.map_err(|_| StanzaError::new(StanzaCondition::InternalServerError))?;
     let sessions = router.enter(&account, |view| {
         let available = view.seats().iter().filter(|seat| seat.is_available());
         available.map(|seat| seat.jid().to_string()).collect()

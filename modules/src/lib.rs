@@ -3,6 +3,7 @@
 //! [`all`] is the one list. What a module does is what it declares to the router; service discovery, the table of
 //! XEPs and the documentation are derived from that.
 
+mod activity;
 mod blocking;
 mod caps;
 mod carbons;
@@ -17,12 +18,14 @@ mod form;
 mod hints;
 mod offline;
 mod ping;
+mod private;
 mod roster;
 mod session;
 mod stanza_id;
 mod stored;
 mod subscription;
 mod time;
+mod vcard;
 mod version;
 
 pub use contact::Contacts;
@@ -63,6 +66,11 @@ pub fn all(deps: &Deps) -> Vec<Arc<dyn Module>> {
         Arc::new(roster::Rosters { store: store.clone(), caps }),
         // who may see whose presence
         Arc::new(subscription::Subscriptions { store: store.clone() }),
+        // when somebody was last here
+        Arc::new(activity::Activity { store: store.clone() }),
+        // what clients keep for themselves, and what they show the world
+        Arc::new(private::Private { store: store.clone() }),
+        Arc::new(vcard::VCards { store: store.clone() }),
         // messages for those who are not there: the last resort of delivery
         Arc::new(offline::Offline { store }),
         // both sides of a conversation for all of a user's clients

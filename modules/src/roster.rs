@@ -4,7 +4,7 @@
 //! none twice, none missing, none out of order.
 
 use crate::{
-    stored::failed,
+    stored::refusal,
     subscription::{Presence, tell_parting},
 };
 use bytes::Bytes;
@@ -284,15 +284,4 @@ pub(crate) fn answered<T>(
         turns.iter_mut().for_each(|turn| turn.unchanged());
     }
     result.map_err(|error| refusal(&error))
-}
-
-fn refusal(error: &StoreError) -> StanzaError {
-    match error {
-        // RFC 6121 2.5.3
-        StoreError::NotFound => StanzaError::new(StanzaCondition::ItemNotFound),
-        StoreError::Full(_) | StoreError::Busy => {
-            StanzaError::new(StanzaCondition::ResourceConstraint)
-        }
-        error => failed(error),
-    }
 }

@@ -38,6 +38,17 @@ pub(crate) fn thaw(stored: Vec<u8>) -> Option<Stanza> {
     stanza
 }
 
+/// What the asker hears of what the store said.
+pub(crate) fn refusal(error: &StoreError) -> StanzaError {
+    match error {
+        StoreError::NotFound => StanzaError::new(StanzaCondition::ItemNotFound),
+        StoreError::Full(_) | StoreError::Busy => {
+            StanzaError::new(StanzaCondition::ResourceConstraint)
+        }
+        error => failed(error),
+    }
+}
+
 /// The store failed, which is logged here: the sender may try again.
 pub(crate) fn failed(error: &StoreError) -> StanzaError {
     tracing::error!(%error, "the store failed");

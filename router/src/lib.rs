@@ -105,6 +105,8 @@ pub struct Router {
     environment: Arc<dyn Environment>,
     table: Table,
     sessions: AtomicU64,
+    /// When it was made (monotonic).
+    started: Duration,
 }
 
 impl Router {
@@ -132,6 +134,7 @@ impl Router {
             sessions: AtomicU64::new(0),
             settings,
             directory,
+            started: environment.monotonic(),
             environment,
         }))
     }
@@ -166,6 +169,11 @@ impl Router {
     /// Time and dice.
     pub fn environment(&self) -> &dyn Environment {
         &*self.environment
+    }
+
+    /// How long it has been here.
+    pub fn uptime(&self) -> Duration {
+        self.environment.monotonic().saturating_sub(self.started)
     }
 
     /// What service discovery says of the server ([`At::Server`]), or else of an account.

@@ -17,7 +17,12 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
-use xmpp_core::{BareJid, Stanza, StanzaError, error::StanzaCondition, stanza::IqType, xml::Node};
+use xmpp_core::{
+    BareJid, Jid, Stanza, StanzaError,
+    error::StanzaCondition,
+    stanza::IqType,
+    xml::{Element, Node},
+};
 
 /// A feature. Its struct holds what it depends on; `declare` says what it does.
 pub trait Module: Send + Sync {
@@ -219,6 +224,22 @@ impl Request {
         let bad = || StanzaError::new(StanzaCondition::BadRequest);
         let child = self.stanza.children().next().ok_or_else(bad)?;
         self.stanza.node(&child).map_err(|_| bad())
+    }
+
+    /// The payload as the bytes that arrived.
+    ///
+    /// # Errors
+    /// `bad-request` where it is missing.
+    pub fn element(&self) -> Result<Element, StanzaError> {
+        let bad = || StanzaError::new(StanzaCondition::BadRequest);
+        let child = self.stanza.children().next().ok_or_else(bad)?;
+        self.stanza.element(&child).map_err(|_| bad())
+    }
+
+    /// The account that it is for: the sender's own where it names none (RFC 6120 10.3.3).
+    pub fn account(&self) -> BareJid {
+        let own = || self.session.account().jid().clone();
+        self.stanza.head.to.as_ref().map_or_else(own, Jid::to_bare)
     }
 }
 

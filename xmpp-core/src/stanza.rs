@@ -202,6 +202,10 @@ impl Stanza {
         });
         found.map(|entry| self.entry(entry))
     }
+    /// A direct child as a checked element, to be taken apart as the bytes that arrived.
+    pub fn element(&self, child: &Child<'_>) -> Result<Element, XmlError> {
+        Element::check(self.inner.slice(child.span.clone()), &self.scope(), &UNLIMITED)
+    }
     /// A direct child as a tree.
     pub fn node(&self, child: &Child<'_>) -> Result<Node, XmlError> {
         Node::parse_in(child.raw, &self.scope())

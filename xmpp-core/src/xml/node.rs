@@ -41,6 +41,10 @@ impl Node {
     pub fn is(&self, ns: &str, name: &str) -> bool {
         self.name == name && self.ns == ns
     }
+    /// Whether there is nothing in it: no attribute, no element, no text.
+    pub fn is_empty(&self) -> bool {
+        self.attributes.is_empty() && self.children.is_empty() && self.text.is_empty()
+    }
     /// An attribute without namespace.
     pub fn attr(&self, name: &str) -> Option<&str> {
         self.attributes.iter().find(|(ns, n, _)| ns.is_empty() && n == name).map(|(_, _, v)| &**v)
