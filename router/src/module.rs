@@ -41,6 +41,8 @@ pub struct Xep {
     pub name: &'static str,
     /// The version implemented.
     pub version: &'static str,
+    /// What of it is not implemented, if anything.
+    pub lacks: Option<&'static str>,
 }
 
 /// Whom an iq is for, seen from its sender.
@@ -270,7 +272,18 @@ impl Declare {
 
     /// Implements this XEP.
     pub fn xep(&mut self, number: u16, name: &'static str, version: &'static str) {
-        self.xeps.push(Xep { number, name, version });
+        self.xeps.push(Xep { number, name, version, lacks: None });
+    }
+
+    /// Implements this XEP but for what it `lacks`.
+    pub fn xep_without(
+        &mut self,
+        number: u16,
+        name: &'static str,
+        version: &'static str,
+        lacks: &'static str,
+    ) {
+        self.xeps.push(Xep { number, name, version, lacks: Some(lacks) });
     }
 
     /// Service discovery says that the server, or an account ([`At::Own`]), is this.

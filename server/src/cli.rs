@@ -74,7 +74,11 @@ pub enum Command {
     /// Print every key with its explanation and default
     ExampleConfig,
     /// List the XEPs that are implemented
-    Xeps,
+    Xeps {
+        /// As a DOAP file, for machines (XEP-0453)
+        #[arg(long)]
+        doap: bool,
+    },
 }
 
 /// Where the configuration comes from.
@@ -111,7 +115,7 @@ impl Command {
             Self::Run(run) => Some(&mut run.source),
             Self::Check(source) => Some(source),
             Self::User(user) => Some(user.action.source()),
-            Self::Demo | Self::Script(_) | Self::ExampleConfig | Self::Xeps => None,
+            Self::Demo | Self::Script(_) | Self::ExampleConfig | Self::Xeps { .. } => None,
         }
     }
 }

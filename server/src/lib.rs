@@ -59,7 +59,10 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::ExampleConfig => {
             print(config::text::example().trim_end());
         }
-        Command::Xeps => xeps::all().iter().for_each(|xep| print(&xeps::line(xep))),
+        Command::Xeps { doap: true } => print(&xeps::doap()),
+        Command::Xeps { doap: false } => {
+            xeps::all().iter().for_each(|xep| print(&xeps::line(xep)));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,8 @@
 use crate::{Config, settings, wiring};
 use roster_store::{Store, memory::Memory};
 use router::Xep;
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
+use xmpp_core::xml::escape_into;
 
 /// What is no module: the ways in.
 const DOORS: [Xep; 4] = [
@@ -11,11 +12,15 @@ const DOORS: [Xep; 4] = [
         number: 124,
         name: "Bidirectional-streams Over Synchronous HTTP (BOSH)",
         version: "1.11.2",
+        lacks: Some("acknowledgements, key sequences, multiple streams"),
     },
-    Xep { number: 206, name: "XMPP Over BOSH", version: "1.4" },
-    Xep { number: 478, name: "Stream Limits Advertisement", version: "0.2.0" },
-    Xep { number: 368, name: "SRV records for XMPP over TLS", version: "1.1.0" },
+    Xep { number: 206, name: "XMPP Over BOSH", version: "1.4", lacks: None },
+    Xep { number: 368, name: "SRV records for XMPP over TLS", version: "1.1.0", lacks: None },
+    Xep { number: 478, name: "Stream Limits Advertisement", version: "0.2.0", lacks: None },
 ];
+
+/// The RFCs that README.md names.
+const RFCS: [u16; 5] = [5802, 6120, 6121, 7622, 7677];
 
 /// All of them, by their number.
 pub(crate) fn all() -> Vec<Xep> {
@@ -30,6 +35,59 @@ pub(crate) fn all() -> Vec<Xep> {
 }
 
 /// One of them as it is printed.
-pub(crate) fn line(xep: &Xep) -> String {
-    format!("XEP-{:04} {} ({})", xep.number, xep.name, xep.version)
+pub(crate) fn line(Xep { number, name, version, lacks }: &Xep) -> String {
+    let mut line = format!("XEP-{number:04} {name} ({version})");
+    if let Some(lacks) = lacks {
+        line.push_str(", without ");
+        line.push_str(lacks);
+    }
+    line
 }
+
+/// A description of the project for machines (XEP-0453), without the line end.
+pub(crate) fn doap() -> String {
+    let mut out = String::from(HEAD);
+    let mut put = |line: &str| writeln!(out, "    {line}").expect("a string takes all");
+    for rfc in RFCS {
+        put(&format!("<implements rdf:resource='https://www.rfc-editor.org/info/rfc{rfc}'/>"));
+    }
+    for Xep { number, version, lacks, .. } in all() {
+        put("<implements>");
+        put("  <xmpp:SupportedXep>");
+        let page = format!("https://xmpp.org/extensions/xep-{number:04}.html");
+        put(&format!("    <xmpp:xep rdf:resource='{page}'/>"));
+        let status = if lacks.is_some() { "partial" } else { "complete" };
+        put(&format!("    <xmpp:status>{status}</xmpp:status>"));
+        put(&format!("    <xmpp:version>{version}</xmpp:version>"));
+        if let Some(lacks) = lacks {
+            put(&format!("    <xmpp:note>without {}</xmpp:note>", escaped(lacks)));
+        }
+        put("  </xmpp:SupportedXep>");
+        put("</implements>");
+    }
+    out.push_str("  </Project>\n</rdf:RDF>");
+    out
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = bytes::BytesMut::new();
+    escape_into(text, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+const HEAD: &str = "\
+<?xml version='1.0' encoding='UTF-8'?>
+<rdf:RDF xmlns='http://usefulinc.com/ns/doap#' xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'
+         xmlns:xmpp='https://linkmauve.fr/ns/xmpp-doap#'>
+  <!-- Made by `stonechat xeps --doap`. -->
+  <Project xml:lang='en'>
+    <name>Stonechat</name>
+    <shortdesc>An XMPP server with a separate BOSH connection manager</shortdesc>
+    <description>An XML stream server routes message, presence and iq stanzas between sessions, and a separate BOSH \
+connection manager translates HTTP long-poll bodies into XMPP streams for web clients.</description>
+    <category rdf:resource='https://linkmauve.fr/ns/xmpp-doap#category-server'/>
+    <os>Linux</os>
+    <programming-language>Rust</programming-language>
+    <license rdf:resource='https://spdx.org/licenses/MIT.html'/>
+    <license rdf:resource='https://spdx.org/licenses/Apache-2.0.html'/>
+";

@@ -1,4 +1,4 @@
-//! What README.md says of the command line is true.
+//! What README.md and the DOAP file say is true.
 
 mod common;
 
@@ -18,6 +18,14 @@ fn the_list_of_xeps_is_the_one_that_the_server_prints() {
     let printed = Folder::new().run(["xeps"]).out;
     let expected: String = printed.lines().map(|line| format!("- {line}\n")).collect();
     assert_eq!(list, expected);
+}
+
+#[test]
+fn the_description_for_machines_is_the_one_that_the_server_prints() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../doc/stonechat.doap");
+    let committed = fs::read_to_string(path).expect("there is a DOAP file");
+    let printed = Folder::new().run(["xeps", "--doap"]).out;
+    assert_eq!(committed, printed, "write it anew: stonechat xeps --doap > doc/stonechat.doap");
 }
 
 #[test]
