@@ -6,7 +6,7 @@ mod common;
 mod drawer;
 
 use bytes::Bytes;
-use common::World;
+use common::{World, set_blocked};
 use drawer::{Drawer, ids, open};
 use router::{Declare, Module, Side, Urgency};
 use std::sync::{
@@ -254,6 +254,23 @@ fn l20_held_presence_goes_with_the_session_and_not_before() {
     juliet.nothing();
     juliet.mailbox.set_active(true);
     assert_eq!(juliet.ids(), ["4"]);
+}
+
+#[test]
+fn p09_nothing_from_or_to_the_blocked_is_copied() {
+    let (world, _, copier) = world(Drawer::default());
+    let mut romeo = world.connect("romeo@localhost/orchard");
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    let mut other = world.connect("juliet@localhost/copy");
+    set_blocked(&world.router, "juliet@localhost", &["romeo@localhost"]);
+    for address in ["juliet@localhost/balcony", "juliet@localhost", "juliet@localhost/gone"] {
+        romeo.send(&format!("<message to='{address}' type='chat' id='1'/>"));
+        assert!(romeo.one().contains("<service-unavailable"), "{address}");
+    }
+    juliet.send("<message to='romeo@localhost/orchard' type='chat' id='2'/>");
+    assert!(juliet.one().contains("<not-acceptable"));
+    assert_eq!(other.ids(), ["received-2"], "the error, which is hers");
+    assert_eq!(copier.made.load(Ordering::Relaxed), 1);
 }
 
 #[test]
