@@ -66,7 +66,9 @@ fn p06_a_stanza_id_in_our_name_is_taken_away_wherever_it_stands() {
     // Inside of something else it is nobody's word on this message (XEP-0359 3: direct children).
     let inside = format!("<forwarded xmlns='urn:xmpp:forward:0'>{}</forwarded>", id("localhost"));
     let honest =
-        ["room@elsewhere", "nurse@localhost", "juliet@localhost/balcony", "@"].map(id).concat();
+        ["room@elsewhere", "nurse@localhost", "juliet@localhost/balcony", "localhost/x", "@"]
+            .map(id)
+            .concat();
     romeo.send(&format!(
         "<message to='juliet@localhost' type='chat'>{forged}<body>b</body>{inside}{forged}{honest}{forged}</message>"
     ));
