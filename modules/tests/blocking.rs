@@ -104,8 +104,10 @@ fn p09_nothing_comes_in_from_somebody_blocked() {
             let house = House::new();
             let (mut romeo, mut juliet) = friends(&house);
             let mut phone = house.connect("juliet@localhost/phone");
+            // Nor does anything come in copy.
+            phone.send("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>");
             block(&juliet, &[form]);
-            for actor in [&mut romeo, &mut juliet] {
+            for actor in [&mut romeo, &mut juliet, &mut phone] {
                 actor.all();
             }
             romeo.send(&path.replace("JULIET", JULIET));

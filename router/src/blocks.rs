@@ -163,6 +163,11 @@ impl Router {
 }
 
 impl State {
+    /// Whether the sender of a stanza on its way here is not blocked.
+    pub(crate) fn hears(&self, stanza: &Stanza) -> bool {
+        !stanza.head.from.as_ref().is_some_and(|from| self.blocks.cover(from))
+    }
+
     /// The list is this from now on; a read that is under way is not believed.
     fn put_blocks(&mut self, blocks: Blocks) {
         self.blocks = blocks;

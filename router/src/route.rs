@@ -374,14 +374,15 @@ impl Router {
                     self.perform(account, state, stanza, plan, true, after);
                 }
                 Leaving::Parcel(Parcel { stanza, way: Way::Copies(side) }) => {
-                    self.hand_copies(side, account, state, &stanza, after);
+                    if state.hears(&stanza) {
+                        self.hand_copies(side, account, state, &stanza, after);
+                    }
                 }
                 Leaving::Parcel(Parcel { stanza, way: Way::To(sessions) }) => {
                     let there = state.seats.iter().enumerate();
                     let there = there.filter(|(_, seat)| sessions.contains(&seat.number));
                     let places: Places = there.map(|(place, _)| place).collect();
-                    let from = stanza.head.from.as_ref();
-                    if places.is_empty() || from.is_some_and(|from| state.blocks.cover(from)) {
+                    if places.is_empty() || !state.hears(&stanza) {
                         let plan = plan(&stanza.head, state);
                         self.perform(account, state, stanza, plan, true, after);
                     } else {
@@ -391,9 +392,7 @@ impl Router {
                 Leaving::Backlog(session, Backlog { mut stanzas, handed }) => {
                     // XEP-0191 3.3: what somebody sent who was blocked since. It vanishes: an error now would show that
                     // the account is there again.
-                    stanzas.retain(|kept| {
-                        !kept.head.from.as_ref().is_some_and(|from| state.blocks.cover(from))
-                    });
+                    stanzas.retain(|kept| state.hears(kept));
                     // Where that session has gone another one gets it that takes the account's messages; where there is
                     // none nothing is forgotten.
                     let fit = state.seats.iter().filter(|seat| seat.is_non_negative());
