@@ -49,14 +49,14 @@ pub(crate) fn stamped(stanza: Stanza, domain: &str, at: SystemTime) -> Stanza {
     if stanza.children().any(|child| is_delay(&child) && by_us(&child)) {
         return stanza;
     }
-    stanza.with_child(&delay(domain, at))
+    stanza.with_child(&stamp(domain, at, "Offline Storage")) // XEP-0160 2
 }
 
-/// XEP-0203 2, XEP-0160 2.
-fn delay(domain: &str, at: SystemTime) -> Bytes {
+/// The stamp itself (XEP-0203 2); `reason`: for people, may be empty.
+pub(crate) fn stamp(domain: &str, at: SystemTime, reason: &str) -> Bytes {
     let mut out = Writer::new();
     out.open_ns("delay", ns::DELAY).attr("from", domain).attr("stamp", &time::stamp(at));
-    out.text("Offline Storage").close();
+    out.text(reason).close();
     out.finish()
 }
 

@@ -65,7 +65,10 @@ pub fn all(deps: &Deps) -> Vec<Arc<dyn Module>> {
         // who knows whom
         Arc::new(roster::Rosters { store: store.clone(), caps }),
         // who may see whose presence
-        Arc::new(subscription::Subscriptions { store: store.clone() }),
+        Arc::new(subscription::Subscriptions {
+            store: store.clone(),
+            request_bytes: caps.request_bytes,
+        }),
         // when somebody was last here
         Arc::new(activity::Activity { store: store.clone() }),
         // what clients keep for themselves, and what they show the world

@@ -2,19 +2,24 @@
 //! everybody is told, in the order of RFC 6121: the stanza, the push, the presence that comes or goes with it.
 
 use crate::{
+    delay,
     roster::{Interested, answered, local, turns, turns_of, update},
     stored::{failed, freeze, thaw},
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
 use roster_store::{Change, Parting, Reply, Store, SubscriptionOutcome, Verb};
-use router::{Account, Answer, Declare, Module, Offer, Request, Router, Session, Turn, View};
+use router::{
+    Account, Answer, BoxFuture, Declare, Module, Offer, Request, Router, Session, Turn, View,
+};
 use std::sync::Arc;
 use xmpp_core::{BareJid, Kind, Stanza, StanzaError, error::StanzaCondition, stanza::PresenceType};
 
 /// Handles subscription stanzas and shows requests until they are answered.
 pub(crate) struct Subscriptions {
     pub(crate) store: Arc<dyn Store>,
+    /// Bytes of a request at most: the store's limit.
+    pub(crate) request_bytes: usize,
 }
 
 impl Module for Subscriptions {
@@ -32,10 +37,12 @@ impl Module for Subscriptions {
             let this = this.clone();
             async move { this.handle(request).await }.boxed()
         });
+        let this = self.clone();
         declare.arrival(move |_, session| {
-            let this = self.clone();
+            let this = this.clone();
             async move { this.show_requests(&session).await }.boxed()
         });
+        declare.absence(move |account| self.since(account));
     }
 }
 
@@ -51,6 +58,11 @@ impl Subscriptions {
             // An account sees its own presence anyway (RFC 6121 4.2.2).
             return Err(StanzaError::new(StanzaCondition::NotAllowed));
         }
+        let kept = if verb == Verb::Subscribe { freeze(stanza) } else { Vec::new() };
+        if kept.len() > self.request_bytes {
+            // Before it matters whether the contact exists, or hears of it (RFC 6121 8.1; threats A05, P09).
+            return Err(StanzaError::new(StanzaCondition::ResourceConstraint));
+        }
         let other = local(router, contact).await?;
         let (mut turn, mut others) = turns(router, account, other.as_ref()).await;
         let presence = Presence { router, account, other: other.as_ref(), contact };
@@ -62,7 +74,6 @@ impl Subscriptions {
             }
             return Ok(router::Reply::Sent);
         }
-        let kept = if verb == Verb::Subscribe { freeze(stanza) } else { Vec::new() };
         let outcome = self.store.subscription(verb, account.jid(), contact, kept).await;
         let outcome = answered(outcome, &mut turns_of(&mut turn, &mut others))?;
         tell_outcome(&presence, stanza, &outcome, &mut turn, others.as_mut()).await;
@@ -83,6 +94,16 @@ impl Subscriptions {
             }
             Err(error) => drop(failed(&error)),
         }
+    }
+
+    /// RFC 6121 4.3.2 rule 3: when the account was there last, where that is known.
+    fn since(&self, account: &BareJid) -> BoxFuture<'static, Option<Bytes>> {
+        let (left, account) = (self.store.last_left(account), account.clone());
+        async move {
+            let left = left.await.inspect_err(|error| drop(failed(error))).ok()??;
+            Some(delay::stamp(account.domain(), left.at, ""))
+        }
+        .boxed()
     }
 }
 

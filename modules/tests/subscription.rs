@@ -148,6 +148,48 @@ fn without_versions(text: &str) -> String {
 }
 
 #[test]
+fn a05_and_p09_a_request_that_is_too_long_tells_nothing_of_whom_it_was_for() {
+    let house = House::with(|caps| caps.request_bytes = 200);
+    let mut romeo = house.online("romeo@localhost/orchard");
+    let mut juliet = house.online("juliet@localhost/balcony");
+    let mut nurse = house.online("nurse@localhost/kitchen");
+    nurse.send("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='romeo@localhost'/></block></iq>");
+    nurse.all();
+    for contact in ["juliet@localhost", "nobody@localhost", "nurse@localhost"] {
+        let status = "x".repeat(200);
+        romeo.send(&format!("<presence type='subscribe' to='{contact}'>{status}</presence>"));
+        assert!(romeo.one().contains("<resource-constraint "), "{contact}");
+    }
+    juliet.nothing();
+    nurse.nothing();
+}
+
+#[test]
+fn rfc6121_4_3_2_who_is_away_is_said_to_be_away_since_then() {
+    let house = House::new();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    let mut juliet = house.online("juliet@localhost/balcony");
+    house.befriend(&mut romeo, &mut juliet);
+    house.clock.advance(86_400);
+    juliet.send("<presence type='unavailable'><status>none of your business</status></presence>");
+    house.clock.advance(60);
+    romeo.all();
+    romeo.send("<presence type='probe' to='juliet@localhost' id='p'/>");
+    assert_eq!(
+        romeo.one(),
+        "<presence type='unavailable' to='romeo@localhost/orchard' from='juliet@localhost' id='p'>\
+         <delay xmlns='urn:xmpp:delay' from='localhost' stamp='1970-01-02T00:00:00.000Z'/></presence>"
+    );
+    // Of one session nobody knows.
+    romeo.send("<presence type='probe' to='juliet@localhost/balcony'/>");
+    assert!(!romeo.one().contains("<delay "));
+    // Nor is it told to those who do not get her presence.
+    let mut nurse = house.online("nurse@localhost/kitchen");
+    nurse.send("<presence type='probe' to='juliet@localhost'/>");
+    nurse.nothing();
+}
+
+#[test]
 fn nobody_subscribes_to_oneself() {
     let house = House::new();
     let mut romeo = house.online("romeo@localhost/orchard");

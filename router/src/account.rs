@@ -221,6 +221,11 @@ impl State {
         self.seats.iter_mut().find(|seat| seat.number == number)
     }
 
+    /// Whether any of its sessions is available.
+    pub(crate) fn is_available(&self) -> bool {
+        self.seats.iter().any(Seat::is_available)
+    }
+
     /// The contacts that get the account's presence (RFC 6121 4.2.2).
     pub(crate) fn subscribers(&self) -> Vec<BareJid> {
         let contacts = self.contacts.iter();

@@ -19,6 +19,7 @@ mod lane;
 mod mailbox;
 mod module;
 mod presence;
+mod probe;
 mod route;
 mod table;
 mod wait;

@@ -167,6 +167,7 @@ pub struct Declare {
     pub(crate) arrivals: Vec<Box<ArrivalFn>>,
     pub(crate) departures: Vec<Box<DepartureFn>>,
     pub(crate) backlog: Option<(&'static str, Box<BacklogFn>)>,
+    pub(crate) absence: Option<(&'static str, Box<AbsenceFn>)>,
     pub(crate) subscriptions: Option<(&'static str, Box<HandleFn>)>,
     clash: Option<ClashError>,
 }
@@ -185,6 +186,7 @@ type ArrivalFn = dyn Fn(Arc<Router>, Session) -> BoxFuture<'static, ()> + Send +
 type DepartureFn = dyn Fn(&Leaving<'_>) -> BoxFuture<'static, ()> + Send + Sync;
 type OfferFn = dyn Fn(&Info, &str) -> Bytes + Send + Sync;
 type BacklogFn = dyn Fn(&BareJid) -> BoxFuture<'static, Option<Backlog>> + Send + Sync;
+type AbsenceFn = dyn Fn(&BareJid) -> BoxFuture<'static, Option<Bytes>> + Send + Sync;
 type HandleFn = dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync;
 type NodeFn = dyn Fn(&Request, Discovery, &str) -> Option<Result<Bytes, StanzaError>> + Send + Sync;
 type AnswerFn = dyn Fn(&Request) -> Answer + Send + Sync;
@@ -456,6 +458,18 @@ impl Declare {
             self.claimed_twice("the backlog", first);
         }
         self.backlog = Some((self.module, Box::new(backlog)));
+    }
+
+    /// Says since when an account is away, for the answer to a probe by a subscriber: an element, whole, in the scope of
+    /// `jabber:client` (RFC 6121 4.3.2 rule 3). One module may.
+    pub fn absence(
+        &mut self,
+        absence: impl Fn(&BareJid) -> BoxFuture<'static, Option<Bytes>> + Send + Sync + 'static,
+    ) {
+        if let Some((first, _)) = self.absence {
+            self.claimed_twice("the absence", first);
+        }
+        self.absence = Some((self.module, Box::new(absence)));
     }
 
     /// Handles the four subscription stanzas (RFC 6121 3), from and to a bare address. One module may. An error

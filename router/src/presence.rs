@@ -155,40 +155,6 @@ impl Router {
         Ok(())
     }
 
-    /// A client asks for somebody's presence (RFC 6121 4.3.2, 4.6.6).
-    ///
-    /// Who is not authorised hears nothing: the `unsubscribed` that 4.3.2 has the server send would be ignored by the
-    /// asker's own server (3.2.3), which is this one.
-    pub(crate) fn answer_probe(&self, session: &Session, account: &Arc<Account>, probe: &Stanza) {
-        let Some(to) = &probe.head.to else { return };
-        let asker = &session.jid;
-        let own = account.jid() == session.account.jid();
-        let blocks = session.account.guard().blocks.clone();
-        let state = account.guard();
-        let subscriber =
-            own || state.contacts.get(asker.bare_str()).is_some_and(|relation| relation.from);
-        let mut answers: Vec<Stanza> = Vec::new();
-        if to.is_bare() {
-            if subscriber {
-                let seats = state.seats.iter().filter(|seat| !blocks.cover(&seat.jid));
-                answers.extend(seats.filter_map(|seat| seat.presence_to(asker)));
-            }
-        } else if let Some(seat) = state.seats.iter().find(|seat| seat.jid == *to)
-            && ((subscriber && seat.is_available()) || seat.has_told(asker))
-        {
-            // RFC 6121 4.3.2, 4.6.6: only that it is there.
-            answers.push(bare_presence(PresenceType::Available, to.clone()).to(asker.clone()));
-        }
-        if answers.is_empty() && subscriber && state.exists {
-            let mut answer = bare_presence(PresenceType::Unavailable, to.clone()).to(asker.clone());
-            // RFC 6121 4.3.2.1
-            answer.head.id.clone_from(&probe.head.id);
-            answers.push(answer);
-        }
-        drop(state);
-        session.post.answer(answers);
-    }
-
     /// Sends a contact the current presence of all of an account's available sessions (RFC 6121 3.1.5).
     pub async fn share_presence(self: &Arc<Self>, account: &Arc<Account>, contact: &Jid) {
         let mut after = After::default();
@@ -365,7 +331,7 @@ impl State {
 
 impl Seat {
     /// Its last presence, to this address.
-    fn presence_to(&self, to: &Jid) -> Option<Stanza> {
+    pub(crate) fn presence_to(&self, to: &Jid) -> Option<Stanza> {
         self.presence.as_ref().map(|(presence, _)| presence.clone().to(to.clone()))
     }
 }

@@ -154,7 +154,9 @@ impl Router {
                 };
                 self.answer(session, stanza, at, after).await;
             }
-            Kind::Presence(PresenceType::Probe) => self.answer_probe(session, &account, &stanza),
+            Kind::Presence(PresenceType::Probe) => {
+                self.answer_probe(session, &account, &stanza).await;
+            }
             Kind::Presence(_) => self.subscription(session, stanza, after).await,
             Kind::Message(_) => {}
         }
