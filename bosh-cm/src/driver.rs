@@ -126,7 +126,7 @@ impl Manager {
     pub fn new(settings: Settings, upstream: Arc<dyn Upstream>) -> Arc<Self> {
         Arc::new(Self {
             book: AddressBook::new(settings.sessions.clone()),
-            strays: Attempts::new(settings.strays, settings.sessions.trusted.clone()),
+            strays: Attempts::per_minute(settings.strays, settings.sessions.trusted.clone()),
             settings,
             upstream,
             table: Mutex::default(),
@@ -197,7 +197,7 @@ impl Manager {
             if !self.strays.allowed(address, now()) {
                 return None;
             }
-            self.strays.failed(address, now());
+            self.strays.count(address, now());
         }
         Some(Condition::ItemNotFound.answer(true))
     }

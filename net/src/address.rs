@@ -16,10 +16,11 @@ use ipnet::IpNet;
 /// Addresses remembered at least before those without an open connection are forgotten: about 4 MiB.
 /// Whoever has so many addresses gains nothing by being forgotten.
 const REMEMBERED: usize = 65_536;
-/// Failed logins beyond the limit are paid back later, by at most so much waiting: attempts that were
-/// under way together must not lock an address out for hours.
-const MOST_DEBT: Duration = Duration::from_secs(600);
+/// Attempts beyond the limit are paid back later, by at most so many times the limit's own time: those that were under
+/// way together must not lock an address out for good.
+const MOST_DEBT: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Whether one of the networks holds the address.
 pub fn is_within(networks: &[IpNet], address: IpAddr) -> bool {
@@ -39,6 +40,12 @@ pub struct AddressLimits {
     pub new_per_minute: u32,
     /// Networks that are not limited.
     pub trusted: Vec<IpNet>,
+}
+
+impl AddressLimits {
+    fn new_connections(&self) -> Quota {
+        Quota { count: self.new_per_minute, per: MINUTE }
+    }
 }
 
 /// Counts the connections of listeners that share it.
@@ -91,10 +98,10 @@ impl AddressBook {
             if page.open >= self.limits.per_address {
                 return Err(Refused::PerAddress);
             }
-            if !page.new.has(self.limits.new_per_minute, now) {
+            if !page.new.has(self.limits.new_connections(), now) {
                 return Err(Refused::TooOften);
             }
-            page.new.spend(self.limits.new_per_minute, now);
+            page.new.spend(self.limits.new_connections(), now);
             page.open += 1;
             Some(network)
         };
@@ -128,7 +135,7 @@ impl Permit {
         if let Some(network) = self.network
             && let Some(page) = self.book.pages().of.get_mut(&network)
         {
-            page.new.give_back(self.book.limits.new_per_minute);
+            page.new.give_back(self.book.limits.new_connections());
         }
     }
 }
@@ -151,46 +158,51 @@ impl fmt::Debug for Permit {
     }
 }
 
-/// Failed logins per address: slows down guessing without locking an account (XEP-0205 warns of that).
+/// Attempts per address, such as failed logins: slows down guessing without locking an account (XEP-0205 warns of that).
 pub struct Attempts {
-    per_minute: u32,
+    quota: Quota,
     trusted: Vec<IpNet>,
-    failed: Mutex<HashMap<IpAddr, Allowance>>,
+    counted: Mutex<HashMap<IpAddr, Allowance>>,
 }
 
 impl Attempts {
-    /// Allows so many failed logins per minute from each address that is not in a trusted network.
-    pub fn new(per_minute: u32, trusted: Vec<IpNet>) -> Self {
-        Self { per_minute, trusted, failed: Mutex::default() }
+    /// Allows so many per minute from each address that is not in a trusted network.
+    pub fn per_minute(count: u32, trusted: Vec<IpNet>) -> Self {
+        Self { quota: Quota { count, per: MINUTE }, trusted, counted: Mutex::default() }
     }
 
-    /// Whether this address may try to log in now. Ask before any password is looked at.
+    /// Allows so many per hour from each address that is not in a trusted network.
+    pub fn per_hour(count: u32, trusted: Vec<IpNet>) -> Self {
+        Self { quota: Quota { count, per: HOUR }, trusted, counted: Mutex::default() }
+    }
+
+    /// Whether this address may try now. Ask before anything is looked at.
     pub fn allowed(&self, address: IpAddr, now: Instant) -> bool {
         is_within(&self.trusted, address)
             || match self.table().get(&network_of(address)) {
-                Some(allowance) => allowance.has(self.per_minute, now),
-                None => self.per_minute > 0,
+                Some(allowance) => allowance.has(self.quota, now),
+                None => self.quota.count > 0,
             }
     }
 
-    /// Counts a failed login.
-    pub fn failed(&self, address: IpAddr, now: Instant) {
+    /// Counts an attempt.
+    pub fn count(&self, address: IpAddr, now: Instant) {
         if is_within(&self.trusted, address) {
             return;
         }
-        let mut failed = self.table();
-        if failed.len() >= REMEMBERED {
-            failed.retain(|_, allowance| !allowance.is_whole(now));
-            if failed.len() >= REMEMBERED / 2 {
-                failed.clear();
+        let mut counted = self.table();
+        if counted.len() >= REMEMBERED {
+            counted.retain(|_, allowance| !allowance.is_whole(now));
+            if counted.len() >= REMEMBERED / 2 {
+                counted.clear();
             }
         }
-        let allowance = failed.entry(network_of(address)).or_insert(Allowance(now));
-        allowance.spend(self.per_minute, now);
+        let allowance = counted.entry(network_of(address)).or_insert(Allowance(now));
+        allowance.spend(self.quota, now);
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<IpAddr, Allowance>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -220,24 +232,30 @@ impl Pages {
     }
 }
 
-/// So many of something per minute, all at once or spread: the time at which all that was spent will
-/// have come back.
+/// So many of something in a time, all at once or spread.
+#[derive(Clone, Copy)]
+struct Quota {
+    count: u32,
+    per: Duration,
+}
+
+/// What is left of a quota: the time at which all that was spent will have come back.
 struct Allowance(Instant);
 
 impl Allowance {
     /// Whether one more may be spent.
-    fn has(&self, per_minute: u32, now: Instant) -> bool {
-        per_minute > 0 && self.0.max(now) + MINUTE / per_minute <= now + MINUTE
+    fn has(&self, Quota { count, per }: Quota, now: Instant) -> bool {
+        count > 0 && self.0.max(now) + per / count <= now + per
     }
 
     /// Spends one, into debt if need be.
-    fn spend(&mut self, per_minute: u32, now: Instant) {
-        let until = self.0.max(now) + MINUTE / per_minute.max(1);
-        self.0 = until.min(now + MOST_DEBT);
+    fn spend(&mut self, Quota { count, per }: Quota, now: Instant) {
+        let until = self.0.max(now) + per / count.max(1);
+        self.0 = until.min(now + per * MOST_DEBT);
     }
 
-    fn give_back(&mut self, per_minute: u32) {
-        if let Some(earlier) = self.0.checked_sub(MINUTE / per_minute.max(1)) {
+    fn give_back(&mut self, Quota { count, per }: Quota) {
+        if let Some(earlier) = self.0.checked_sub(per / count.max(1)) {
             self.0 = earlier;
         }
     }

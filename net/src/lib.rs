@@ -1,8 +1,10 @@
-//! What the doors share of sockets: TLS configuration and reload, listeners with limits, randomness.
+//! What the doors share of the machine: TLS configuration and reload, listeners with limits, threads for hashing,
+//! randomness.
 //!
 //! The types of the TLS library stay inside this crate.
 
 pub mod address;
+pub mod hashing;
 pub mod listener;
 pub mod random;
 pub mod tls;

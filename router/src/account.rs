@@ -21,9 +21,9 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
-use xmpp_core::{BareJid, Jid, Stanza};
+use xmpp_core::{BareJid, Jid, Stanza, StreamError};
 
 /// An account in memory, or the knowledge that there is no such account.
 pub struct Account {
@@ -69,6 +69,8 @@ pub struct Seat {
     pub(crate) number: u64,
     pub(crate) jid: Jid,
     pub(crate) post: Arc<Post>,
+    /// When it connected.
+    since: SystemTime,
     /// The last available presence that it broadcast, with its priority.
     pub(crate) presence: Option<(Stanza, i8)>,
     /// Whom it sent available presence directly (RFC 6121 4.6.1); capped.
@@ -268,9 +270,10 @@ impl Resource for Seat {
 }
 
 impl Seat {
-    pub(crate) fn new(session: &Session) -> Self {
+    pub(crate) fn new(session: &Session, since: SystemTime) -> Self {
         Self {
             number: session.number,
+            since,
             jid: session.jid.clone(),
             post: session.post.clone(),
             presence: None,
@@ -282,6 +285,21 @@ impl Seat {
     /// Its full address.
     pub fn jid(&self) -> &Jid {
         &self.jid
+    }
+
+    /// Since when it is connected.
+    pub fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    /// The last available presence that it broadcast; `None` while it is unavailable.
+    pub fn presence(&self) -> Option<&Stanza> {
+        self.presence.as_ref().map(|(presence, _)| presence)
+    }
+
+    /// Whether it is this session's.
+    pub fn is_of(&self, session: &Session) -> bool {
+        self.number == session.number
     }
 
     /// Whether it sent available presence (RFC 6121 2.2).
@@ -349,6 +367,11 @@ impl Session {
     /// Sends it what it asked for.
     pub fn answer(&self, stanza: Stanza) {
         self.post.answer([stanza]);
+    }
+
+    /// Ends it with this error once it got what waits for it: the answer to what it asked for comes first.
+    pub fn close(&self, error: &StreamError) {
+        self.post.close_last(error.clone());
     }
 }
 

@@ -92,7 +92,7 @@ impl Router {
             if state.seats.len() >= self.settings.sessions_per_account {
                 return Err(ClaimError::TooMany);
             }
-            state.seats.push(Seat::new(&session));
+            state.seats.push(Seat::new(&session, self.environment.now()));
         }
         let mailbox = Mailbox::new(session.post.clone());
         let claim = Claim { router: self.clone(), session, live: true };

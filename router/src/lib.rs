@@ -154,6 +154,26 @@ impl Router {
         }
     }
 
+    /// Closes the sessions of an account for which this is true; how many there are.
+    pub fn close_sessions(
+        &self,
+        account: &BareJid,
+        error: &StreamError,
+        which: impl Fn(&Seat) -> bool,
+    ) -> usize {
+        let Some(account) = self.table.get(account.as_str()) else { return 0 };
+        let state = account.guard();
+        let closed = state.seats.iter().filter(|seat| which(seat));
+        closed.map(|seat| seat.post.close(error.clone())).count()
+    }
+
+    /// The accounts that have sessions now, in no order.
+    pub fn online(&self) -> Vec<Arc<Account>> {
+        let mut accounts = self.table.all();
+        accounts.retain(|account| !account.guard().seats.is_empty());
+        accounts
+    }
+
     /// What is known of an account is read again before its next use: another process created or deleted it, or
     /// changed its roster.
     pub fn recheck(&self, account: &BareJid) {

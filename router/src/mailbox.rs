@@ -26,8 +26,8 @@ use xmpp_core::{Kind, Stanza, StreamError, error::StreamCondition};
 pub enum Mail {
     /// A stanza for this session, to be written as it is.
     Stanza(Stanza),
-    /// The session ends with this error: replaced, its account gone, its mailbox full. It is given before
-    /// anything that still waits; give the rest back with [`Router::release`](crate::Router::release).
+    /// The session ends with this error: replaced, its account gone, its mailbox full. Unless the session asked for
+    /// it ([`Session::close`](crate::Session::close)), it is given before anything that still waits; give the rest back with [`Router::release`](crate::Router::release).
     Close(StreamError),
 }
 
@@ -109,7 +109,9 @@ struct Queue {
 enum Close {
     #[default]
     No,
-    /// The session has to be told.
+    /// The session has to be told once it got what waits for it.
+    Last(StreamError),
+    /// The session has to be told now.
     Due(StreamError),
     /// It was told.
     Told,
@@ -220,6 +222,16 @@ impl Post {
         queue.wake();
     }
 
+    /// Ends the session with this error once it got all that waits for it, unless it is ending already.
+    pub(crate) fn close_last(&self, error: StreamError) {
+        let mut queue = lock(&self.queue);
+        if matches!(queue.close, Close::No) {
+            queue.close = Close::Last(error);
+            queue.release();
+            queue.wake();
+        }
+    }
+
     /// Whether it overflowed and the session has to leave the table.
     pub(crate) fn has_overflowed(&self) -> bool {
         lock(&self.queue).overflowed
@@ -316,6 +328,7 @@ impl Queue {
 
     fn take_close(&mut self) -> Option<Mail> {
         match mem::replace(&mut self.close, Close::Told) {
+            Close::Last(error) if self.letters.is_empty() => Some(Mail::Close(error)),
             Close::Due(error) => Some(Mail::Close(error)),
             other => {
                 self.close = other;
@@ -333,13 +346,13 @@ impl Queue {
     }
 
     fn close(&mut self, error: StreamError) {
-        if matches!(self.close, Close::No) {
+        if matches!(self.close, Close::No | Close::Last(_)) {
             self.close = Close::Due(error);
         }
     }
 
     fn wake(&mut self) {
-        if (self.room || matches!(self.close, Close::Due(_)))
+        if (self.room || matches!(self.close, Close::Last(_) | Close::Due(_)))
             && let Some(waker) = self.waker.take()
         {
             waker.wake();

@@ -44,6 +44,15 @@ impl Table {
         lock(self.shard(bare)).accounts.get(bare).cloned()
     }
 
+    /// All accounts in memory.
+    pub(crate) fn all(&self) -> Vec<Arc<Account>> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            all.extend(lock(shard).accounts.values().cloned());
+        }
+        all
+    }
+
     /// The account of this address, in memory from now on.
     pub(crate) fn get_or_insert(&self, address: &Jid) -> Arc<Account> {
         let mut shard = lock(self.shard(address.bare_str()));

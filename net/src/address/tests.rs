@@ -103,42 +103,55 @@ fn the_book_does_not_grow_with_the_addresses_seen() {
 #[test]
 fn a08_an_address_fails_so_many_logins_per_minute() {
     let (attempts, start) =
-        (Attempts::new(10, vec!["127.0.0.0/8".parse().unwrap()]), Instant::now());
+        (Attempts::per_minute(10, vec!["127.0.0.0/8".parse().unwrap()]), Instant::now());
     let after = |seconds| start + Duration::from_secs(seconds);
     for _ in 0..10 {
         assert!(attempts.allowed(ip("2001:db8::1"), start));
-        attempts.failed(ip("2001:db8::1"), start);
+        attempts.count(ip("2001:db8::1"), start);
     }
     assert!(!attempts.allowed(ip("2001:db8::2"), start), "the whole /64");
     assert!(attempts.allowed(ip("2001:db8:0:1::1"), start), "the victim from elsewhere");
     assert!(!attempts.allowed(ip("2001:db8::1"), after(5)));
     assert!(attempts.allowed(ip("2001:db8::1"), after(6)));
     for _ in 0..100 {
-        attempts.failed(ip("127.0.0.1"), start);
+        attempts.count(ip("127.0.0.1"), start);
     }
     assert!(attempts.allowed(ip("::ffff:127.0.0.1"), start), "trusted");
 }
 
 #[test]
 fn a08_attempts_under_way_together_are_paid_back() {
-    let (attempts, start) = (Attempts::new(10, Vec::new()), Instant::now());
+    let (attempts, start) = (Attempts::per_minute(10, Vec::new()), Instant::now());
     let address = ip("192.0.2.1");
     for _ in 0..20 {
-        attempts.failed(address, start);
+        attempts.count(address, start);
     }
     assert!(!attempts.allowed(address, start + Duration::from_secs(65)));
     assert!(attempts.allowed(address, start + Duration::from_secs(66)));
     for _ in 0..10_000 {
-        attempts.failed(address, start);
+        attempts.count(address, start);
     }
-    assert!(attempts.allowed(address, start + MOST_DEBT), "but not for ever");
+    assert!(attempts.allowed(address, start + MINUTE * MOST_DEBT), "but not for ever");
+}
+
+#[test]
+fn r01_an_address_has_so_many_attempts_per_hour() {
+    let (attempts, start) = (Attempts::per_hour(3, Vec::new()), Instant::now());
+    let address = ip("192.0.2.1");
+    for _ in 0..3 {
+        assert!(attempts.allowed(address, start));
+        attempts.count(address, start);
+    }
+    assert!(!attempts.allowed(address, start + Duration::from_secs(20 * 60 - 1)));
+    assert!(attempts.allowed(address, start + Duration::from_secs(20 * 60)));
+    assert!(!Attempts::per_hour(0, Vec::new()).allowed(address, start), "none is none");
 }
 
 #[test]
 fn a08_failures_are_remembered_for_so_many_addresses() {
-    let (attempts, now) = (Attempts::new(10, Vec::new()), Instant::now());
+    let (attempts, now) = (Attempts::per_minute(10, Vec::new()), Instant::now());
     for host in 0..2 * u32::try_from(REMEMBERED).unwrap() {
-        attempts.failed(std::net::Ipv4Addr::from_bits(host).into(), now);
+        attempts.count(std::net::Ipv4Addr::from_bits(host).into(), now);
     }
     assert!(attempts.table().len() <= REMEMBERED);
 }

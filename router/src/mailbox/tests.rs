@@ -267,3 +267,24 @@ fn a_message_known_in_copy_is_delivered_and_one_lost_in_copy_is_routed_itself() 
     assert!(Mailbox::new(two).try_next().is_some());
     assert!(lose(&one).is_none());
 }
+
+#[test]
+fn who_asked_for_the_end_gets_first_what_waits() {
+    let (post, mut mailbox) = inactive(8_192);
+    send(&post, presence("romeo@localhost/orchard", "p"));
+    post.close_last(StreamError::new(StreamCondition::NotAuthorized));
+    post.answer([message(1)]);
+    for _what_was_held_too in 0..2 {
+        assert!(matches!(mailbox.try_next(), Some(Mail::Stanza(_))));
+    }
+    assert!(matches!(mailbox.try_next(), Some(Mail::Close(_))));
+    assert!(mailbox.try_next().is_none());
+
+    let post = Post::new(1_000, None);
+    let mut mailbox = Mailbox::new(post.clone());
+    post.answer([message(1)]);
+    post.close_last(StreamError::new(StreamCondition::NotAuthorized));
+    post.close(StreamError::new(StreamCondition::Conflict));
+    let Some(Mail::Close(error)) = mailbox.try_next() else { panic!("open") };
+    assert_eq!(error.condition, StreamCondition::Conflict, "what cannot wait does not");
+}
