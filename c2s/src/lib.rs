@@ -9,7 +9,7 @@ mod session;
 mod settings;
 
 pub use driver::Door;
-pub use settings::{Rate, Settings};
+pub use settings::{Rate, Registration, Settings};
 
 use std::net::IpAddr;
 

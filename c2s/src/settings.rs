@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use net::tls::HANDSHAKE_DEADLINE;
 use std::time::Duration;
-use xmpp_core::{sasl::MechanismName, xml::Limits};
+use xmpp_core::{BareJid, sasl::MechanismName, xml::Limits};
 
 /// Settings of a [`Door`](crate::Door). [`Settings::new`] gives the defaults; the fields may be changed freely.
 #[derive(Debug, Clone)]
@@ -39,12 +39,23 @@ pub struct Settings {
     pub bytes: Rate,
     /// Stanzas that one stream may send. Over it, it is not read.
     pub stanzas: Rate,
-    /// Passwords hashed at a time: each takes a core for milliseconds.
-    pub hashes: usize,
+    /// In-band registration (XEP-0077); `None`: strangers cannot register.
+    pub registration: Option<Registration>,
     /// What [`Door::shut`](crate::Door::shut) waits for clients to go.
     pub shutdown_timeout: Duration,
     /// Addresses that no rate and no limit of failed logins holds for.
     pub trusted: Vec<IpNet>,
+}
+
+/// How strangers may register. Only over streams that nobody else can read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// From the connection to the success of SASL, for a client that was told what to fill in.
+    pub timeout: Duration,
+    /// Attempts of one address (an IPv6 /64) in one hour, whatever comes of them (threat R01).
+    pub per_hour: u32,
+    /// Accounts that nobody can register, such as those of operators: to who asks they are taken.
+    pub reserved: Vec<BareJid>,
 }
 
 /// A token bucket: so many per second in the long run, and so many at once.
@@ -80,7 +91,7 @@ impl Settings {
             failed_logins_per_minute: 10,
             bytes: Rate { per_second: 20 * 1_024, burst: 256 * 1_024 },
             stanzas: Rate { per_second: 50, burst: 200 },
-            hashes: 2,
+            registration: None,
             shutdown_timeout: Duration::from_secs(5),
             trusted: Vec::new(),
         }

@@ -5,6 +5,7 @@ use crate::{Origin, Settings, session::Host};
 use bytes::Bytes;
 use net::{
     address::{Attempts, Permit},
+    hashing::Hashing,
     listener::Listener,
     random,
     tls::{Mode, Tls},
@@ -17,7 +18,6 @@ use std::sync::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::Semaphore,
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -33,8 +33,9 @@ pub struct Door {
     pub(super) masking: Masking,
     /// Failed logins per address.
     pub(super) attempts: Attempts,
-    /// One permit for each password that is hashed.
-    pub(super) hashing: Arc<Semaphore>,
+    /// Registrations per address, tried or done.
+    pub(super) registrations: Attempts,
+    pub(super) hashing: Arc<Hashing>,
     stop: CancellationToken,
     streams: TaskTracker,
     /// Streams so far: their numbers in the log.
@@ -48,11 +49,17 @@ impl Door {
         router: Arc<Router>,
         accounts: Arc<dyn Accounts>,
         tls: Arc<Tls>,
+        hashing: Arc<Hashing>,
     ) -> Arc<Self> {
+        let registrations = settings.registration.as_ref().map_or(0, |terms| terms.per_hour);
         Arc::new(Self {
             masking: Masking::new(accounts.masking_key(), settings.iterations),
-            attempts: Attempts::new(settings.failed_logins_per_minute, settings.trusted.clone()),
-            hashing: Arc::new(Semaphore::new(settings.hashes.max(1))),
+            attempts: Attempts::per_minute(
+                settings.failed_logins_per_minute,
+                settings.trusted.clone(),
+            ),
+            registrations: Attempts::per_hour(registrations, settings.trusted.clone()),
+            hashing,
             settings,
             router,
             accounts,

@@ -4,8 +4,8 @@ use super::{Door, Driver};
 use crate::session::{Answer, Ask, Event, Exchange};
 use net::random;
 use router::ClaimError;
-use std::{net::IpAddr, sync::Arc, time::Instant};
-use tokio::{task, time};
+use std::{net::IpAddr, time::Instant};
+use tokio::time;
 use tracing::{error, info, warn};
 use xmpp_core::{
     BareJid, Jid,
@@ -97,7 +97,7 @@ impl Login<'_> {
                 if failure == Failure::NotAuthorized
                     && let Some(address) = self.address
                 {
-                    self.door.attempts.failed(address, Instant::now());
+                    self.door.attempts.count(address, Instant::now());
                 }
                 // not as whom: people type passwords where names belong
                 let address = self.address.map(tracing::field::display);
@@ -135,14 +135,7 @@ impl Login<'_> {
         exchange: Exchange,
         message: Vec<u8>,
     ) -> (Exchange, Result<Response, Failure>) {
-        let hashing = Arc::clone(&self.door.hashing);
-        let permit = hashing.acquire_owned().await.expect("nobody closes the semaphore");
-        task::spawn_blocking(move || {
-            let _permit = permit;
-            respond(exchange, &message)
-        })
-        .await
-        .expect("hashing a password does not panic")
+        self.door.hashing.run(move || respond(exchange, &message)).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod door;
 mod login;
+mod register;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -135,6 +136,9 @@ impl Driver {
             }
             Effect::StartTls => Box::pin(self.start_tls()).await,
             Effect::Authenticate(ask) => Box::pin(self.authenticate(ask)).await,
+            Effect::Register(account, password) => {
+                Box::pin(self.register(&account, password)).await;
+            }
             Effect::Claim(account, resource) => {
                 let outcome = Box::pin(self.claim(&account, resource.as_deref())).await;
                 self.handle(Event::Claimed(outcome));

@@ -82,6 +82,9 @@ impl Stream {
             features.mechanisms(self.mechanisms().iter().map(|mechanism| mechanism.as_str()));
             features.other(&self.modules_offer(Offer::BeforeAuth));
         }
+        if self.offers_registration() {
+            features.other(b"<register xmlns='http://jabber.org/features/iq-register'/>"); // XEP-0077 8
+        }
         // Whatever is said in between: see `Session::deadline`.
         self.offer(features, self.host.settings().auth_timeout);
     }

@@ -21,12 +21,15 @@
 //!      ▲                      │
 //!      └────── refused ───────┘
 //!
+//! ExpectAuth ── jabber:iq:register ──► ExpectRegistration ── made, or refused ──► ExpectAuth
+//!
 //! from everywhere: a footer, a stream error, a deadline, the end of the connection ──► Closed
 //! ```
 
 mod bind;
 mod header;
 mod rate;
+mod register;
 mod sasl;
 mod stage;
 #[cfg(test)]
@@ -35,6 +38,7 @@ mod tests;
 use crate::Settings;
 use bytes::{Buf, Bytes, BytesMut};
 use rate::Bucket;
+pub(crate) use register::RegisterError;
 use router::{ClaimError, Mail, Offer};
 use stage::{ExpectHeader, Stage, Step, Stream, Transition};
 use std::{mem, sync::Arc, time::Duration};
@@ -81,6 +85,8 @@ pub(crate) enum Event<'a> {
     Secured,
     /// After [`Effect::Authenticate`].
     Authenticated(Answer),
+    /// After [`Effect::Register`].
+    Registered(Result<(), RegisterError>),
     /// After [`Effect::Claim`].
     Claimed(Result<Jid, ClaimError>),
     /// The mailbox gave this.
@@ -95,6 +101,8 @@ pub(crate) enum Effect {
     StartTls,
     /// Put this to SASL.
     Authenticate(Ask),
+    /// Make this account, with this password (XEP-0077 3.1.1).
+    Register(BareJid, String),
     /// Claim this account with this resource, or with one of the router's making (RFC 6120 7).
     Claim(BareJid, Option<String>),
     /// Route this stanza; no event follows, but poll again only when it is routed (RFC 6120 10.1).
@@ -144,6 +152,8 @@ pub(crate) struct Session {
     /// `None` for trusted addresses.
     rates: Option<Rates>,
     now: Duration,
+    /// When the connection began.
+    began: Duration,
     /// When a stream that is not bound yet is closed.
     negotiate_by: Duration,
     /// When the last byte came.
@@ -167,6 +177,7 @@ impl Session {
             stanzas: Bucket::new(settings.stanzas),
         });
         Self {
+            began: now,
             negotiate_by: now + settings.auth_timeout,
             stage: Stage::Header(ExpectHeader { account: None }),
             stream: Stream::new(host, secure),
@@ -290,6 +301,9 @@ impl Session {
             Event::Authenticated(answer) => {
                 self.advance(|stage, stream| stage.on_answer(answer, stream))
             }
+            Event::Registered(outcome) => {
+                self.advance(|stage, stream| stage.on_registered(outcome, stream));
+            }
             Event::Claimed(outcome) => {
                 self.advance(|stage, stream| stage.on_claimed(outcome, stream))
             }
@@ -326,6 +340,12 @@ impl Session {
                 self.effect = effect;
                 if self.stage.is_authenticated() && !was_authenticated {
                     self.negotiate_by = self.now + self.stream.host.settings().auth_timeout;
+                } else if !was_authenticated
+                    && self.stream.form_sent
+                    && let Some(registration) = &self.stream.host.settings().registration
+                {
+                    // People fill it in. Still no idle timer: it counts from the beginning.
+                    self.negotiate_by = self.negotiate_by.max(self.began + registration.timeout);
                 }
             }
             Err(End::Error(error)) => self.fail(error),

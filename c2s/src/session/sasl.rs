@@ -1,7 +1,7 @@
 //! STARTTLS and SASL as they stand on the stream (RFC 6120 5.4, 6.4).
 
 use super::{
-    Answer, Ask, Effect, End, Side,
+    Answer, Ask, Effect, End, Side, register,
     stage::{
         ExpectAuth, ExpectHeader, ExpectSaslResponse, ExpectSaslResult, ExpectTls, Stage, Step,
         Stream, Transition,
@@ -23,6 +23,7 @@ impl ExpectAuth {
             (ns::SASL, "auth") => authenticate(element, stream),
             (ns::SASL, "abort") => refuse(Failure::Aborted, stream),
             (ns::SASL, "response") => refuse(Failure::MalformedRequest, stream), // nothing was asked
+            _ if register::is_request(element, stream) => register::on_request(element, stream),
             _ => Err(not_yet(element)),
         }
     }
@@ -160,7 +161,7 @@ fn count_failure(stream: &mut Stream) -> Result<(), StreamError> {
 }
 
 /// What came instead of authentication (threat A09).
-fn not_yet(element: &Element) -> End {
+pub(super) fn not_yet(element: &Element) -> End {
     match (element.ns(), element.name()) {
         (ns::CLIENT, "message" | "presence" | "iq") => StreamCondition::NotAuthorized.into(),
         _ => StreamCondition::UnsupportedStanzaType.into(),

@@ -1,7 +1,7 @@
 //! The stages of a stream, one struct each, named for what it waits for and consumed by its transition; and what
 //! survives them.
 
-use super::{Answer, Effect, End, Exchange, Host, Side, sasl::refuse_tls};
+use super::{Answer, Effect, End, Exchange, Host, RegisterError, Side, sasl::refuse_tls};
 use bytes::{Bytes, BytesMut};
 use compact_str::CompactString;
 use router::ClaimError;
@@ -21,6 +21,7 @@ pub(super) enum Stage {
     Header(ExpectHeader),
     Auth(ExpectAuth),
     Tls(ExpectTls),
+    Registration(Box<ExpectRegistration>),
     SaslResult(ExpectSaslResult),
     SaslResponse(ExpectSaslResponse),
     Bind(ExpectBind),
@@ -40,6 +41,12 @@ pub(super) struct ExpectAuth;
 
 /// The TLS handshake, which the driver does (RFC 6120 5.4.3).
 pub(super) struct ExpectTls;
+
+/// What came of a registration, which the driver makes (XEP-0077 3.1.1).
+pub(super) struct ExpectRegistration {
+    /// The request, without what it asked.
+    pub(super) request: Stanza,
+}
 
 /// What SASL says, which the driver asks.
 pub(super) struct ExpectSaslResult {
@@ -103,6 +110,10 @@ pub(super) struct Stream {
     pub(super) lang: Option<CompactString>,
     /// SASL exchanges that failed.
     pub(super) failures: u32,
+    /// The client was told what to fill in to register: it has more time.
+    pub(super) form_sent: bool,
+    /// An account was registered on this stream.
+    pub(super) registered: bool,
 }
 
 impl Stream {
@@ -121,6 +132,8 @@ impl Stream {
             peer: None,
             lang: None,
             failures: 0,
+            form_sent: false,
+            registered: false,
         }
     }
 
@@ -166,7 +179,11 @@ impl Stage {
             | Self::SaslResponse(_)
             | Self::Bind(_)
             | Self::Bound(_) => true,
-            Self::Tls(_) | Self::SaslResult(_) | Self::Claim(_) | Self::Closed => false,
+            Self::Tls(_)
+            | Self::Registration(_)
+            | Self::SaslResult(_)
+            | Self::Claim(_)
+            | Self::Closed => false,
         }
     }
 
@@ -211,6 +228,17 @@ impl Stage {
         match self {
             Self::Tls(stage) => Ok(stage.on_secured(stream)),
             other => other.unasked("a TLS handshake"),
+        }
+    }
+
+    pub(super) fn on_registered(
+        self,
+        outcome: Result<(), RegisterError>,
+        stream: &mut Stream,
+    ) -> Transition {
+        match self {
+            Self::Registration(stage) => stage.on_registered(outcome, stream),
+            other => other.unasked("a registration"),
         }
     }
 

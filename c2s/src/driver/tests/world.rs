@@ -3,7 +3,7 @@
 use crate::{Door, Origin, Settings, driver::wire::Io};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::FutureExt;
-use net::{random, tls::Tls};
+use net::{hashing::Hashing, random, tls::Tls};
 use roster_store::{Accounts, Caps, memory::Memory};
 use router::{BoxFuture, Directory, Environment, LoadError, Record, Router};
 use rustls::{
@@ -64,7 +64,8 @@ impl Verona {
             world,
         );
         let tls = Tls::ephemeral(&["verona.lit"]).unwrap();
-        Self { door: Door::new(settings, router.unwrap(), store, Arc::new(tls)) }
+        let hashing = Hashing::new(2, ROUNDS);
+        Self { door: Door::new(settings, router.unwrap(), store, Arc::new(tls), hashing) }
     }
 
     /// A connection in memory, and the task that serves it.

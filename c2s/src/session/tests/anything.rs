@@ -1,6 +1,7 @@
 //! Whatever comes in whatever order: the rules that no conversation may break.
 
 use super::*;
+use crate::Registration;
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -19,7 +20,7 @@ enum Move {
 const HEADER: &str = "<stream:stream xmlns='jabber:client' \
     xmlns:stream='http://etherx.jabber.org/streams' to='capulet.lit' version='1.0'>";
 
-const WORDS: [&str; 15] = [
+const WORDS: [&str; 17] = [
     HEADER,
     HEADER,
     "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
@@ -30,6 +31,9 @@ const WORDS: [&str; 15] = [
     "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
     "<message to='romeo@montague.lit'><body>hi</body></message>",
     "<message to='@@@'/>",
+    "<iq type='get' id='r'><query xmlns='jabber:iq:register'/></iq>",
+    "<iq type='set' id='r'><query xmlns='jabber:iq:register'><username>juliet</username>\
+     <password>secret</password></query></iq>",
     "<presence/>",
     "<inactive xmlns='urn:xmpp:csi:0'/>",
     "<iq type='result' id='1'/>",
@@ -71,9 +75,11 @@ proptest! {
     ) {
         let mut settings = Settings::new("capulet.lit");
         settings.require_tls = false;
+        settings.registration =
+            Some(Registration { timeout: 300 * SECOND, per_hour: 1, reserved: Vec::new() });
         let mut talk = Talk::new(settings, secure, false);
         let (mut authenticated, mut bound, mut closed) = (false, false, false);
-        let mut asked = None;
+        let (mut asked, mut protected) = (None, secure);
         for step in moves {
             match step {
                 Move::Says(text) if talk.session.wants_input() => {
@@ -84,7 +90,10 @@ proptest! {
                 }
                 Move::Says(_) | Move::Babbles(_) => {}
                 Move::Answered(well) => match asked.take() {
-                    Some(Effect::StartTls) if well => talk.event(Event::Secured),
+                    Some(Effect::StartTls) if well => {
+                        protected = true;
+                        talk.event(Event::Secured);
+                    }
                     Some(Effect::StartTls) => talk.event(Event::Lost),
                     Some(Effect::Authenticate(_)) if well => {
                         authenticated = true;
@@ -93,6 +102,10 @@ proptest! {
                     Some(Effect::Authenticate(_)) => {
                         let refused = Answer::Refused(Failure::NotAuthorized);
                         talk.event(Event::Authenticated(refused));
+                    }
+                    Some(Effect::Register(..)) => {
+                        let outcome = if well { Ok(()) } else { Err(RegisterError::Taken) };
+                        talk.event(Event::Registered(outcome));
                     }
                     Some(Effect::Claim(..)) if well => {
                         bound = true;
@@ -131,6 +144,7 @@ proptest! {
                         prop_assert_eq!(who.as_str(), JULIET);
                     }
                     Effect::Authenticate(_) => prop_assert!(!authenticated),
+                    Effect::Register(..) => prop_assert!(!authenticated && protected),
                     Effect::StartTls => prop_assert!(!authenticated && !secure),
                 }
                 prop_assert!(asked.is_none(), "asked twice");

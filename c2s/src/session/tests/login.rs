@@ -131,7 +131,7 @@ fn a09_no_stanza_is_processed_before_authentication() {
             "<iq type='get' id='1'><query xmlns='jabber:iq:roster'/></iq>",
             "<iq type='set' id='1'><query xmlns='jabber:iq:roster'/></iq>",
             "<iq type='get' id='1'><query xmlns='jabber:iq:auth'/></iq>",
-            "<iq type='set' id='1'><query xmlns='jabber:iq:register'/></iq>",
+            "<iq type='result' id='1'><query xmlns='jabber:iq:register'/></iq>",
             "<iq type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
             "<iq type='set' id='1'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>",
             "<iq type='result' id='1'/>",

@@ -6,8 +6,9 @@ mod errors;
 mod limits;
 mod login;
 mod opening;
+mod register;
 
-use super::{Answer, Ask, Closed, Effect, Event, Exchange, Host, Session, Side};
+use super::{Answer, Ask, Closed, Effect, Event, Exchange, Host, RegisterError, Session, Side};
 use crate::Settings;
 use bytes::{Bytes, BytesMut};
 use router::{ClaimError, Offer};
