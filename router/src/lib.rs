@@ -140,16 +140,19 @@ impl Router {
         }))
     }
 
-    /// Closes all sessions of an account, e.g. after its password changed or it was deleted, and
-    /// [`recheck`](Self::recheck)s it.
-    pub fn close_account(&self, account: &BareJid, error: &StreamError) {
+    /// Closes all sessions of an account, e.g. after it was deleted, and [`recheck`](Self::recheck)s it. Where one of them
+    /// asked for it, that one gets first what waits for it.
+    pub fn close_account(&self, account: &BareJid, error: &StreamError, asked: Option<&Session>) {
         if let Some(account) = self.table.get(account.as_str()) {
             let mut state = account.guard();
             state.doubt();
             // The address may be another account's by now, whose roster begins anew.
             state.version = 0;
             for seat in &state.seats {
-                seat.post.close(error.clone());
+                match asked.filter(|session| seat.is_of(session)) {
+                    Some(session) => session.close(error),
+                    None => seat.post.close(error.clone()),
+                }
             }
         }
     }

@@ -313,7 +313,7 @@ fn a_closed_account_ends_its_sessions_and_is_read_again() {
     let mut juliet = world.online("juliet@localhost/balcony");
     world.people.remove("juliet@localhost");
     let account = "juliet@localhost".parse().unwrap();
-    world.router.close_account(&account, &StreamError::new(StreamCondition::NotAuthorized));
+    world.router.close_account(&account, &StreamError::new(StreamCondition::NotAuthorized), None);
     assert_eq!(juliet.closed().condition, StreamCondition::NotAuthorized);
     juliet.disconnect();
     romeo.send("<message to='juliet@localhost/balcony' id='m'/>");
@@ -333,7 +333,7 @@ fn p08_an_account_made_anew_has_none_of_the_old_ones_contacts() {
     world.people.remove("juliet@localhost");
     world.people.add("juliet@localhost");
     let account = "juliet@localhost".parse().unwrap();
-    world.router.close_account(&account, &StreamError::new(StreamCondition::NotAuthorized));
+    world.router.close_account(&account, &StreamError::new(StreamCondition::NotAuthorized), None);
     let _another = world.online("juliet@localhost/balcony");
     romeo.nothing();
 }
