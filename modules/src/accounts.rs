@@ -129,10 +129,7 @@ impl Registrar {
     }
 
     /// Nobody else's changes are mixed up with the one that follows.
-    async fn begin(
-        &self,
-        router: &Router,
-    ) -> Result<MutexGuard<'_, Option<i64>>, StanzaError> {
+    async fn begin(&self, router: &Router) -> Result<MutexGuard<'_, Option<i64>>, StanzaError> {
         let mut seen = self.seen.lock().await;
         self.tell(router, &mut seen, None).await.map_err(|error| refusal(&error))?;
         Ok(seen)

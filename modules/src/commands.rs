@@ -185,7 +185,8 @@ impl Commands {
             // There is one form, and nothing before it or after it.
             Action::Previous | Action::Next => Err(bad_request(BAD_ACTION)),
             Action::Execute | Action::Complete => {
-                let x = asked.child(ns::DATA_FORM, "x").ok_or(bad_payload("the form is missing"))?;
+                let x =
+                    asked.child(ns::DATA_FORM, "x").ok_or(bad_payload("the form is missing"))?;
                 let form = form.read(x).map_err(|error| bad_payload(error.0))?;
                 let done = self.run(request, command, form).await?;
                 self.sessions.end(id, request.session.jid());
@@ -296,10 +297,7 @@ fn reply(
 
 /// One of the specific conditions below.
 fn bad_request(condition: &'static str) -> StanzaError {
-    StanzaError {
-        application: Some(condition),
-        ..StanzaError::new(StanzaCondition::BadRequest)
-    }
+    StanzaError { application: Some(condition), ..StanzaError::new(StanzaCondition::BadRequest) }
 }
 
 // The specific conditions of XEP-0050 4.4.

@@ -3,22 +3,25 @@
 //! [`all`] is the one list. What a module does is what it declares to the router; service discovery, the table of
 //! XEPs and the documentation are derived from that.
 
+mod accounts;
 mod activity;
+mod admin;
 mod blocking;
 mod caps;
 mod carbons;
 mod chat_state;
 mod client_state;
+mod commands;
 mod contact;
 mod delay;
 mod directory;
 mod disco;
-#[allow(dead_code, reason = "the first who ask for something with a form are on their way")]
 mod form;
 mod hints;
 mod offline;
 mod ping;
 mod private;
+mod register;
 mod roster;
 mod session;
 mod stanza_id;
@@ -28,6 +31,8 @@ mod time;
 mod vcard;
 mod version;
 
+pub use accounts::{Passwords, Registrar};
+pub use admin::{End, Power};
 pub use contact::Contacts;
 pub use directory::StoreDirectory;
 pub use router::{Xep, xeps as declarations};
@@ -36,6 +41,7 @@ pub use version::Software;
 use roster_store::{Caps, Store};
 use router::Module;
 use std::sync::Arc;
+use xmpp_core::BareJid;
 
 /// What the modules are made of.
 #[derive(Clone)]
@@ -50,11 +56,24 @@ pub struct Deps {
     pub software: Software,
     /// Whom to write to about the service.
     pub contacts: Contacts,
+    /// Who may administer it.
+    pub admins: Vec<BareJid>,
+    /// What changes accounts.
+    pub registrar: Arc<Registrar>,
+    /// What ends the server.
+    pub power: Arc<dyn Power>,
 }
 
 /// All modules, in order.
 pub fn all(deps: &Deps) -> Vec<Arc<dyn Module>> {
-    let Deps { store, caps, domains, software, contacts } = deps.clone();
+    let Deps { store, caps, domains, software, contacts, admins, registrar, power } = deps.clone();
+    let motd = admin::Motd::new(store.clone());
+    let office = Arc::new(admin::Office {
+        store: store.clone(),
+        registrar: registrar.clone(),
+        power,
+        motd: motd.clone(),
+    });
     vec![
         // what only the server may say of a stanza's past: before anything reads it
         Arc::new(delay::Delay { domains: domains.clone() }),
@@ -86,6 +105,12 @@ pub fn all(deps: &Deps) -> Vec<Arc<dyn Module>> {
         Arc::new(caps::Capabilities::default()),
         // whom to write to
         Arc::new(contacts),
+        // another password, and the end of an account
+        Arc::new(register::Register { registrar }),
+        // what operators can have done
+        Arc::new(commands::Commands::new(admins, admin::commands(&office))),
+        // what operators tell everybody who comes
+        motd,
         // whether anybody is there
         Arc::new(ping::Ping),
         // what runs here

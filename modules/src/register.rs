@@ -6,13 +6,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use router::{Answer, At, Declare, Module, Request};
 use std::sync::Arc;
-use xmpp_core::{
-    Jid, StanzaError,
-    error::StanzaCondition,
-    ns,
-    stanza::IqType,
-    xml::Writer,
-};
+use xmpp_core::{Jid, StanzaError, error::StanzaCondition, ns, stanza::IqType, xml::Writer};
 
 /// Lets users change their password, and leave.
 pub(crate) struct Register {
@@ -46,7 +40,9 @@ fn registered(request: &Request) -> Answer {
     at_home(request)?;
     let mut out = Writer::new();
     out.open_ns("query", ns::REGISTER).open("registered").close();
-    out.open("instructions").text("You are registered. Fill in another password to change it.").close();
+    out.open("instructions")
+        .text("You are registered. Fill in another password to change it.")
+        .close();
     out.open("username").text(request.session.account().jid().local().unwrap_or_default()).close();
     out.open("password").close().close();
     Ok(out.finish().into())

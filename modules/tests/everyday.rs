@@ -4,7 +4,7 @@ mod house;
 
 use house::House;
 use modules::{Contacts, Deps, Software};
-use roster_store::{Caps, memory::Memory};
+use roster_store::Caps;
 
 #[test]
 fn xep0030_3_1_features_are_what_the_modules_declare() {
@@ -79,12 +79,16 @@ fn xep0199_0092_0202_and_session() {
 
 #[test]
 fn the_table_of_xeps_comes_from_the_declarations() {
+    let house = House::new();
     let deps = Deps {
-        store: Memory::new(Caps::default()),
+        store: house.store.clone(),
         caps: Caps::default(),
         domains: vec!["localhost".into()],
         software: Software { name: String::new(), version: String::new(), os: None },
         contacts: Contacts::default(),
+        admins: Vec::new(),
+        registrar: house.registrar.clone(),
+        power: house.power.clone(),
     };
     let xeps = modules::declarations(&modules::all(&deps)).unwrap();
     let numbers: Vec<_> = xeps.iter().map(|xep| xep.number).collect();

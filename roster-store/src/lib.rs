@@ -11,6 +11,7 @@ mod blocking;
 mod documents;
 mod law;
 pub mod memory;
+mod notice;
 mod offline;
 mod roster;
 pub mod sqlite;
@@ -20,6 +21,7 @@ pub use account::{Accounts, REVOCATIONS, Revocation, Revoked};
 pub use activity::{LastActivity, Left};
 pub use blocking::BlockLists;
 pub use documents::{Document, DocumentKey, Documents};
+pub use notice::{Motd, Notices};
 pub use offline::{Kept, Offline};
 pub use roster::{
     Change, Item, Notice, Parting, Removal, Reply, Request, Roster, Rosters, Subscription,
@@ -128,7 +130,9 @@ pub struct Profile {
 }
 
 /// A whole store.
-pub trait Store: Accounts + Rosters + Offline + Documents + BlockLists + LastActivity {
+pub trait Store:
+    Accounts + Rosters + Offline + Documents + BlockLists + LastActivity + Notices
+{
     /// [`roster`](Rosters::roster) and [`blocked`](BlockLists::blocked) in one read.
     fn profile(&self, owner: &BareJid) -> BoxFuture<Result<Profile>>;
     /// Waits until every queued write is committed, folds the log into the database, then closes: further

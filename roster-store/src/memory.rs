@@ -5,9 +5,9 @@
 mod personal;
 
 use crate::{
-    Accounts, BoxFuture, Caps, Change, DocumentKey, Item, Kept, Left, Offline, Parting, Profile,
-    REVOCATIONS, Removal, Request, Result, Revocation, Revoked, Roster, Rosters, Store, StoreError,
-    SubscriptionOutcome, Verb,
+    Accounts, BoxFuture, Caps, Change, DocumentKey, Item, Kept, Left, Motd, Offline, Parting,
+    Profile, REVOCATIONS, Removal, Request, Result, Revocation, Revoked, Roster, Rosters, Store,
+    StoreError, SubscriptionOutcome, Verb,
     law::{self, AccountId, Rows},
 };
 use std::{
@@ -69,6 +69,7 @@ struct State {
     first_version: u64,
     last_kept: i64,
     last_revocation: i64,
+    motd: Option<Motd>,
 }
 
 struct Account {

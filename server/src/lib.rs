@@ -35,9 +35,10 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(run) => {
             log_to_stderr()?;
             if run.ephemeral {
-                block_on(serve::run(run.into_ephemeral()?.start()))?;
+                let ephemeral = run.into_ephemeral()?;
+                block_on(serve::run(async || ephemeral.clone().start().await))?;
             } else {
-                block_on(serve::run(Server::start(load(&run.source)?)))?;
+                block_on(serve::configured(&run.source))?;
             }
         }
         Command::Demo => {

@@ -82,6 +82,12 @@ pub(crate) fn door(config: &Config) -> c2s::Settings {
         failed_logins_per_minute: limits.failed_logins_per_minute,
         bytes: Rate { per_second: limits.rate_bytes, burst: limits.rate_burst },
         stanzas: Rate { per_second: limits.rate_stanzas, burst: limits.rate_stanzas_burst },
+        registration: config.registration.then(|| c2s::Registration {
+            timeout: Duration::from_secs(limits.registration_timeout),
+            per_hour: limits.registrations_per_hour,
+            // An operator's account is nobody's to take.
+            reserved: config.admins.clone(),
+        }),
         shutdown_timeout: GOODBYE,
         trusted: config.trusted.clone(),
         ..c2s::Settings::new(config.domains[0].clone())

@@ -6,6 +6,7 @@ use crate::{
     tell, wiring,
 };
 use anyhow::{Context, bail};
+use net::hashing::Hashing;
 use roster_store::{Store, StoreError, sqlite::Sqlite};
 use std::{
     io::{BufRead, ErrorKind},
@@ -134,11 +135,7 @@ async fn credentials(
 
 /// Derives what the store keeps from a password, off the reactor.
 pub(crate) async fn derive(password: String, iterations: u32) -> anyhow::Result<Credentials> {
-    let mut salts = [[0; 16]; 3];
-    salts.iter_mut().for_each(|salt| net::random::fill(salt));
-    let derived =
-        tokio::task::spawn_blocking(move || Credentials::derive(&password, iterations, &salts));
-    Ok(derived.await.context("hashing the password")??)
+    Ok(Hashing::new(1, iterations).derive(password).await?)
 }
 
 /// Creates an account with this password.

@@ -9,9 +9,10 @@ use crate::{
 use anyhow::Context;
 use bosh_cm::{Manager, Upstream, Visitor, upstream::Connecting};
 use c2s::{Door, Origin};
-use net::{address::AddressBook, tls::Tls};
-use roster_store::{Caps, Durability, Revoked, Store, StoreError, memory::Memory, sqlite::Sqlite};
-use router::{Module, Router};
+use modules::{End, Power, Registrar};
+use net::{address::AddressBook, hashing::Hashing, tls::Tls};
+use roster_store::{Caps, Durability, Store, StoreError, memory::Memory, sqlite::Sqlite};
+use router::{BoxFuture, Module, Router};
 use std::{
     fs::DirBuilder,
     io,
@@ -21,14 +22,23 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream},
+    sync::watch,
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use xmpp_core::{Jid, StreamError, error::StreamCondition};
+use xmpp_core::{
+    Jid,
+    sasl::{Credentials, PasswordError},
+};
 
 /// How often other processes' changes to accounts are looked for: their sessions end within 5 seconds.
 const REVOCATIONS_EVERY: Duration = Duration::from_secs(1);
 /// What to change where the operator's certificate cannot be used.
 const CERTIFICATE_KEYS: &str = "tls.certificate, tls.key";
+/// Passwords hashed at a time: each takes a core for milliseconds.
+const HASHES: usize = 2;
 /// Bytes in flight in each direction of a stream inside the process.
 const PIPE_BYTES: usize = 16 * 1024;
 /// A running server.
@@ -38,6 +48,7 @@ pub struct Server {
     tls: Arc<Tls>,
     door: Arc<Door>,
     manager: Arc<Manager>,
+    lever: Arc<Lever>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -50,12 +61,17 @@ impl Server {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let store = open_store(&config, Sqlite::serve)?;
         let tls = Arc::new(certificate(&config)?);
-        let router = router(&config, &store)?;
+        let hashing = hashing(&config);
+        let lever = Arc::<Lever>::default();
+        let registrar =
+            Registrar::new(Arc::clone(&store), Arc::new(OffReactor(Arc::clone(&hashing))));
+        let router = router(&config, &store, &registrar, &lever)?;
         let door = Door::new(
             settings::door(&config),
             Arc::clone(&router),
             Arc::clone(&store) as _,
             Arc::clone(&tls),
+            hashing,
         );
         let inside = Inside { router: Arc::clone(&router), door: Arc::clone(&door) };
         let manager = Manager::new(settings::manager(&config), Arc::new(inside));
@@ -65,13 +81,15 @@ impl Server {
             tls,
             door,
             manager,
+            lever,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
         // Before anybody can log in: what is changed from here on ends sessions.
-        let revocations = watch_revocations(Arc::clone(&server.store), router).await?;
+        registrar.catch_up(&router).await.context("the store")?;
         server.listen(&config)?;
         server.tasks.spawn(Arc::clone(&server.tls).watch(server.stop.clone().cancelled_owned()));
+        let revocations = watch_revocations(registrar, router);
         server.tasks.spawn(server.stop.clone().run_until_cancelled_owned(revocations));
         Ok(server)
     }
@@ -140,6 +158,11 @@ impl Server {
         }
     }
 
+    /// Waits until an operator wishes it to end ([`modules::Power`]).
+    pub async fn ordered(&self) -> End {
+        self.lever.pulled().await
+    }
+
     /// Takes no new connections, tells every client `system-shutdown`, waits for them to go, and closes the store.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -185,12 +208,20 @@ pub(crate) async fn check(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(crate) fn modules(config: &Config, store: &Arc<dyn Store>) -> Vec<Arc<dyn Module>> {
+pub(crate) fn modules(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    registrar: &Arc<Registrar>,
+    lever: &Arc<Lever>,
+) -> Vec<Arc<dyn Module>> {
     modules::all(&modules::Deps {
         store: Arc::clone(store),
         caps: settings::caps(&config.limits),
         domains: config.domains.clone(),
         contacts: config.contacts.clone(),
+        admins: config.admins.clone(),
+        registrar: Arc::clone(registrar),
+        power: Arc::clone(lever) as _,
         software: modules::Software {
             name: "Stonechat".into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -199,8 +230,13 @@ pub(crate) fn modules(config: &Config, store: &Arc<dyn Store>) -> Vec<Arc<dyn Mo
     })
 }
 
-fn router(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<Arc<Router>> {
-    let modules = modules(config, store);
+fn router(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    registrar: &Arc<Registrar>,
+    lever: &Arc<Lever>,
+) -> anyhow::Result<Arc<Router>> {
+    let modules = modules(config, store, registrar, lever);
     let directory = Arc::new(modules::StoreDirectory::new(Arc::clone(store)));
     Ok(Router::new(settings::router(config), &modules, directory, Arc::new(System::new()))?)
 }
@@ -218,37 +254,58 @@ fn certificate(config: &Config) -> anyhow::Result<Tls> {
 }
 
 /// Ends the sessions of accounts whose password was changed or which were deleted, by whatever process.
-async fn watch_revocations(
-    store: Arc<dyn Store>,
-    router: Arc<Router>,
-) -> anyhow::Result<impl Future<Output = ()>> {
-    let (_, mut seen) = store.revoked(None).await.context("the store")?;
-    Ok(async move {
-        let mut turn = tokio::time::interval(REVOCATIONS_EVERY);
-        turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+async fn watch_revocations(registrar: Arc<Registrar>, router: Arc<Router>) {
+    let mut turn = tokio::time::interval(REVOCATIONS_EVERY);
+    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        turn.tick().await;
+        if let Err(error) = registrar.catch_up(&router).await {
+            tracing::error!(%error, "changes to accounts cannot be read");
+        }
+    }
+}
+
+/// Hashes passwords, new ones in as many rounds as the configuration says.
+pub(crate) fn hashing(config: &Config) -> Arc<Hashing> {
+    Hashing::new(HASHES, config.iterations)
+}
+
+/// The modules' way to the threads that hash.
+pub(crate) struct OffReactor(pub(crate) Arc<Hashing>);
+
+impl modules::Passwords for OffReactor {
+    fn derive(&self, password: String) -> BoxFuture<'static, Result<Credentials, PasswordError>> {
+        let hashing = Arc::clone(&self.0);
+        Box::pin(async move { hashing.derive(password).await })
+    }
+}
+
+/// What an operator pulls to end the server: how, and when.
+#[derive(Default)]
+pub(crate) struct Lever(watch::Sender<Option<(End, Instant)>>);
+
+impl Power for Lever {
+    fn end(&self, end: End, after: Duration) {
+        self.0.send_replace(Some((end, Instant::now() + after)));
+    }
+}
+
+impl Lever {
+    async fn pulled(&self) -> End {
+        let mut wish = self.0.subscribe();
         loop {
-            turn.tick().await;
-            match store.revoked(Some(seen)).await {
-                Ok((revocations, next)) => {
-                    seen = next;
-                    for revocation in revocations {
-                        let gone = match revocation.what {
-                            Revoked::Password => "the password was changed",
-                            Revoked::Account => "the account was deleted",
-                            Revoked::Subscriptions => {
-                                router.recheck(&revocation.account);
-                                continue;
-                            }
-                        };
-                        let error =
-                            StreamError::new(StreamCondition::NotAuthorized).with_text(gone);
-                        router.close_account(&revocation.account, &error);
-                    }
-                }
-                Err(error) => tracing::error!(%error, "changes to accounts cannot be read"),
+            let due = *wish.borrow_and_update();
+            let changed = wish.changed();
+            match due {
+                None => drop(changed.await),
+                Some((end, at)) => tokio::select! {
+                    () = tokio::time::sleep_until(at) => return end,
+                    // Somebody thought better of it.
+                    _ = changed => {}
+                },
             }
         }
-    })
+    }
 }
 
 /// The connection manager's way to the door of the same process.

@@ -1,6 +1,7 @@
 //! The extensions that this server speaks: what its modules declare, and what its doors are.
 
 use crate::{Config, settings, wiring};
+use modules::Registrar;
 use roster_store::{Store, memory::Memory};
 use router::Xep;
 use std::{fmt::Write, sync::Arc};
@@ -26,7 +27,9 @@ const RFCS: [u16; 5] = [5802, 6120, 6121, 7622, 7677];
 pub(crate) fn all() -> Vec<Xep> {
     let config = Config::with(&[]).expect("the defaults are a configuration");
     let store: Arc<dyn Store> = Memory::new(settings::caps(&config.limits));
-    let modules = wiring::modules(&config, &store);
+    let passwords = Arc::new(wiring::OffReactor(wiring::hashing(&config)));
+    let registrar = Registrar::new(Arc::clone(&store), passwords);
+    let modules = wiring::modules(&config, &store, &registrar, &Arc::default());
     let declared =
         router::xeps(&modules).expect("the modules do not clash: a test starts them all");
     let mut xeps: Vec<_> = declared.into_iter().chain(DOORS).collect();

@@ -5,10 +5,7 @@ use crate::{accounts::refusal, stored::failed};
 use futures_util::{FutureExt, lock::Mutex};
 use roster_store::{Motd as Stored, Store};
 use router::{Declare, Module, Router, Session};
-use std::{
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{sync::Arc, time::SystemTime};
 use xmpp_core::StanzaError;
 
 /// Shows the message of the day.
@@ -24,10 +21,7 @@ impl Motd {
     }
 
     /// Another one, set at this time, or none.
-    pub(crate) async fn set(
-        &self,
-        motd: Option<(String, SystemTime)>,
-    ) -> Result<(), StanzaError> {
+    pub(crate) async fn set(&self, motd: Option<(String, SystemTime)>) -> Result<(), StanzaError> {
         let motd = motd.map(|(text, at)| Stored { text, at });
         let mut known = self.known.lock().await;
         self.store.set_motd(motd.clone()).await.map_err(|error| refusal(&error))?;

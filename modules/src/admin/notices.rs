@@ -5,14 +5,9 @@ use crate::{
     commands::{Call, Outcome},
     form::{Field, FieldType::TextMulti, Form},
 };
-use bytes::Bytes;
 use router::Router;
 use std::sync::Arc;
-use xmpp_core::{
-    BareJid, Jid, Kind, Stanza, StanzaError,
-    stanza::MessageType,
-    xml::Writer,
-};
+use xmpp_core::{BareJid, Jid, Kind, Stanza, StanzaError, stanza::MessageType, xml::Writer};
 
 pub(super) fn ask_announcement() -> Option<Form> {
     ask(

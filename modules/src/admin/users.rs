@@ -87,9 +87,8 @@ pub(super) async fn end_sessions(_office: Arc<Office>, call: Call) -> Done {
             operator.close(&error);
             ended += 1;
         }
-        ended += router.close_sessions(account, &error, |seat| {
-            meant(seat.jid()) && !seat.is_of(operator)
-        });
+        ended += router
+            .close_sessions(account, &error, |seat| meant(seat.jid()) && !seat.is_of(operator));
     }
     Ok(Outcome { result: None, note: Some(format!("Sessions ended: {ended}.")) })
 }
@@ -131,7 +130,8 @@ pub(super) async fn last_login(office: Arc<Office>, call: Call) -> Done {
     for jid in &accounts {
         let left = office.store.last_left(jid).await.map_err(|error| refusal(&error))?;
         let account = load(&call.router, jid).await?;
-        let since = sessions(&call.router, &account).await.into_iter().map(|(_, since)| since).max();
+        let since =
+            sessions(&call.router, &account).await.into_iter().map(|(_, since)| since).max();
         times.push(since.or(left.map(|left| left.at)).map(stamp).unwrap_or_default());
     }
     Ok(found([

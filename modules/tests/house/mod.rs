@@ -12,16 +12,46 @@ mod common;
 
 pub use common::{Actor, Clock, finish, stanza};
 
-use modules::{Contacts, Deps, Software, StoreDirectory};
+use futures_util::{FutureExt, future::ready};
+use modules::{Contacts, Deps, End, Passwords, Power, Registrar, Software, StoreDirectory};
 use roster_store::{Caps, Store, memory::Memory};
-use router::{Module, Router, Settings};
-use std::sync::Arc;
-use xmpp_core::sasl::Credentials;
+use router::{BoxFuture, Module, Router, Settings};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+use xmpp_core::sasl::{Credentials, PasswordError};
 
 pub struct House {
     pub router: Arc<Router>,
     pub store: Arc<dyn Store>,
     pub clock: Arc<Clock>,
+    pub registrar: Arc<Registrar>,
+    pub power: Arc<Lever>,
+}
+
+/// What operators have asked for.
+#[derive(Default)]
+pub struct Lever(pub Mutex<Vec<(End, Duration)>>);
+
+impl Power for Lever {
+    fn end(&self, end: End, after: Duration) {
+        self.0.lock().unwrap().push((end, after));
+    }
+}
+
+/// Hashes at once: it is not what is tested here.
+struct OneRound;
+
+impl Passwords for OneRound {
+    fn derive(&self, password: String) -> BoxFuture<'static, Result<Credentials, PasswordError>> {
+        static SALT: AtomicU8 = AtomicU8::new(1);
+        let salt = [SALT.fetch_add(1, Ordering::Relaxed); 16];
+        ready(Credentials::derive(&password, 1, &[salt; 3])).boxed()
+    }
 }
 
 impl House {
@@ -58,6 +88,7 @@ impl House {
 
     fn build(store: Arc<dyn Store>, caps: Caps, mut modules: Vec<Arc<dyn Module>>) -> Self {
         let domains = vec!["localhost".to_owned()];
+        let power = Arc::new(Lever::default());
         let software = Software { name: "House".into(), version: "1".into(), os: None };
         let deps = Deps {
             store: store.clone(),
@@ -65,13 +96,18 @@ impl House {
             domains: domains.clone(),
             software,
             contacts: Contacts::default(),
+            admins: vec!["nurse@localhost".parse().unwrap()],
+            registrar: Registrar::new(store.clone(), Arc::new(OneRound)),
+            power: power.clone(),
         };
+        let registrar = deps.registrar.clone();
         let clock = Arc::new(Clock::default());
         let directory = Arc::new(StoreDirectory::new(store.clone()));
         modules.extend(modules::all(&deps));
         let router =
             Router::new(Settings::new(domains), &modules, directory, clock.clone()).unwrap();
-        Self { router, store, clock }
+        finish(registrar.catch_up(&router)).unwrap();
+        Self { router, store, clock, registrar, power }
     }
 
     pub fn add(&self, name: &str) {

@@ -1,8 +1,9 @@
-//! Documents, block lists and last activity in memory.
+//! Documents, block lists, last activity and notices in memory.
 
 use super::{Memory, State};
 use crate::{
-    BlockLists, BoxFuture, Document, DocumentKey, Documents, LastActivity, Left, Result,
+    BlockLists, BoxFuture, Document, DocumentKey, Documents, LastActivity, Left, Motd, Notices,
+    Result,
     law::{self, AccountId, BlockRows, DocumentRows},
 };
 use xmpp_core::{BareJid, Jid};
@@ -69,5 +70,17 @@ impl LastActivity for Memory {
     }
     fn last_left(&self, owner: &BareJid) -> BoxFuture<Result<Option<Left>>> {
         self.run(|state| Ok(state.find(owner)?.left.clone()))
+    }
+}
+
+impl Notices for Memory {
+    fn motd(&self) -> BoxFuture<Result<Option<Motd>>> {
+        self.run(|state| Ok(state.motd.clone()))
+    }
+    fn set_motd(&self, motd: Option<Motd>) -> BoxFuture<Result<()>> {
+        self.run(|state| {
+            state.motd = motd;
+            Ok(())
+        })
     }
 }

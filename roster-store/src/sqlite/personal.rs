@@ -1,12 +1,12 @@
-//! Documents, block lists and last activity in the database.
+//! Documents, block lists, last activity and notices in the database.
 
 use super::{
     Sqlite,
     rows::{Tx, jid, microseconds, size, time},
 };
 use crate::{
-    BlockLists, BoxFuture, Document, DocumentKey, Documents, LastActivity, Left, Result,
-    StoreError,
+    BlockLists, BoxFuture, Document, DocumentKey, Documents, LastActivity, Left, Motd, Notices,
+    Result, StoreError,
     law::{self, AccountId, BlockRows, DocumentRows},
 };
 use rusqlite::{OptionalExtension, params};
@@ -53,7 +53,34 @@ impl LastActivity for Sqlite {
     }
 }
 
+impl Notices for Sqlite {
+    fn motd(&self) -> BoxFuture<Result<Option<Motd>>> {
+        self.read(|tx| tx.motd())
+    }
+    fn set_motd(&self, motd: Option<Motd>) -> BoxFuture<Result<()>> {
+        let bytes = motd.as_ref().map_or(0, |motd| motd.text.len());
+        self.write(bytes, move |tx| tx.set_motd(motd.as_ref()))
+    }
+}
+
 impl Tx<'_> {
+    fn motd(&self) -> Result<Option<Motd>> {
+        let motd = self
+            .sql("SELECT text, set_at FROM motd")?
+            .query_row([], |row| Ok(Motd { text: row.get(0)?, at: time(row.get(1)?) }));
+        Ok(motd.optional()?)
+    }
+
+    fn set_motd(&mut self, motd: Option<&Motd>) -> Result<()> {
+        match motd {
+            Some(Motd { text, at }) => self
+                .sql("INSERT OR REPLACE INTO motd VALUES (1, ?1, ?2)")?
+                .execute(params![text, microseconds(*at)])?,
+            None => self.sql("DELETE FROM motd")?.execute([])?,
+        };
+        Ok(())
+    }
+
     fn document(&self, owner: &BareJid, key: &DocumentKey) -> Result<Option<Vec<u8>>> {
         let (kind, ns, name) = columns(key);
         self.sql(

@@ -77,5 +77,6 @@ contract! {
         r03_a_long_status_is_cut_at_a_character,
         what_is_personal_is_not_found_without_the_account,
         p08_what_was_personal_goes_with_the_account,
-        a_block_takes_its_place_when_it_is_called;
+        a_block_takes_its_place_when_it_is_called,
+        xep0133_there_is_one_message_of_the_day_at_most;
 }

@@ -1,7 +1,7 @@
 //! Rules of documents, block lists and last activity.
 
 use crate::stage::{Stage, block_on, jid};
-use roster_store::{DocumentKey, Left, Result, StoreError};
+use roster_store::{DocumentKey, Left, Motd, Result, StoreError};
 use std::time::{Duration, UNIX_EPOCH};
 use xmpp_core::Jid;
 
@@ -199,4 +199,16 @@ pub(crate) fn a_block_takes_its_place_when_it_is_called(stage: &mut Stage) {
     assert_eq!(block_on(profile).expect("a profile").blocked, []);
     assert_eq!(block_on(before), Ok(addresses(&["a@x"])));
     assert_eq!(block_on(unblock), Ok(addresses(&["a@x"])));
+}
+
+pub(crate) fn xep0133_there_is_one_message_of_the_day_at_most(stage: &mut Stage) {
+    assert_eq!(stage.run(|s| s.motd()), Ok(None));
+    for (text, micros) in [("tea at five", 1), ("tea at six\nand 'cake'", 2)] {
+        let motd = Motd { text: text.into(), at: UNIX_EPOCH + Duration::from_micros(micros) };
+        let set = Some(motd.clone());
+        stage.run(|s| s.set_motd(set)).expect("set");
+        assert_eq!(stage.run(|s| s.motd()), Ok(Some(motd)));
+    }
+    stage.run(|s| s.set_motd(None)).expect("deleted");
+    assert_eq!(stage.run(|s| s.motd()), Ok(None));
 }

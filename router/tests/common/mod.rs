@@ -114,6 +114,14 @@ impl Actor {
         all
     }
 
+    /// The next thing that has come; what comes behind it waits.
+    pub fn next(&mut self) -> String {
+        match self.mailbox.try_next() {
+            Some(Mail::Stanza(stanza)) => xml(&stanza),
+            other => panic!("no stanza: {other:?}"),
+        }
+    }
+
     /// The ids of all that has come.
     pub fn ids(&mut self) -> Vec<String> {
         let mut ids = Vec::new();

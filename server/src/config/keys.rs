@@ -53,6 +53,9 @@ table! {
         domains: Vec<String> = strings(["localhost"]);
         /// The folder of the database and the generated certificate. Relative to this file.
         data: String = "data".into();
+        /// Who may administer the server from a client (XEP-0133), such as ["admin@example.org"]. Nobody can register
+        /// these addresses: make their accounts with `stonechat user add`.
+        admins: Vec<String> = Vec::new();
     }
 }
 
@@ -103,7 +106,8 @@ table! {
 table! {
     /// In-band registration (XEP-0077).
     Registration {
-        /// Whether strangers may create accounts. Must be false until XEP-0077 exists.
+        /// Whether strangers may create accounts, over TLS or HTTPS only. Users can change their password and cancel
+        /// their account in any case.
         enabled: bool = false;
     }
 }
@@ -252,8 +256,10 @@ table! {
         archive_page: usize = 50;
         /// Messages on one page at most.
         archive_page_max: usize = 250;
-        /// Seconds to authenticate where a registration form was sent. At work once XEP-0077 exists.
+        /// Seconds from the connection to the login of a client that asked how to register.
         registration_timeout: Seconds = 300;
+        /// Registrations of one address in an hour, those that failed too.
+        registrations_per_hour: u32 = 10;
         /// Bytes of one uploaded file. At work once uploads exist (XEP-0363).
         upload_file: u64 = 52_428_800;
         /// Bytes that one account may upload in a day.

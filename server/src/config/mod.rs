@@ -12,7 +12,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
-use xmpp_core::{Jid, sasl::MechanismName};
+use xmpp_core::{BareJid, Jid, sasl::MechanismName};
 
 /// What is wrong with a configuration, in one line that says what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +68,10 @@ pub struct Config {
     pub iterations: u32,
     /// Trusted addresses.
     pub trusted: Vec<IpNet>,
+    /// Who may administer the server from a client.
+    pub admins: Vec<BareJid>,
+    /// Whether strangers may create accounts.
+    pub registration: bool,
     /// Whom to write to about the service.
     pub contacts: Contacts,
     /// The limits.
@@ -117,9 +121,6 @@ impl Config {
             "https.listen: HTTPS does not exist yet: leave it [] and put a proxy with TLS in front"
                 .into()
         })?;
-        check(!file.registration.enabled, || {
-            "registration.enabled: in-band registration does not exist yet: use `stonechat user add`".into()
-        })?;
         check(["always", "roster", "never"].contains(&&*file.archive.default), || {
             format!(
                 "archive.default: {:?} is not \"always\", \"roster\" or \"never\"",
@@ -133,8 +134,10 @@ impl Config {
             "http.websocket: it has the path of http.bosh: give it another".into()
         })?;
         limits(&file.limits)?;
+        let domains = domains(&file.top.domains)?;
         Ok(Self {
-            domains: domains(&file.top.domains)?,
+            admins: admins(&file.top.admins, &domains)?,
+            domains,
             c2s: addresses("c2s.listen", &file.c2s.listen)?,
             direct_tls: addresses("c2s.direct_tls", &file.c2s.direct_tls)?,
             require_tls: file.c2s.require_tls,
@@ -156,6 +159,7 @@ impl Config {
             iterations: file.auth.iterations,
             trusted: file.limits.trusted.iter().map(|t| network(t)).collect::<Result<_, _>>()?,
             contacts: contacts(file.contact)?,
+            registration: file.registration.enabled,
             limits: file.limits,
             free_ports: false,
             chat_page: false,
@@ -180,6 +184,20 @@ fn domains(written: &[String]) -> Result<Vec<String>, ConfigError> {
         prepared.push(jid.domain().to_owned());
     }
     Ok(prepared)
+}
+
+fn admins(written: &[String], domains: &[String]) -> Result<Vec<BareJid>, ConfigError> {
+    let admin = |text: &String| {
+        let jid: Option<BareJid> = text.parse().ok();
+        let jid = jid.filter(|jid| jid.local().is_some()).ok_or_else(|| {
+            ConfigError(format!("admins: {text:?} is not an address such as admin@example.org"))
+        })?;
+        check(domains.iter().any(|domain| domain == jid.domain()), || {
+            format!("admins: {text:?}: {} is not among `domains`", jid.domain())
+        })?;
+        Ok(jid)
+    };
+    written.iter().map(admin).collect()
 }
 
 fn addresses(key: &str, written: &[String]) -> Result<Vec<SocketAddr>, ConfigError> {
@@ -308,6 +326,8 @@ fn limits(limits: &Limits) -> Result<(), ConfigError> {
         ("failed_logins_per_stream", limits.failed_logins_per_stream.into()),
         ("failed_logins_per_minute", limits.failed_logins_per_minute.into()),
         ("bosh_hold", limits.bosh_hold.into()),
+        ("registration_timeout", limits.registration_timeout),
+        ("registrations_per_hour", limits.registrations_per_hour.into()),
     ] {
         at_least(key, value, 1)?;
     }

@@ -182,6 +182,15 @@ impl Daemon {
         daemon
     }
 
+    /// Waits until it is ready once more; its listeners may be others.
+    pub(crate) fn ready_again(&mut self) {
+        self.out.clear();
+        while self.out.last().is_none_or(|line| line != "ready") {
+            let line = self.more_out.recv_timeout(PATIENCE).expect("it starts again");
+            self.out.push(line);
+        }
+    }
+
     /// The address of the first listener of this kind.
     #[track_caller]
     pub(crate) fn address(&self, kind: &str) -> SocketAddr {

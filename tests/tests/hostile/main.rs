@@ -22,9 +22,14 @@ macro_rules! families {
     ($($family:ident)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $family() {
-            runner::run(cases::$family::cases()).await;
+            runner::run(cases::$family::cases(), &[]).await;
         }
     )*};
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn register() {
+    runner::run(cases::register::cases(), &["registration.enabled=true"]).await;
 }
 
 families! { xml names utf8 stream login scram stanza bosh numbers clauses }

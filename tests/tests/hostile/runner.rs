@@ -23,9 +23,9 @@ enum Way {
     Http,
 }
 
-/// Runs all cases against one server and panics with the list of those that failed.
-pub async fn run(cases: Vec<Case>) {
-    let target = Target::start(&[]).await;
+/// Runs all cases against one server with these settings, and panics with the list of those that failed.
+pub async fn run(cases: Vec<Case>, settings: &[&str]) {
+    let target = Target::start(settings).await;
     let mut bystander = Bystander::enter(&target).await;
     let mut failures = Vec::new();
     for case in &cases {

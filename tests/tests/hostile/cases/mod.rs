@@ -5,6 +5,7 @@ pub mod clauses;
 pub mod login;
 pub mod names;
 pub mod numbers;
+pub mod register;
 pub mod scram;
 pub mod stanza;
 pub mod stream;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Case> {
         bosh::cases(),
         numbers::cases(),
         clauses::cases(),
+        register::cases(),
     ]
     .into_iter()
     .flatten()

@@ -372,7 +372,8 @@ fn too_early() -> Vec<Case> {
             "a09_registration_before_sasl",
             Offered,
             "<iq type='set' id='1'><query xmlns='jabber:iq:register'><username>nurse</username></query></iq>",
-            NOT_AUTHORIZED,
+            // XEP-0077 3.1: it is off
+            StanzaError("service-unavailable"),
         ),
         case(
             "a09_bind_before_sasl",
