@@ -442,7 +442,11 @@ fn xep0191_the_list_goes_with_its_account() {
     let jid = JULIET.parse().unwrap();
     finish(house.store.delete(&jid)).unwrap();
     house.add(JULIET);
-    house.router.close_account(&jid, &xmpp_core::error::StreamCondition::NotAuthorized.into());
+    house.router.close_account(
+        &jid,
+        &xmpp_core::error::StreamCondition::NotAuthorized.into(),
+        None,
+    );
     assert_eq!(finish(house.store.blocked(&jid)), Ok(Vec::new()));
     let mut romeo = house.online("romeo@localhost/orchard");
     let mut juliet = house.online("juliet@localhost/balcony");

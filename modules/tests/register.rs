@@ -74,6 +74,7 @@ fn a12_another_process_s_password_ends_the_session_that_set_its_own_before() {
 #[test]
 fn a12_a_password_reset_at_the_same_time_wins() {
     let house = House::new();
+    finish(house.registrar.catch_up(&house.router)).unwrap();
     let mut juliet = house.online("juliet@localhost/balcony");
     let mut romeo = house.online("romeo@localhost/orchard");
     let reset = Credentials::derive("by the operator", 1, &[[99; 16]; 3]).unwrap();

@@ -106,7 +106,6 @@ impl House {
         modules.extend(modules::all(&deps));
         let router =
             Router::new(Settings::new(domains), &modules, directory, clock.clone()).unwrap();
-        finish(registrar.catch_up(&router)).unwrap();
         Self { router, store, clock, registrar, power }
     }
 
