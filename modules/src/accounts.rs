@@ -3,7 +3,7 @@
 
 use crate::{
     roster::{answered, local},
-    stored::failed,
+    stored::refusal,
     subscription::{Presence, tell_parting},
 };
 use futures_util::lock::{Mutex, MutexGuard};
@@ -226,15 +226,4 @@ async fn part(
 
 fn over(why: &'static str) -> StreamError {
     StreamError::new(StreamCondition::NotAuthorized).with_text(why)
-}
-
-pub(crate) fn refusal(error: &StoreError) -> StanzaError {
-    match error {
-        StoreError::NotFound => StanzaError::new(StanzaCondition::ItemNotFound),
-        StoreError::Exists => StanzaError::new(StanzaCondition::Conflict),
-        StoreError::Full(_) | StoreError::Busy => {
-            StanzaError::new(StanzaCondition::ResourceConstraint)
-        }
-        error => failed(error),
-    }
 }

@@ -42,6 +42,7 @@ pub(crate) fn thaw(stored: Vec<u8>) -> Option<Stanza> {
 pub(crate) fn refusal(error: &StoreError) -> StanzaError {
     match error {
         StoreError::NotFound => StanzaError::new(StanzaCondition::ItemNotFound),
+        StoreError::Exists => StanzaError::new(StanzaCondition::Conflict),
         StoreError::Full(_) | StoreError::Busy => {
             StanzaError::new(StanzaCondition::ResourceConstraint)
         }

@@ -2,13 +2,13 @@
 
 use super::{Office, ask as form, found};
 use crate::{
-    accounts::refusal,
     commands::{Call, Outcome},
     form::{
         Field,
         FieldType::{JidMulti, ListSingle, TextSingle},
         Form,
     },
+    stored::refusal,
 };
 use router::{Router, Seat};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The message of the day at login (XEP-0133 4.24): once for everybody who was not here when it was set.
 
 use super::notices::{domain, of_the_day};
-use crate::{accounts::refusal, stored::failed};
+use crate::stored::{failed, refusal};
 use futures_util::{FutureExt, lock::Mutex};
 use roster_store::{Motd as Stored, Store};
 use router::{Declare, Module, Router, Session};

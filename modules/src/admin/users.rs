@@ -2,13 +2,13 @@
 
 use super::{Office, accounts, ask, found};
 use crate::{
-    accounts::refusal,
     commands::{Call, Outcome, bad_payload},
     form::{
         Field,
         FieldType::{JidMulti, JidSingle, TextMulti, TextPrivate, TextSingle},
         Form,
     },
+    stored::refusal,
     time::stamp,
 };
 use roster_store::StoreError;
