@@ -58,7 +58,13 @@ impl Subscriptions {
             // An account sees its own presence anyway (RFC 6121 4.2.2).
             return Err(StanzaError::new(StanzaCondition::NotAllowed));
         }
-        let kept = if verb == Verb::Subscribe { freeze(stanza) } else { Vec::new() };
+        let kept = if verb == Verb::Subscribe {
+            // XEP-0203 2: when it is shown later it says since when it waits.
+            let now = router.environment().now();
+            freeze(&delay::stamped(stanza.clone(), contact.domain(), now))
+        } else {
+            Vec::new()
+        };
         if kept.len() > self.request_bytes {
             // Before it matters whether the contact exists, or hears of it (RFC 6121 8.1; threats A05, P09).
             return Err(StanzaError::new(StanzaCondition::ResourceConstraint));

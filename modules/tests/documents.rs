@@ -16,8 +16,8 @@ fn query(inner: &str) -> String {
 /// What is kept, as it comes back.
 fn kept(actor: &mut Actor, asked: &str) -> String {
     let answer = ask(actor, "get", "", &query(asked));
-    let (_, rest) = answer.split_once("<query xmlns='jabber:iq:private'>").unwrap();
-    rest.split_once("</query>").unwrap().0.to_owned()
+    let (_, rest) = answer.split_once("<query xmlns='jabber:iq:private'>").expect("a result");
+    rest.split_once("</query>").expect("an end").0.to_owned()
 }
 
 const NOTES: &str = "<notes xmlns='urn:notes'/>";

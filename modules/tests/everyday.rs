@@ -52,6 +52,37 @@ fn xep0030_8_strangers_learn_nothing() {
 }
 
 #[test]
+fn xep0115_6_what_the_stream_offers_is_answered_by_its_node() {
+    let house = House::new();
+    let offered = house.router.stream_features(router::Offer::AfterAuth, "localhost");
+    let offered = str::from_utf8(&offered).expect("it is text");
+    let (_, caps) = offered
+        .split_once("<c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='")
+        .expect("it is on offer");
+    let (node, rest) = caps.split_once("' ver='").expect("a node and a hash");
+    let (ver, _) = rest.split_once('\'').expect("an end");
+    let mut romeo = house.connect("romeo@localhost/orchard");
+    let mut ask = |what: &str, node: &str| {
+        romeo.send(&format!(
+            "<iq type='get' id='i' to='localhost'><query xmlns='http://jabber.org/protocol/disco#{what}'{node}/></iq>"
+        ));
+        romeo.one()
+    };
+    let attr = format!(" node='{node}#{ver}'");
+    assert_eq!(ask("info", &attr).replacen(&attr, "", 1), ask("info", ""));
+    for (what, node) in [
+        ("items", attr),
+        ("info", format!(" node='{node}#{ver}='")),
+        ("info", format!(" node='{node}'")),
+        ("info", format!(" node='{ver}'")),
+        ("info", " node=''".to_owned()),
+    ] {
+        let none = ask(what, &node);
+        assert!(none.contains("<item-not-found "), "{none}");
+    }
+}
+
+#[test]
 fn xep0199_0092_0202_and_session() {
     let house = House::new();
     let mut romeo = house.connect("romeo@localhost/orchard");
