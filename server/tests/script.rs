@@ -152,28 +152,13 @@ fn another_server_is_reached_over_tcp_and_bosh_and_no_secret_is_logged() {
     let other = Folder::new();
     drop(other.start(FREE));
     for (whose, status) in [(&folder, 0), (&other, 1)] {
-        let ca = find(whose, "self-signed.crt");
+        let ca = whose.file("data/self-signed.crt");
         let ran =
             folder.run(["script", "hello.scs", "--server", &tcp, "--ca", ca.to_str().unwrap()]);
         assert_eq!(ran.status, status, "{}", ran.out);
     }
     let ran = folder.run(["script", "hello.scs", "--server", "127.0.0.1:1", "--insecure"]);
     assert!(ran.out.contains("127.0.0.1:1: Connection refused"), "{}", ran.out);
-}
-
-fn find(folder: &Folder, name: &str) -> std::path::PathBuf {
-    let mut folders = vec![folder.path().to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.file_name().is_some_and(|file| file == name) {
-                return path;
-            }
-        }
-    }
-    panic!("there is no {name}");
 }
 
 #[test]
