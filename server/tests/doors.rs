@@ -31,6 +31,40 @@ fn begin(server: &Daemon, headers: &str) -> String {
     ask(server, "POST /http-bind", headers, body)
 }
 
+/// XEP-0478 3.1, XEP-0115 6.3
+#[test]
+fn x16_limits_and_capabilities_are_on_offer_over_bosh() {
+    let folder = Folder::new();
+    folder.add("romeo@localhost", "montague");
+    let limits = ["limits.preauth_bytes=4321", "limits.stanza_bytes=54321", "limits.idle_check=77"];
+    let server = folder.serve(&limits.map(|limit| ["--set", limit]).concat());
+    let limits = |bytes: u32, seconds: u32| {
+        format!("<max-bytes>{bytes}</max-bytes><idle-seconds>{seconds}</idle-seconds></limits>")
+    };
+    let answer = begin(&server, "");
+    assert!(answer.contains(&limits(4_321, 30)) && !answer.contains("/protocol/caps"), "{answer}");
+    let (_, rest) = answer.split_once(" sid='").or(answer.split_once(" sid=\"")).expect("a sid");
+    let sid = &rest[..rest.find(['\'', '"']).expect("its end")];
+    let mut rid = 1;
+    let mut say = |more: &str, inner: &str| {
+        rid += 1;
+        let body = format!(
+            "<body xmlns='http://jabber.org/protocol/httpbind' rid='{rid}' sid='{sid}'{more}>{inner}</body>"
+        );
+        ask(&server, "POST /http-bind", "", &body)
+    };
+    let plain = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>\
+                 AHJvbWVvAG1vbnRhZ3Vl</auth>";
+    let success = say("", plain);
+    assert!(success.contains("<success "), "{success}");
+    let features = say(" xmlns:xmpp='urn:xmpp:xbosh' xmpp:restart='true' to='localhost'", "");
+    assert!(features.contains(&limits(54_321, 77)), "{features}");
+    assert!(
+        features.contains("<c xmlns='http://jabber.org/protocol/caps' hash='sha-1'"),
+        "{features}"
+    );
+}
+
 #[test]
 fn bosh_is_secure_from_loopback_and_where_a_trusted_proxy_says_https() {
     let server = Folder::new().serve(&[]);

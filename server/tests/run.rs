@@ -44,6 +44,40 @@ fn both_signals_end_it_cleanly_and_tell_the_clients() {
 }
 
 #[test]
+fn what_users_keep_and_when_they_left_survives_a_restart() {
+    const NOTES: &str = "<notes xmlns='urn:example'>the nurse talks</notes>";
+    let folder = Folder::new();
+    folder.add("romeo@localhost", "secret");
+    folder.add("juliet@localhost", "secret");
+    let server = folder.serve(&NO_TLS);
+    let login = |server: &common::Daemon, who| User::login(server.address("c2s"), who, "secret");
+    let mut romeo = login(&server, "romeo@localhost");
+    let mut juliet = login(&server, "juliet@localhost");
+    romeo.send("<presence to='juliet@localhost' type='subscribe'/>");
+    juliet.receive("presence");
+    juliet.send("<presence to='romeo@localhost' type='subscribed'/>");
+    juliet.iq("set", &format!("<query xmlns='jabber:iq:private'>{NOTES}</query>"));
+    juliet.iq("set", "<vCard xmlns='vcard-temp'><FN>Juliet</FN></vCard>");
+    server.stop();
+
+    let server = folder.serve(&NO_TLS);
+    let mut romeo = login(&server, "romeo@localhost");
+    let mut ask = |payload: &str| {
+        romeo.send(&format!("<iq type='get' id='q' to='juliet@localhost'>{payload}</iq>"));
+        let answer = romeo.receive("iq");
+        assert_eq!(answer.attr("type"), Some("result"), "{answer:?}");
+        answer.children.into_iter().next().expect("a payload")
+    };
+    assert_eq!(ask("<vCard xmlns='vcard-temp'/>").children[0].text, "Juliet");
+    // She was here when the server stopped: it noted that she left.
+    let last = ask("<query xmlns='jabber:iq:last'/>");
+    assert!(last.attr("seconds").is_some_and(|seconds| seconds.parse::<u32>().is_ok()));
+    let mut juliet = login(&server, "juliet@localhost");
+    let kept = "<query xmlns='jabber:iq:private'><notes xmlns='urn:example'/></query>";
+    assert_eq!(juliet.iq("get", kept).children[0].children[0].text, "the nurse talks");
+}
+
+#[test]
 fn no_subcommand_is_run_and_options_count_before_and_after_it() {
     let listen = |address: &str| format!("c2s.listen=['{address}:0']");
     let (first, second) = (listen("127.0.0.1"), listen("127.0.0.2"));
