@@ -8,10 +8,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use roster_store::Store;
 use router::{Answer, At, Declare, Module, Reply, Request, Router, Side, View};
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 use xmpp_core::{
     Jid, Kind, Stanza, StanzaError,
     error::StanzaCondition,
@@ -94,8 +91,7 @@ impl Blocking {
         let added = self.store.block(session.account().jid(), jids.clone()).await;
         let added = answered(added, &mut [&mut turn])?;
         let push = push(router, "block", &jids);
-        let change = |list: &mut HashSet<Jid>| list.extend(added);
-        router.update_blocked(&mut turn, change, |view| tell(view, &push)).await;
+        router.update_blocked(&mut turn, &added, &[], |view| tell(view, &push)).await;
         Ok(Bytes::new().into())
     }
 
@@ -112,9 +108,7 @@ impl Blocking {
         let removed = self.store.unblock(session.account().jid(), jids.clone()).await;
         let removed = answered(removed, &mut [&mut turn])?;
         let push = push(router, "unblock", &jids);
-        let change =
-            |list: &mut HashSet<Jid>| list.retain(|jid| removed.binary_search(jid).is_err());
-        router.update_blocked(&mut turn, change, |view| tell(view, &push)).await;
+        router.update_blocked(&mut turn, &[], &removed, |view| tell(view, &push)).await;
         Ok(Bytes::new().into())
     }
 }

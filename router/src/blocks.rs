@@ -55,9 +55,12 @@ impl Blocks {
         self.0.as_ref().is_some_and(|list| list.in_part.contains(account))
     }
 
-    /// The addresses as they were listed.
-    fn addresses(&self) -> HashSet<Jid> {
-        self.0.as_ref().map(|list| list.addresses.clone()).unwrap_or_default()
+    /// The same with these and without those.
+    fn changed(&self, owner: &BareJid, with: &[Jid], without: &[Jid]) -> Self {
+        let mut list = self.0.as_ref().map(|list| list.addresses.clone()).unwrap_or_default();
+        list.extend(with.iter().cloned());
+        list.retain(|jid| !without.contains(jid));
+        Self::new(owner, list)
     }
 
     /// Whether an address is blocked here and was not before.
@@ -76,24 +79,24 @@ pub(crate) fn blocked() -> StanzaError {
 }
 
 impl Router {
-    /// Takes over a change that the store has made to an account's block list, and tells the sessions, under the
-    /// account's guard. Then those who are blocked now and the account see each other go (XEP-0191 3.3, XEP-0016 2.10),
+    /// Takes over a change that the store has made to an account's block list (what was not there and is, what was there
+    /// and is not), and tells the sessions, under the account's guard. Then those who are blocked now and the account see each other go (XEP-0191 3.3, XEP-0016 2.10),
     /// and those who are not any more and the account see each other again (XEP-0191 3.4): as far as they are subscribed,
     /// or were told directly.
     pub async fn update_blocked<T>(
         self: &Arc<Self>,
         turn: &mut Turn,
-        change: impl FnOnce(&mut HashSet<Jid>),
+        added: &[Jid],
+        removed: &[Jid],
         tell: impl FnOnce(&mut View<'_>) -> T,
     ) -> T {
         turn.unchanged();
         let account = turn.account.clone();
         let (was, is, lost, won) = {
             let state = account.guard();
-            let was = state.blocks.clone();
-            let mut addresses = was.addresses();
-            change(&mut addresses);
-            let is = Blocks::new(account.jid(), addresses);
+            // A read may have brought the change, or not.
+            let was = state.blocks.changed(account.jid(), removed, added);
+            let is = state.blocks.changed(account.jid(), added, removed);
             let (lost, won) = (state.newly_blocked(&was, &is), state.newly_blocked(&is, &was));
             (was, is, lost, won)
         };

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Actor, Task, World, finish, set_blocked};
+use common::{Actor, Task, World, block, finish, unblock};
 use std::sync::atomic::Ordering;
 
 const ROMEO: &str = "romeo@localhost";
@@ -31,7 +31,7 @@ fn xep0191_3_3_both_see_each_other_go_and_3_4_come_again() {
     juliet.send("<presence><show>chat</show></presence>");
     romeo.all();
     juliet.all();
-    set_blocked(&world.router, JULIET, &[ROMEO]);
+    block(&world.router, JULIET, ROMEO);
     assert_eq!(romeo.one(), unavailable("juliet@localhost/balcony", ROMEO));
     // XEP-0016 2.10
     assert_eq!(juliet.one(), unavailable("romeo@localhost/orchard", JULIET));
@@ -39,7 +39,7 @@ fn xep0191_3_3_both_see_each_other_go_and_3_4_come_again() {
     romeo.send("<presence><show>dnd</show></presence>");
     romeo.all();
     juliet.all();
-    set_blocked(&world.router, JULIET, &[]);
+    unblock(&world.router, JULIET, ROMEO);
     assert_eq!(
         romeo.one(),
         "<presence to='romeo@localhost' from='juliet@localhost/balcony'><show>away</show></presence>"
@@ -58,10 +58,10 @@ fn xep0191_3_3_who_may_not_see_her_is_not_told_that_she_goes() {
     let mut romeo = world.online("romeo@localhost/orchard");
     let mut juliet = world.online("juliet@localhost/balcony");
     juliet.all();
-    set_blocked(&world.router, JULIET, &[ROMEO]);
+    block(&world.router, JULIET, ROMEO);
     romeo.nothing();
     assert_eq!(juliet.one(), unavailable("romeo@localhost/orchard", JULIET));
-    set_blocked(&world.router, JULIET, &[]);
+    unblock(&world.router, JULIET, ROMEO);
     romeo.nothing();
     assert!(juliet.one().contains("from='romeo@localhost/orchard'"));
 }
@@ -75,9 +75,9 @@ fn xep0191_3_3_who_was_told_directly_is_told_the_end_and_then_no_more() {
     romeo.send("<presence to='juliet@localhost'/>");
     romeo.all();
     juliet.all();
-    set_blocked(&world.router, JULIET, &["localhost"]);
+    block(&world.router, JULIET, "localhost");
     assert_eq!(romeo.one(), unavailable("juliet@localhost/balcony", "romeo@localhost/orchard"));
-    set_blocked(&world.router, JULIET, &[]);
+    unblock(&world.router, JULIET, "localhost");
     juliet.send("<presence type='unavailable'/>");
     romeo.send("<presence to='juliet@localhost/balcony' type='probe'/>");
     romeo.nothing();
@@ -91,7 +91,7 @@ fn p09_of_an_account_only_the_resource_that_is_listed_is_blocked() {
     for actor in [&mut orchard, &mut juliet] {
         actor.all();
     }
-    set_blocked(&world.router, JULIET, &["romeo@localhost/street"]);
+    block(&world.router, JULIET, "romeo@localhost/street");
     assert_eq!(street.one(), unavailable("juliet@localhost/balcony", "romeo@localhost/street"));
     assert_eq!(juliet.one(), unavailable("romeo@localhost/street", JULIET));
     orchard.nothing();
@@ -127,7 +127,7 @@ fn p09_of_an_account_only_the_resource_that_is_listed_is_blocked() {
     window.disconnect();
     assert_eq!(orchard.all().len(), 1);
     street.nothing();
-    set_blocked(&world.router, JULIET, &[]);
+    unblock(&world.router, JULIET, "romeo@localhost/street");
     assert!(street.one().contains("from='juliet@localhost/balcony'"));
     orchard.nothing();
 }
@@ -164,8 +164,7 @@ fn p09_a_read_that_the_change_overtook_does_not_undo_it() {
     let mut change = Task::new({
         let router = world.router.clone();
         async move {
-            let romeo = ROMEO.parse().unwrap();
-            router.update_blocked(&mut turn, |list| list.extend([romeo]), |_| ()).await;
+            router.update_blocked(&mut turn, &[ROMEO.parse().unwrap()], &[], |_| ()).await;
         }
     });
     assert!(change.go());
@@ -184,10 +183,24 @@ fn p09_presence_that_waits_for_the_change_does_not_pass_it() {
     let mut turn = finish(world.router.turn(&account));
     let mut directed = juliet.start("<presence to='romeo@localhost' id='late'/>");
     assert!(!directed.go());
-    let romeo_too = [ROMEO.parse().unwrap()];
-    finish(world.router.update_blocked(&mut turn, |list| list.extend(romeo_too), |_| ()));
+    finish(world.router.update_blocked(&mut turn, &[ROMEO.parse().unwrap()], &[], |_| ()));
     drop(turn);
     assert!(directed.go());
     romeo.nothing();
     assert!(juliet.one().contains("<not-acceptable"));
+}
+
+/// The store has it, and somebody has read it, before the change was taken over.
+#[test]
+fn xep0191_3_3_the_goodbye_is_said_though_the_change_was_read_already() {
+    let (world, mut romeo, juliet) = friends();
+    let account = juliet.account();
+    let turn = finish(world.router.turn(&account));
+    world.people.block(JULIET, ROMEO);
+    world.router.recheck(&JULIET.parse().unwrap());
+    romeo.send("<message to='juliet@localhost' id='m'/>");
+    assert!(romeo.one().contains("<service-unavailable"));
+    drop(turn);
+    block(&world.router, JULIET, ROMEO);
+    assert_eq!(romeo.one(), unavailable("juliet@localhost/balcony", ROMEO));
 }

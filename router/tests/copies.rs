@@ -6,7 +6,7 @@ mod common;
 mod drawer;
 
 use bytes::Bytes;
-use common::{World, set_blocked};
+use common::{World, block};
 use drawer::{Drawer, ids, open};
 use router::{Declare, Module, Side, Urgency};
 use std::sync::{
@@ -262,7 +262,7 @@ fn p09_nothing_from_or_to_the_blocked_is_copied() {
     let mut romeo = world.connect("romeo@localhost/orchard");
     let mut juliet = world.connect("juliet@localhost/balcony");
     let mut other = world.connect("juliet@localhost/copy");
-    set_blocked(&world.router, "juliet@localhost", &["romeo@localhost"]);
+    block(&world.router, "juliet@localhost", "romeo@localhost");
     for address in ["juliet@localhost/balcony", "juliet@localhost", "juliet@localhost/gone"] {
         romeo.send(&format!("<message to='{address}' type='chat' id='1'/>"));
         assert!(romeo.one().contains("<service-unavailable"), "{address}");

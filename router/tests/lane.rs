@@ -5,7 +5,7 @@ mod common;
 #[path = "common/drawer.rs"]
 mod drawer;
 
-use common::{Task, World, set_blocked};
+use common::{Task, World, block};
 use drawer::{Drawer, chat, ids, open};
 use router::Module;
 use std::sync::{Arc, atomic::Ordering};
@@ -361,7 +361,7 @@ fn p09_what_was_kept_before_its_sender_was_blocked_vanishes() {
     nurse.send(&chat("2"));
     romeo.send(&chat("3"));
     assert_eq!(drawer.ids(), ["1", "2", "3"]);
-    set_blocked(&world.router, "juliet@localhost", &["romeo@localhost"]);
+    block(&world.router, "juliet@localhost", "romeo@localhost");
     let mut juliet = world.connect("juliet@localhost/balcony");
     juliet.send("<presence id='p'/>");
     assert_eq!(juliet.ids(), ["p", "2"]);
@@ -380,7 +380,7 @@ fn p09_what_is_on_its_way_when_its_sender_is_blocked_does_not_arrive() {
     let written = archive.next_waits();
     let mut first = romeo.start(&chat("1"));
     assert!(!first.go());
-    set_blocked(&world.router, "juliet@localhost", &["romeo@localhost"]);
+    block(&world.router, "juliet@localhost", "romeo@localhost");
     open(&written);
     assert!(first.go());
     juliet.nothing();
@@ -394,7 +394,7 @@ fn p09_what_is_on_its_way_when_its_sender_is_blocked_does_not_arrive() {
     let mut login = juliet.start("<presence id='p'/>");
     assert!(!login.go());
     romeo.send(&chat("1"));
-    set_blocked(&world.router, "juliet@localhost", &["localhost"]);
+    block(&world.router, "juliet@localhost", "localhost");
     open(&read);
     assert!(login.go());
     assert_eq!(juliet.ids(), ["p"]);
@@ -405,7 +405,7 @@ fn p09_what_is_on_its_way_when_its_sender_is_blocked_does_not_arrive() {
     let mut romeo = world.online("romeo@localhost/orchard");
     let juliet = world.online("juliet@localhost/balcony");
     romeo.send(&chat("1"));
-    set_blocked(&world.router, "juliet@localhost", &["romeo@localhost/orchard"]);
+    block(&world.router, "juliet@localhost", "romeo@localhost/orchard");
     juliet.disconnect();
     assert!(romeo.one().contains("<service-unavailable"));
     assert_eq!(drawer.ids(), Vec::<String>::new());

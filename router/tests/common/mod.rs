@@ -23,7 +23,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use xmpp_core::{
-    BareJid, Stanza, StreamError, ns,
+    BareJid, Jid, Stanza, StreamError, ns,
     xml::{Element, Limits, Scope},
 };
 
@@ -64,12 +64,18 @@ impl World {
     }
 }
 
-/// Lists these as blocked, and no others.
-pub fn set_blocked(router: &Arc<Router>, owner: &str, addresses: &[&str]) {
+pub fn block(router: &Arc<Router>, owner: &str, address: &str) {
+    change_blocked(router, owner, &[address.parse().unwrap()], &[]);
+}
+
+pub fn unblock(router: &Arc<Router>, owner: &str, address: &str) {
+    change_blocked(router, owner, &[], &[address.parse().unwrap()]);
+}
+
+fn change_blocked(router: &Arc<Router>, owner: &str, added: &[Jid], removed: &[Jid]) {
     let account = finish(router.account(&owner.parse().unwrap())).unwrap();
     let mut turn = finish(router.turn(&account));
-    let list = addresses.iter().map(|address| address.parse().unwrap()).collect();
-    finish(router.update_blocked(&mut turn, |blocked| *blocked = list, |_| {}));
+    finish(router.update_blocked(&mut turn, added, removed, |_| {}));
 }
 
 /// A session in a test's hands.
@@ -81,7 +87,7 @@ pub struct Actor {
 
 impl Actor {
     pub fn connect(router: &Arc<Router>, jid: &str) -> Self {
-        let jid: xmpp_core::Jid = jid.parse().unwrap();
+        let jid: Jid = jid.parse().unwrap();
         let (claim, mailbox) = finish(router.claim(&jid.to_bare(), jid.resource())).unwrap();
         Self { router: router.clone(), claim: Arc::new(claim), mailbox }
     }
