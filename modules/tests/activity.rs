@@ -29,7 +29,8 @@ fn xep0012_3_a_contact_learns_when_the_last_session_left_and_with_what_words() {
     romeo.all();
     assert_eq!(seconds(&mut romeo, hers), "0'/>", "the chamber is still there");
     chamber.send("<presence type='unavailable'><status>To &lt;bed&gt;</status></presence>");
-    (romeo.all(), juliet.all());
+    romeo.all();
+    juliet.all();
     house.clock.advance(903);
     assert_eq!(seconds(&mut romeo, hers), "903'>To &lt;bed&gt;</query>");
     assert_eq!(
@@ -97,7 +98,8 @@ fn xep0012_3_who_sees_is_decided_by_whose_presence_it_is() {
     // She lets him see hers; he does not let her see his.
     romeo.send("<presence type='subscribe' to='juliet@localhost'/>");
     juliet.send("<presence type='subscribed' to='romeo@localhost'/>");
-    (romeo.all(), juliet.all());
+    romeo.all();
+    juliet.all();
     assert_eq!(seconds(&mut romeo, " to='juliet@localhost'"), "0'/>");
     assert!(last(&mut juliet, " to='romeo@localhost'").contains("<forbidden "));
     assert!(last(&mut juliet, " to='romeo@localhost/orchard'").contains("<forbidden "));

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use common::{Clock, People, World};
 use futures_util::FutureExt;
 use router::{At, Declare, Extension, Identity, Module, Offer, Router, Settings};
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::SystemTime,
+};
 
 /// Declares two features in the wrong order, one twice, and offers what it saw.
 struct Herald(&'static str);
@@ -85,10 +88,10 @@ impl Module for Porter {
     }
     fn declare(self: Arc<Self>, declare: &mut Declare) {
         declare.departure(move |leaving| {
-            let seconds = leaving.at.duration_since(std::time::SystemTime::UNIX_EPOCH);
-            let words = String::from_utf8(leaving.presence.inner().to_vec()).unwrap();
-            let line = format!("{} {} {words}", leaving.account, seconds.unwrap().as_secs());
-            self.0.lock().unwrap().push(line);
+            let seconds = leaving.at.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+            let words = String::from_utf8(leaving.presence.inner().to_vec()).expect("UTF-8");
+            let line = format!("{} {} {words}", leaving.account, seconds.as_secs());
+            self.0.lock().expect("nobody panics").push(line);
             futures_util::future::ready(()).boxed()
         });
     }
@@ -96,7 +99,7 @@ impl Module for Porter {
 
 impl Porter {
     fn noted(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.0.lock().expect("nobody panics"))
     }
 }
 
