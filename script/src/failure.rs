@@ -29,6 +29,9 @@ pub enum Cause {
     /// The server has closed the stream.
     #[error("the server has closed the stream")]
     Ended,
+    /// More stanzas wait to be asked for than a script can mean.
+    #[error("the server sends without end")]
+    Flooded,
     /// The connection gives nothing.
     #[error(transparent)]
     Lost(#[from] Lost),

@@ -14,7 +14,8 @@ use xmpp_core::{Jid, ns, xml::Node};
 /// What a script may leave unsaid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rules {
-    /// As Scansion has it: stanzas that do not match what is expected are passed over.
+    /// As Scansion has it: stanzas that do not match what is expected are passed over. They may match what is expected
+    /// later, and are no matter for `receives: nothing`.
     Scansion,
     /// Every stanza is expected, in the order in which they come to each client: one that does not match fails at
     /// once, and so does one that is still unread when its client leaves.
@@ -83,9 +84,19 @@ struct Actor<'a, C> {
     link: Option<Link<C>>,
     /// The address of the present session, or of the last one.
     jid: Option<Jid>,
-    /// Received and not asked for yet.
-    inbox: VecDeque<Node>,
+    /// Received and not asked for yet, in order.
+    inbox: VecDeque<Unread>,
 }
+
+struct Unread {
+    stanza: Node,
+    /// Something else was expected when it was looked at.
+    passed_over: bool,
+}
+
+/// How many stanzas may wait for a client to ask for them: no script asks for so many, and a server that sends more
+/// would fill the memory.
+const UNREAD_MAX: usize = 10_000;
 
 struct Link<C> {
     connection: C,
@@ -125,11 +136,13 @@ impl<S: Stage> Player<'_, S> {
             Verb::ReceivesNothing => {
                 self.cast[actor].link()?;
                 self.settle().await?;
-                let inbox = std::mem::take(&mut self.cast[actor].inbox);
-                if inbox.is_empty() {
+                let inbox = self.cast[actor].inbox.iter();
+                let mut new = inbox.filter(|unread| !unread.passed_over).peekable();
+                if new.peek().is_none() {
                     return Ok(());
                 }
-                Err(Fault::with(Cause::Unexpected, Mark::Unexpected, &inbox))
+                let new = new.map(|unread| &unread.stanza);
+                Err(Fault::with(Cause::Unexpected, Mark::Unexpected, new))
             }
         }
     }
@@ -162,7 +175,8 @@ impl<S: Stage> Player<'_, S> {
         }
         match self.rules {
             Rules::Strict if !unread.is_empty() => {
-                Err(Fault::with(Cause::Unasked, Mark::Unexpected, &unread))
+                let unread = unread.iter().map(|unread| &unread.stanza);
+                Err(Fault::with(Cause::Unasked, Mark::Unexpected, unread))
             }
             _ => Ok(()),
         }
@@ -179,24 +193,29 @@ impl<S: Stage> Player<'_, S> {
 
     /// Takes as many stanzas as are expected, in any order.
     async fn expect(&mut self, actor: usize, mut expected: Vec<Node>) -> Result<(), Fault> {
-        let mut passed_over = Vec::new();
+        let mut at = 0;
         while !expected.is_empty() {
-            let received = match self.cast[actor].next().await {
-                Ok(received) => received,
-                Err(cause) => return Err(self.missing(cause, &expected, &passed_over)),
-            };
-            let mut reason = Cause::NoneOfThem;
-            let found = expected.iter().position(|wanted| {
-                matches(wanted, &received, &mut self.captures)
-                    .map_err(|mismatch| reason = Cause::Mismatch(mismatch))
-                    .is_ok()
-            });
+            if self.cast[actor].inbox.len() == at
+                && let Err(cause) = self.cast[actor].receive().await
+            {
+                return Err(self.missing(actor, cause, &expected));
+            }
+            let received = &mut self.cast[actor].inbox[at];
+            let found = expected
+                .iter()
+                .position(|wanted| matches(wanted, &received.stanza, &mut self.captures).is_ok());
             match (found, self.rules) {
-                (Some(found), _) => drop(expected.remove(found)),
-                (None, Rules::Scansion) => passed_over.push(received),
+                (Some(found), _) => {
+                    expected.remove(found);
+                    self.cast[actor].inbox.remove(at);
+                }
+                (None, Rules::Scansion) => {
+                    received.passed_over = true;
+                    at += 1;
+                }
                 (None, Rules::Strict) => {
-                    let cause = if expected.len() == 1 { reason } else { Cause::NoneOfThem };
-                    return Err(Fault { cause, diff: self.nearest(&expected, &[received]) });
+                    let stanza = received.stanza.clone();
+                    return Err(self.mismatch(Cause::NoneOfThem, &expected, &[&stanza]));
                 }
             }
         }
@@ -204,23 +223,27 @@ impl<S: Stage> Player<'_, S> {
     }
 
     /// What was expected did not come.
-    fn missing(&self, cause: Cause, expected: &[Node], instead: &[Node]) -> Fault {
-        match (&expected, instead, cause) {
-            (_, [], cause) => Fault::with(cause, Mark::Missing, expected),
-            ([wanted], [only], Cause::Lost(Lost::Silence)) => {
-                let mismatch = matches(wanted, only, &mut self.captures.clone()).err();
-                let cause = mismatch.map_or(Cause::NothingLikeIt, Cause::Mismatch);
-                Fault { cause, diff: self.nearest(expected, instead) }
-            }
-            (_, _, Cause::Lost(Lost::Silence)) => {
-                Fault { cause: Cause::NothingLikeIt, diff: self.nearest(expected, instead) }
-            }
-            (_, _, cause) => Fault { cause, diff: self.nearest(expected, instead) },
+    fn missing(&self, actor: usize, cause: Cause, expected: &[Node]) -> Fault {
+        let instead: Vec<_> = self.cast[actor].inbox.iter().map(|unread| &unread.stanza).collect();
+        match cause {
+            cause if instead.is_empty() => Fault::with(cause, Mark::Missing, expected),
+            Cause::Lost(Lost::Silence) => self.mismatch(Cause::NothingLikeIt, expected, &instead),
+            cause => Fault { cause, diff: self.nearest(expected, &instead) },
         }
     }
 
+    /// What came is not what was expected: where there is one of each, it is said how.
+    fn mismatch(&self, cause: Cause, expected: &[Node], received: &[&Node]) -> Fault {
+        let diff = self.nearest(expected, received);
+        let mismatch = match (expected, received) {
+            ([wanted], [got]) => matches(wanted, got, &mut self.captures.clone()).err(),
+            _ => None,
+        };
+        Fault { cause: mismatch.map_or(cause, Cause::Mismatch), diff }
+    }
+
     /// The comparison of the two that are most alike.
-    fn nearest(&self, expected: &[Node], received: &[Node]) -> Vec<Line> {
+    fn nearest(&self, expected: &[Node], received: &[&Node]) -> Vec<Line> {
         let pairs =
             expected.iter().flat_map(|wanted| received.iter().map(move |got| (wanted, got)));
         let diffs = pairs.map(|(wanted, got)| diff(wanted, got, &self.captures));
@@ -268,14 +291,12 @@ impl<C: Connection> Actor<'_, C> {
         }
     }
 
-    async fn next(&mut self) -> Result<Node, Cause> {
-        if let Some(node) = self.inbox.pop_front() {
-            return Ok(node);
-        }
+    /// Takes in one stanza.
+    async fn receive(&mut self) -> Result<(), Cause> {
         let link = self.link()?;
         let node = link.connection.receive().await?;
         link.ended = node.is_none();
-        node.ok_or(Cause::Ended)
+        keep(&mut self.inbox, node.ok_or(Cause::Ended)?)
     }
 
     /// Takes in what comes until the server answers a ping, or closes the stream.
@@ -289,7 +310,7 @@ impl<C: Connection> Actor<'_, C> {
         loop {
             match link.connection.receive().await {
                 Ok(Some(node)) if is_answer(&node, &id) => return Ok(()),
-                Ok(Some(node)) => self.inbox.push_back(node),
+                Ok(Some(node)) => keep(&mut self.inbox, node)?,
                 Ok(None) => {
                     link.ended = true;
                     return Ok(());
@@ -298,6 +319,14 @@ impl<C: Connection> Actor<'_, C> {
             }
         }
     }
+}
+
+fn keep(inbox: &mut VecDeque<Unread>, stanza: Node) -> Result<(), Cause> {
+    if inbox.len() == UNREAD_MAX {
+        return Err(Cause::Flooded);
+    }
+    inbox.push_back(Unread { stanza, passed_over: false });
+    Ok(())
 }
 
 fn is_answer(node: &Node, id: &str) -> bool {
