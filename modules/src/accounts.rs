@@ -106,17 +106,26 @@ impl Registrar {
         requester: &Session,
     ) -> Result<(), StanzaError> {
         let mut seen = self.begin(router).await?;
-        let mut turns = self.turns(router, account).await?;
+        let roster = self.store.roster(account).await.map_err(|error| refusal(&error))?;
+        let contacts = roster.items.into_iter().map(|item| item.jid);
+        let mut turns = turns_in_order(router, contacts.chain([account.clone()]).collect()).await?;
         let deleted = self.store.delete(account).await;
         let mut held: Vec<_> = turns.values_mut().collect();
         let partings = answered(deleted, &mut held)?;
-        let leaving = local(router, account).await?;
-        for parting in partings {
-            if let Some(leaving) = &leaving {
-                part(router, leaving, &parting, &mut turns).await?;
+        if let Some(leaving) = local(router, account).await? {
+            let (known, others): (Vec<_>, Vec<_>) =
+                partings.into_iter().partition(|parting| turns.contains_key(&parting.contact));
+            for parting in &known {
+                part(router, &leaving, parting, &mut turns).await?;
+            }
+            // Those only whose own roster named it: a turn taken now, out of order, could wait for one that waits for us.
+            drop(turns);
+            for parting in &others {
+                let contacts = [account, &parting.contact].map(BareJid::clone);
+                let mut turns = turns_in_order(router, contacts.into()).await?;
+                part(router, &leaving, parting, &mut turns).await?;
             }
         }
-        drop(turns);
         self.tell_later(router, &mut seen, &Own { account, credentials: None, requester }).await;
         Ok(())
     }
@@ -133,24 +142,6 @@ impl Registrar {
         let mut seen = self.seen.lock().await;
         self.tell(router, &mut seen, None).await.map_err(|error| refusal(&error))?;
         Ok(seen)
-    }
-
-    /// The right to change the rosters of an account and of its contacts here, taken in the order of their addresses.
-    async fn turns(
-        &self,
-        router: &Router,
-        account: &BareJid,
-    ) -> Result<BTreeMap<BareJid, Turn>, StanzaError> {
-        let roster = self.store.roster(account).await.map_err(|error| refusal(&error))?;
-        let contacts = roster.items.into_iter().map(|item| item.jid);
-        let concerned: BTreeSet<_> = contacts.chain([account.clone()]).collect();
-        let mut turns = BTreeMap::new();
-        for jid in concerned {
-            if let Some(account) = local(router, &jid).await? {
-                turns.insert(jid, router.turn(&account).await);
-            }
-        }
-        Ok(turns)
     }
 
     /// Tells the sessions of a change that is done. Where the store does not say what it was, the next
@@ -200,6 +191,20 @@ impl Registrar {
     }
 }
 
+/// The right to change the rosters of those accounts that are here, taken in the order of their addresses.
+async fn turns_in_order(
+    router: &Router,
+    accounts: BTreeSet<BareJid>,
+) -> Result<BTreeMap<BareJid, Turn>, StanzaError> {
+    let mut turns = BTreeMap::new();
+    for jid in accounts {
+        if let Some(account) = local(router, &jid).await? {
+            turns.insert(jid, router.turn(&account).await);
+        }
+    }
+    Ok(turns)
+}
+
 /// Tells a contact that the account is gone.
 async fn part(
     router: &Arc<Router>,
@@ -209,12 +214,6 @@ async fn part(
 ) -> Result<(), StanzaError> {
     let contact = &parting.contact;
     let other = local(router, contact).await?;
-    if let Some(other) = &other
-        && !turns.contains_key(contact)
-    {
-        // It came to the roster just before it was deleted.
-        turns.insert(contact.clone(), router.turn(other).await);
-    }
     let presence = Presence { router, account: leaving, other: other.as_ref(), contact };
     tell_parting(&presence, parting, turns.get_mut(contact)).await;
     if let Some(turn) = turns.get_mut(leaving.jid()) {

@@ -166,3 +166,25 @@ fn a_contact_s_later_change_is_not_undone_by_a_push() {
     let pushed = told.last().unwrap();
     assert!(pushed.contains("<item jid='romeo@localhost' subscription='none'/>"), "{told:#?}");
 }
+
+#[test]
+fn an_approval_beforehand_ends_with_the_account_that_it_was_for() {
+    let house = House::new();
+    let romeo = house.online("romeo@localhost/orchard");
+    let mut juliet = house.online("juliet@localhost/balcony");
+    ask(&mut juliet, "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>");
+    let approved = ask(&mut juliet, "<presence to='romeo@localhost' type='subscribed'/>");
+    assert!(approved.contains("approved='true'"), "{approved}");
+    let juliets: BareJid = "juliet@localhost".parse().unwrap();
+    let account = finish(house.router.account(juliets.as_jid())).unwrap();
+    let mut turn = finish(house.router.turn(&account));
+    turn.unchanged();
+    let mut leaving = romeo.start(&set("<remove/>"));
+    assert!(!leaving.go(), "she is told in her turn");
+    // Who leaves holds up nobody meanwhile, not even somebody who waits for both.
+    finish(house.router.turn(&romeo.account())).unchanged();
+    drop(turn);
+    assert!(leaving.go());
+    let pushed = juliet.one();
+    assert!(pushed.contains("<item jid='romeo@localhost' subscription='none'/>"), "{pushed}");
+}
