@@ -168,14 +168,18 @@ impl Registrar {
                         Some(own) if self.is_in_force(own).await? => Some(own.requester),
                         _ => None,
                     };
-                    let error = over("the password was changed");
+                    // RFC 6120 4.9.3.16: what the stream was authenticated by has been revoked
+                    let error = StreamError::new(StreamCondition::Reset)
+                        .with_text("the password was changed");
                     router.close_sessions(account, &error, |seat| {
                         spared.is_none_or(|session| !seat.is_of(session))
                     });
                 }
                 Revoked::Account => {
-                    let requester = own.map(|own| own.requester);
-                    router.close_account(account, &over("the account was deleted"), requester);
+                    // XEP-0077 3.2
+                    let error = StreamError::new(StreamCondition::NotAuthorized)
+                        .with_text("the account was deleted");
+                    router.close_account(account, &error, own.map(|own| own.requester));
                 }
             }
         }
@@ -221,8 +225,4 @@ async fn part(
         router.update(turn, 0, contact, Relation::default(), |_| {}).await;
     }
     Ok(())
-}
-
-fn over(why: &'static str) -> StreamError {
-    StreamError::new(StreamCondition::NotAuthorized).with_text(why)
 }

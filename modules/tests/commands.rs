@@ -31,7 +31,7 @@ fn form(fields: &[(&str, &[&str])]) -> String {
 /// The session's identifier in an answer.
 fn session(answer: &str) -> String {
     let (_, rest) = answer.split_once("sessionid='").unwrap_or_else(|| panic!("none: {answer}"));
-    rest.split('\'').next().unwrap().to_owned()
+    rest.split('\'').next().unwrap_or_default().to_owned()
 }
 
 fn ask(actor: &mut Actor, stanza: &str) -> String {
@@ -68,15 +68,17 @@ fn completed(answer: &str) {
 /// Whether this password is the account's.
 fn fits(house: &House, account: &str, password: &str) -> bool {
     use xmpp_core::sasl::Credentials;
-    let account: BareJid = account.parse().unwrap();
-    let Some(kept) = finish(house.store.credentials(&account)).unwrap() else { return false };
-    let salts =
-        [&kept.sha1, &kept.sha256, &kept.sha512].map(|keys| keys.salt[..].try_into().unwrap());
-    Credentials::derive(password, kept.sha1.iterations, &salts).unwrap() == kept
+    let account: BareJid = account.parse().expect("an address");
+    let Some(kept) = finish(house.store.credentials(&account)).expect("the store answers") else {
+        return false;
+    };
+    let salts = [&kept.sha1, &kept.sha256, &kept.sha512]
+        .map(|keys| keys.salt[..].try_into().expect("16 bytes"));
+    Credentials::derive(password, kept.sha1.iterations, &salts).expect("a password") == kept
 }
 
 fn exists(house: &House, account: &str) -> bool {
-    finish(house.store.exists(&account.parse().unwrap())).unwrap()
+    finish(house.store.exists(&account.parse().expect("an address"))).expect("the store answers")
 }
 
 #[test]

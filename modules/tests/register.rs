@@ -19,7 +19,8 @@ fn ask(actor: &mut Actor, stanza: &str) -> String {
 }
 
 fn credentials(house: &House, account: &str) -> Option<Credentials> {
-    finish(house.store.credentials(&account.parse().unwrap())).unwrap()
+    finish(house.store.credentials(&account.parse().expect("an address")))
+        .expect("the store answers")
 }
 
 #[track_caller]

@@ -70,7 +70,7 @@ fn a_changed_password_ends_the_sessions_and_counts_at_the_next_login() {
     assert_eq!(ran.status, 0, "{}", ran.err);
     for romeo in romeos {
         let (condition, text) = romeo.end().expect("a stream error");
-        assert_eq!((&*condition, &*text), ("not-authorized", "the password was changed"));
+        assert_eq!((&*condition, &*text), ("reset", "the password was changed"));
     }
     assert!(changed.elapsed() < REVOKED_WITHIN, "{:?}", changed.elapsed());
     assert!(juliet.is_alive(), "nobody else is disturbed");

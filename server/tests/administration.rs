@@ -52,7 +52,7 @@ fn a14_an_operator_s_work_is_done_and_no_password_of_it_logged() {
     let user = User::login(c2s, "juliet@localhost", "canary-first");
     let change = [("accountjid", "juliet@localhost"), ("password", "canary-second")];
     assert!(completed(&run(&mut nurse, "change-user-password", &change)));
-    let ended = ("not-authorized".to_owned(), "the password was changed".to_owned());
+    let ended = ("reset".to_owned(), "the password was changed".to_owned());
     assert_eq!(user.end(), Some(ended));
     assert!(User::try_login(c2s, "juliet@localhost", "canary-first").is_err());
     let mut user = User::login(c2s, "juliet@localhost", "canary-second");
