@@ -132,9 +132,12 @@ pub(super) fn terminal(condition: Option<&Condition>, payloads: &[Payload]) -> B
 pub(super) const EMPTY: Bytes =
     Bytes::from_static(b"<body xmlns='http://jabber.org/protocol/httpbind'/>");
 
-/// A recoverable condition: the request is to be sent again (XEP-0124 17.3).
-pub(super) const AGAIN: Bytes =
-    Bytes::from_static(b"<body xmlns='http://jabber.org/protocol/httpbind' type='error'/>");
+/// A recoverable condition: the request is to be sent again (XEP-0124 17.3), with this `ack` if any.
+pub(super) fn again(ack: Option<u64>) -> Bytes {
+    let ack = ack.map(|ack| ack.to_string());
+    let attributes = [("type", "error"), ("ack", ack.as_deref().unwrap_or_default())];
+    body(&attributes[..1 + usize::from(ack.is_some())], &[])
+}
 
 #[cfg(test)]
 mod tests {
@@ -166,8 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fixed_bodies_are_what_the_writer_makes() {
+    fn the_fixed_body_is_what_the_writer_makes() {
         assert_eq!(EMPTY, body(&[], &[]));
-        assert_eq!(AGAIN, body(&[("type", "error")], &[]));
     }
 }

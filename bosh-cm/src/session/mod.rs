@@ -8,6 +8,7 @@
 
 mod answer;
 mod contract;
+mod key;
 mod link;
 mod request;
 #[cfg(test)]
@@ -18,15 +19,16 @@ pub use answer::{Answer, CONTENT, Condition};
 pub use contract::{Conn, ENVELOPE, Effect, End, Event, Terms};
 pub use request::{Malformed, RID_MAX, Request, VERSION, Version, Wish};
 
-use answer::{AGAIN, EMPTY, Kind, Payload, body, terminal};
+use answer::{EMPTY, Kind, Payload, again, body, terminal};
 use bytes::{Bytes, BytesMut};
+use key::{Key, Sequence};
 use link::{Link, News};
 use std::{
     collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
-use window::{Place, Ticket, Window};
+use window::{Missing, Place, Ticket, Window};
 use xmpp_core::ns;
 
 /// What waits for the client, in bytes, before the server is no longer read: what one response may carry,
@@ -61,6 +63,9 @@ pub struct Session {
     stranger_bytes: Option<usize>,
 
     window: Window,
+    sequence: Sequence,
+    /// An answer that may be lost, to be told of.
+    missing: Option<Missing>,
     link: Link,
     /// Attributes for the next answer.
     news: Vec<(&'static str, String)>,
@@ -120,7 +125,12 @@ impl Session {
         let hold = if wait.is_zero() { 0 } else { hold };
         let to = request.domain(&terms.domains)?;
         let extra = if hold == 0 { POLLING_EXTRA } else { Duration::ZERO };
-        let ticket = Ticket::new(conn, now + wait);
+        let ticket = Ticket::new(conn, now + wait, None);
+        let mut sequence = Sequence::default();
+        if !sequence.admits(request) {
+            return Err(Condition::BadRequest);
+        }
+        let acknowledges = request.ack()? == Some(1);
         let mut session = Self {
             modern: request.has_version(),
             content: content.as_deref().unwrap_or(CONTENT).into(),
@@ -130,7 +140,9 @@ impl Session {
             polling: terms.polling,
             max_pause: terms.max_pause,
             stranger_bytes: Some(terms.stranger_bytes),
-            window: Window::new(hold + 1, request.rid, ticket),
+            window: Window::new(hold + 1, request.rid, ticket, acknowledges),
+            sequence,
+            missing: None,
             link: Link::new(to, request.from(), request.lang()),
             news: Vec::new(),
             introduced: false,
@@ -227,12 +239,13 @@ impl Session {
             ("maxpause", seconds(self.max_pause)),
             ("xmpp:restartlogic", "true".into()),
         ];
+        // XEP-0124 9.1: told to who tells it, too.
+        self.news.extend(self.window.received().map(|rid| ("ack", rid.to_string())));
     }
 
     fn arrive(&mut self, now: Instant, conn: Conn, request: Box<Request>) {
         self.patience = self.inactivity; // XEP-0124 10: a pause ends with the next request
-        let extra = request.is_extra();
-        match self.window.place(request.rid, conn, now + self.wait, extra) {
+        match self.window.place(&request, conn, now + self.wait) {
             Place::Outside => self.fail(Some(conn), Condition::ItemNotFound),
             Place::Worn => self.fail(Some(conn), Condition::PolicyViolation),
             Place::Answered(body) => {
@@ -242,7 +255,7 @@ impl Session {
             // XEP-0124 14.3
             Place::Open(before) => {
                 if let Some(before) = before {
-                    self.answer(before, AGAIN);
+                    self.send_back(request.rid, before);
                 }
                 self.settle(now);
             }
@@ -254,7 +267,8 @@ impl Session {
                     let fruitless = request.is_empty();
                     self.previous = Previous { rid: request.rid, at: now, fruitless };
                 }
-                self.window.keep(request, Ticket::new(conn, now + self.wait));
+                let ticket = Ticket::new(conn, now + self.wait, Key::of(&request));
+                self.window.keep(request, ticket);
                 self.advance(now);
             }
         }
@@ -284,6 +298,10 @@ impl Session {
         while !self.over && self.unwritten < UNWRITTEN {
             let Some(next) = self.window.next() else { break };
             let conn = next.ticket.conn;
+            // XEP-0124 15.4: not processed.
+            if !self.sequence.admits(&next.request) {
+                return self.fail(conn, Condition::ItemNotFound);
+            }
             self.window.hold(next.request.rid, next.ticket);
             self.process(now, conn, &next.request);
         }
@@ -293,6 +311,10 @@ impl Session {
     fn process(&mut self, now: Instant, conn: Option<Conn>, request: &Request) {
         if self.closed {
             return; // the server is gone; the client is about to learn it
+        }
+        match request.ack() {
+            Ok(ack) => self.missing = self.window.acknowledge(request.rid, ack),
+            Err(condition) => return self.fail(conn, condition),
         }
         if request.wish != Wish::Restart {
             if !request.payloads.is_empty() && self.link.awaits_restart() {
@@ -380,8 +402,8 @@ impl Session {
             self.expect_end(now, End::Condition(Condition::RemoteConnectionFailed));
         }
         // A request came long ago and the one before it never did: have both repeated (XEP-0124 17.3).
-        for conn in self.window.stuck(now) {
-            self.answer(conn, AGAIN);
+        for (rid, conn) in self.window.stuck(now) {
+            self.send_back(rid, conn);
             self.idle_since = now;
         }
         while self.window.is_due(now) {
@@ -414,7 +436,8 @@ impl Session {
         }
         // A lost connection's answer stays empty: its client may never ask for it again, and then nothing
         // is lost with it.
-        while !self.pending.is_empty() && self.window.has_listener() {
+        let speaks = |session: &Self| !session.pending.is_empty() || session.missing.is_some();
+        while speaks(self) && self.window.has_listener() {
             let held = self.window.take().expect("somebody listens");
             let payloads = if held.ticket.conn.is_some() { self.batch() } else { Vec::new() };
             self.respond(now, held, &payloads);
@@ -445,23 +468,42 @@ impl Session {
 
     /// Answers a held request and remembers the answer.
     fn respond(&mut self, now: Instant, held: window::Held, payloads: &[Payload]) {
-        let heard = held.ticket.conn.is_some();
-        let news = if heard { std::mem::take(&mut self.news) } else { Vec::new() };
-        let body = if news.is_empty() && payloads.is_empty() {
+        let conn = held.ticket.conn;
+        let mut attributes = match conn {
+            Some(_) => std::mem::take(&mut self.news),
+            None => Vec::new(),
+        };
+        attributes.extend(self.ack(held.rid).map(|rid| ("ack", rid.to_string())));
+        if let Some(Missing { rid, at }) = self.missing.take_if(|_| conn.is_some()) {
+            attributes.push(("report", rid.to_string()));
+            attributes.push(("time", (now - at).as_millis().to_string()));
+        }
+        let body = if attributes.is_empty() && payloads.is_empty() {
             EMPTY
         } else {
-            let news: Vec<_> = news.iter().map(|(name, value)| (*name, &**value)).collect();
-            body(&news, payloads)
+            let attributes: Vec<_> = attributes.iter().map(|(name, to)| (*name, &**to)).collect();
+            body(&attributes, payloads)
         };
         if held.rid == self.previous.rid && !payloads.is_empty() {
             self.previous.fruitless = false;
         }
-        self.window.remember(held.rid, body.clone());
-        if let Some(conn) = held.ticket.conn {
+        self.window.remember(held, body.clone(), now);
+        if let Some(conn) = conn {
             self.introduced = true;
             self.idle_since = now;
             self.answer(conn, body);
         }
+    }
+
+    /// The `ack` of the answer to this request, unless it goes without saying (XEP-0124 9.1). What ends a session
+    /// has none: who guesses would learn what has come.
+    fn ack(&self, rid: u64) -> Option<u64> {
+        self.window.received().filter(|received| *received != rid)
+    }
+
+    /// Has a request repeated.
+    fn send_back(&mut self, rid: u64, conn: Conn) {
+        self.answer(conn, again(self.ack(rid)));
     }
 
     /// The server's side is over: whoever listens is told now, or else whoever asks next.

@@ -139,6 +139,22 @@ impl Request {
         self.attr_ns(ns::XML, "lang").map(str::to_owned)
     }
 
+    /// The highest request whose answer the client has, with all before it (XEP-0124 9.2). In the request that
+    /// opens a session 1 announces that later ones will tell, and their silence too.
+    pub fn ack(&self) -> Result<Option<u64>, Condition> {
+        self.number("ack")
+    }
+
+    /// Its place in a key sequence, as it is written (XEP-0124 15.4).
+    pub fn key(&self) -> Option<&str> {
+        self.attr("key")
+    }
+
+    /// The first key of a new sequence, as it is written (XEP-0124 15.4).
+    pub fn new_key(&self) -> Option<&str> {
+        self.attr("newkey")
+    }
+
     /// A number among the attributes, such as `hold` or `wait`.
     pub fn number(&self, name: &str) -> Result<Option<u64>, Condition> {
         let Some(text) = self.attr(name) else { return Ok(None) };

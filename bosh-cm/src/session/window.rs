@@ -7,7 +7,7 @@
 //!   … last-3 last-2      last-1 last   |   last+2 …  last+size
 //! ```
 
-use super::{Conn, request::Request};
+use super::{Conn, key::Key, request::Request};
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,10 +17,16 @@ use std::{
 /// How often one request may be repeated (XEP-0124 14.3): often enough for any network, too seldom to get
 /// round the polling limits.
 const REPEATS: u8 = 32;
+/// Answers that are kept for a client that acknowledges, beyond as many as it may have requests: in number, and
+/// in bytes, so that one which never does keeps no more.
+const UNACKNOWLEDGED: usize = 64;
+const UNACKNOWLEDGED_BYTES: usize = 262_144;
 
 /// The requests and answers of one session.
 pub(super) struct Window {
     size: u64,
+    /// Whether the client tells which answers it has (XEP-0124 9.2).
+    acknowledges: bool,
     last: u64,
     early: BTreeMap<u64, Early>,
     held: VecDeque<Held>,
@@ -45,13 +51,25 @@ pub(super) struct Ticket {
     pub(super) conn: Option<Conn>,
     /// When it must have an answer.
     pub(super) due: Instant,
+    /// What a repeat has to bring again (XEP-0124 15).
+    key: Option<Key>,
     repeats: u8,
 }
 
 struct Sent {
     rid: u64,
     body: Bytes,
+    at: Instant,
+    key: Option<Key>,
     repeats: u8,
+}
+
+/// An answer that the client should have had by now (XEP-0124 9.2).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Missing {
+    pub(super) rid: u64,
+    /// When it was sent.
+    pub(super) at: Instant,
 }
 
 /// What a request's number says of it.
@@ -64,13 +82,13 @@ pub(super) enum Place {
     Answered(Bytes),
     /// Repeated too often.
     Worn,
-    /// Too large, or too small to be remembered: not told apart (threat B02).
+    /// Too large, or too small to be remembered, or a repeat with another key: not told apart (threat B02).
     Outside,
 }
 
 impl Ticket {
-    pub(super) fn new(conn: Conn, due: Instant) -> Self {
-        Self { conn: Some(conn), due, repeats: 0 }
+    pub(super) fn new(conn: Conn, due: Instant, key: Option<Key>) -> Self {
+        Self { conn: Some(conn), due, key, repeats: 0 }
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -80,9 +98,10 @@ impl Ticket {
 
 impl Window {
     /// A window of `size` requests after the one that opened the session, which is held.
-    pub(super) fn new(size: u64, rid: u64, ticket: Ticket) -> Self {
+    pub(super) fn new(size: u64, rid: u64, ticket: Ticket, acknowledges: bool) -> Self {
         Self {
             size,
+            acknowledges,
             last: rid,
             early: BTreeMap::new(),
             held: VecDeque::from([Held { rid, ticket }]),
@@ -90,9 +109,13 @@ impl Window {
         }
     }
 
-    /// Places a request; a repeat takes over the ticket at once. `extra`: see [`Request::is_extra`].
-    pub(super) fn place(&mut self, rid: u64, conn: Conn, due: Instant, extra: bool) -> Place {
+    /// Places a request; a repeat takes over the ticket at once.
+    pub(super) fn place(&mut self, request: &Request, conn: Conn, due: Instant) -> Place {
+        let rid = request.rid;
         if let Some(ticket) = self.ticket(rid) {
+            if ticket.key != Key::of(request) {
+                return Place::Outside;
+            }
             ticket.repeats += 1;
             if ticket.repeats > REPEATS {
                 return Place::Worn;
@@ -103,13 +126,40 @@ impl Window {
         if let Some(sent) = self.sent.iter_mut().find(|sent| sent.rid == rid) {
             sent.repeats += 1;
             return match sent.repeats > REPEATS {
+                _ if sent.key != Key::of(request) => Place::Outside,
                 true => Place::Worn,
                 false => Place::Answered(sent.body.clone()),
             };
         }
-        // XEP-0124 14.2
-        let end = self.last + self.size + u64::from(extra);
+        // XEP-0124 14.2, and 11 for the one more.
+        let end = self.last + self.size + u64::from(request.is_extra());
         if rid > self.last && rid <= end { Place::New } else { Place::Outside }
+    }
+
+    /// What the client says it has: `ack`, or where it says nothing all before this request (XEP-0124 9.2). Those
+    /// answers are forgotten. If a later one has been sent, and none has gone missing for sure, the first that it
+    /// does not have.
+    pub(super) fn acknowledge(&mut self, rid: u64, ack: Option<u64>) -> Option<Missing> {
+        let answered = self.sent.back()?.rid;
+        let ack = ack.unwrap_or(rid - 1);
+        if !self.acknowledges || ack > answered {
+            return None; // it cannot have what was not sent, so it says nothing
+        }
+        while self.sent.front().is_some_and(|sent| sent.rid <= ack) {
+            self.sent.pop_front();
+        }
+        let first = self.sent.front().filter(|sent| sent.rid == ack + 1)?;
+        Some(Missing { rid: first.rid, at: first.at })
+    }
+
+    /// The highest request that has come, with all before it; `None` where the client does not care (XEP-0124
+    /// 9.1).
+    pub(super) fn received(&self) -> Option<u64> {
+        let mut last = self.last;
+        while self.early.contains_key(&(last + 1)) {
+            last += 1;
+        }
+        self.acknowledges.then_some(last)
     }
 
     /// Keeps a new request until its turn.
@@ -157,13 +207,19 @@ impl Window {
         all.filter(|ticket| ticket.conn.is_some()).map(|_| 1).sum()
     }
 
-    /// Remembers an answer; of the older ones as many as there may be requests at once, and one more
-    /// since the answer to a pause does not count (XEP-0124 14.3).
-    pub(super) fn remember(&mut self, rid: u64, body: Bytes) {
-        self.sent.push_back(Sent { rid, body, repeats: 0 });
-        while self.sent.len() as u64 > self.size + 1 {
+    /// Remembers an answer. Of the older ones as many are kept as there may be requests at once, and one more
+    /// since the answer to a pause does not count; or those that are not acknowledged (XEP-0124 14.3).
+    pub(super) fn remember(&mut self, held: Held, body: Bytes, now: Instant) {
+        let Held { rid, ticket: Ticket { key, .. } } = held;
+        self.sent.push_back(Sent { rid, body, at: now, key, repeats: 0 });
+        while self.sent.len() as u64 > self.size + 1 && !self.has_room() {
             self.sent.pop_front();
         }
+    }
+
+    fn has_room(&self) -> bool {
+        let bytes = || self.sent.iter().map(|sent| sent.body.len()).sum::<usize>();
+        self.acknowledges && self.sent.len() <= UNACKNOWLEDGED && bytes() <= UNACKNOWLEDGED_BYTES
     }
 
     /// A connection is gone: whether it waited for an answer.
@@ -179,10 +235,10 @@ impl Window {
         self.held.iter().any(|held| held.ticket.is_due(now))
     }
 
-    /// The connections that have waited long enough for a request before theirs; their requests stay.
-    pub(super) fn stuck(&mut self, now: Instant) -> Vec<Conn> {
-        let tickets = self.early.values_mut().map(|early| &mut early.ticket);
-        tickets.filter(|ticket| ticket.is_due(now)).filter_map(|t| t.conn.take()).collect()
+    /// Who has waited long enough for a request before theirs, which stays: the number and the connection.
+    pub(super) fn stuck(&mut self, now: Instant) -> Vec<(u64, Conn)> {
+        let due = self.early.iter_mut().filter(|(_, early)| early.ticket.is_due(now));
+        due.filter_map(|(rid, early)| Some((*rid, early.ticket.conn.take()?))).collect()
     }
 
     /// When the next connection must have an answer.

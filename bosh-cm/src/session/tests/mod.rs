@@ -1,8 +1,10 @@
 //! Conversations with one session: requests and stream bytes in, answers and stream bytes out. Names begin
 //! with the row of the conformance list or the threat that they hold.
 
+mod acks;
 mod creation;
 mod ends;
+mod keys;
 mod model;
 mod order;
 mod pace;
