@@ -93,11 +93,11 @@ impl Diff<'_> {
         }
         self.text(want, got, indent + 2);
         if is_strict(want) {
-            self.in_order(want, got, indent + 2);
+            self.in_order(want, got, pretty::inside(got, outer), indent + 2);
         } else {
-            self.in_any_order(want, got, indent + 2);
+            self.in_any_order(want, got, pretty::inside(got, outer), indent + 2);
         }
-        self.line(Mark::Same, format!("{margin}</{}>", got.name));
+        self.line(Mark::Same, format!("{margin}</{}>", pretty::name(got)));
     }
 
     fn text(&mut self, want: &Node, got: &Node, indent: usize) {
@@ -124,7 +124,7 @@ impl Diff<'_> {
     }
 
     /// Children of a loose element: each expected one beside the one that fits, or else has its name.
-    fn in_any_order(&mut self, want: &Node, got: &Node, indent: usize) {
+    fn in_any_order(&mut self, want: &Node, got: &Node, inside: &str, indent: usize) {
         let mut taken_by = assignment(&want.children, &got.children, |w, g| self.fits(w, g));
         let mut missing: Vec<_> =
             (0..want.children.len()).filter(|number| !taken_by.contains(&Some(*number))).collect();
@@ -137,17 +137,17 @@ impl Diff<'_> {
         });
         for (child, number) in got.children.iter().zip(taken_by) {
             match number {
-                Some(number) => self.pair(&want.children[number], child, &got.ns, indent),
-                None => self.element(Mark::Same, child, &got.ns, indent),
+                Some(number) => self.pair(&want.children[number], child, inside, indent),
+                None => self.element(Mark::Same, child, inside, indent),
             }
         }
         for number in missing {
-            self.element(Mark::Missing, &want.children[number], &got.ns, indent);
+            self.element(Mark::Missing, &want.children[number], inside, indent);
         }
     }
 
     /// Children of a strict element: the shortest way from one sequence to the other.
-    fn in_order(&mut self, want: &Node, got: &Node, indent: usize) {
+    fn in_order(&mut self, want: &Node, got: &Node, inside: &str, indent: usize) {
         let steps = alignment(want.children.len(), got.children.len(), |w, g| {
             let (want, got) = (&want.children[w], &got.children[g]);
             match () {
@@ -158,12 +158,12 @@ impl Diff<'_> {
         });
         for step in steps {
             match step {
-                Step::Both(w, g) => self.pair(&want.children[w], &got.children[g], &got.ns, indent),
+                Step::Both(w, g) => self.pair(&want.children[w], &got.children[g], inside, indent),
                 Step::Gone(w) => {
-                    self.element(Mark::Missing, &want.children[w], &got.ns, indent);
+                    self.element(Mark::Missing, &want.children[w], inside, indent);
                 }
                 Step::Come(g) => {
-                    self.element(Mark::Unexpected, &got.children[g], &got.ns, indent);
+                    self.element(Mark::Unexpected, &got.children[g], inside, indent);
                 }
             }
         }

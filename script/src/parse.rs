@@ -99,6 +99,7 @@ impl Script {
     /// Reads a script. Everything that can be wrong without a server is found here: unknown names, unknown actions,
     /// elements that are not well-formed.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text); // editors put a byte order mark there
         let mut script = heading(text);
         for statement in statements(text)? {
             if let Some(rest) = statement.head.strip_prefix('[') {
@@ -180,7 +181,8 @@ fn character(head: &str, statement: &Statement<'_>) -> Result<Character, ParseEr
         head.split_once(']').ok_or_else(|| statement.error("`[` without its `]`"))?;
     let name = name.trim();
     if class.trim() != "Client" {
-        return Err(statement.error(format!("[{}] is unknown; there is [Client]", class.trim())));
+        let class = class.trim();
+        return Err(statement.error(format!("[{class}] cannot be played here, only [Client]")));
     }
     if name.is_empty() {
         return Err(statement.error("the character needs a name"));
@@ -338,7 +340,7 @@ mod tests {
             "line 1: an indented line belongs to a statement, but there is none above"
         );
         assert_eq!(error("[Client Romeo"), "line 1: `[` without its `]`");
-        assert_eq!(error("[Server] S"), "line 1: [Server] is unknown; there is [Client]");
+        assert_eq!(error("[Server] S"), "line 1: [Server] cannot be played here, only [Client]");
         assert_eq!(error("[Client] "), "line 1: the character needs a name");
         assert_eq!(error("[Client] R\n password: x"), "line 1: R needs a jid");
         assert_eq!(error("[Client] R\n jid: r@localhost"), "line 1: R needs a password");

@@ -27,6 +27,63 @@ Juliet receives:
     <message from="${Romeo's full JID}"><body>Hello</body></message>
 "#;
 
+/// The blocks of this language on the page about scripts.
+fn page(language: &str) -> Vec<String> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../script/README.md");
+    let page = std::fs::read_to_string(path).expect("there is a page about scripts");
+    let fence = format!("```{language}\n");
+    let blocks = page.split(&fence).skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_first_script_of_the_page_passes_and_fails_as_it_says() {
+    let [hello, _] = &page("scansion")[..] else { panic!("two scripts") };
+    let folder = Folder::new();
+    folder.write("hello.scs", hello);
+    let ran = folder.run(["script", "--strict", "hello.scs"]);
+    assert_eq!((ran.status, &*ran.err), (0, ""), "{}", ran.out);
+
+    let at = hello.rfind("Wherefore art thou?").expect("her line");
+    folder.write(
+        "hello.scs",
+        format!("{}{}", &hello[..at], hello[at..].replacen("Wherefore art thou?", "Here I am.", 1)),
+    );
+    let ran = folder.run(["script", "--strict", "hello.scs"]);
+    assert_eq!(ran.status, 1);
+    let [_, failing] = &page("text")[..] else { panic!("two outputs") };
+    // The resource and the time are others each time.
+    let stable = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(|line| match line.split_once("romeo@localhost/") {
+            Some((before, rest)) => format!("{before}{}", &rest[rest.find('\'').unwrap_or(0)..]),
+            None => line.split(" in ").next().unwrap_or_default().to_owned(),
+        });
+        lines.collect()
+    };
+    assert_eq!(stable(&ran.out), stable(failing));
+}
+
+#[test]
+fn the_script_of_the_page_that_has_everything_passes() {
+    let [_, everything] = &page("scansion")[..] else { panic!("two scripts") };
+    let folder = Folder::new();
+    for text in
+        [everything.clone(), everything.replace('\n', "\r\n"), format!("\u{feff}{everything}")]
+    {
+        folder.write("everything.scs", text);
+        let ran = folder.run(["script", "--only-tags", "status: stable", "everything.scs"]);
+        assert_eq!(ran.status, 0, "{}", ran.out);
+        assert!(ran.out.starts_with("pass everything.scs "), "{}", ran.out);
+    }
+}
+
+#[test]
+fn what_cannot_be_played_here_is_refused() {
+    let folder = Folder::new();
+    folder.write("room.scs", HELLO.replace("[Client] Juliet", "[Component] Juliet"));
+    folder.run(["script", "room.scs"]).refused(&["room.scs:7: [Component] cannot be played here"]);
+}
+
 fn with_tag(tag: &str) -> String {
     HELLO.replacen('\n', &format!("\n{tag}\n"), 1)
 }
