@@ -18,7 +18,7 @@ use files::Play;
 use net::tls::client;
 use report::{Outcome, Report, Trouble};
 use rustls::ClientConfig;
-use script::{Failure, Logged, Lost, Rules, Stage};
+use script::{Cause, ClientError, Failure, Logged, Lost, Rules, Stage};
 use std::{
     path::Path,
     process::ExitCode,
@@ -255,10 +255,17 @@ impl<'a> Player<'a> {
         }
         let played = self.play(&mut stage, play).await;
         for character in made {
-            let removed = script::unregister(character, &mut stage).await;
-            removed.map_err(|why| {
-                Trouble::new(format!("the account {} is left behind: {why}", character.jid))
-            })?;
+            match script::unregister(character, &mut stage).await {
+                Ok(()) => {}
+                Err(Cause::Login(ClientError::Refused("authentication", _))) => {
+                    // The script has removed it, or it has given it another password.
+                    tell(&format!("{} cannot log in any more", character.jid));
+                }
+                Err(why) => {
+                    let what = format!("the account {} is left behind: {why}", character.jid);
+                    return Err(Trouble::new(what));
+                }
+            }
         }
         played
     }
