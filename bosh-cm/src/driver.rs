@@ -11,7 +11,10 @@ use net::address::{AddressBook, AddressLimits, Attempts, Permit};
 use std::{
     collections::HashMap,
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -88,6 +91,8 @@ pub struct Manager {
     book: Arc<AddressBook>,
     strays: Attempts,
     table: Mutex<Table>,
+    /// Numbers requests.
+    conns: AtomicU64,
     stop: CancellationToken,
     kill: CancellationToken,
     tasks: TaskTracker,
@@ -107,10 +112,12 @@ struct Entry {
     secure: bool,
 }
 
-/// A request at a session's door.
-struct Knock {
-    request: Box<Request>,
-    reply: oneshot::Sender<Answer>,
+/// What comes to a session's door.
+enum Knock {
+    /// A request.
+    Request { conn: Conn, request: Box<Request>, reply: oneshot::Sender<Answer> },
+    /// This connection's client waits with more.
+    Pressed(Conn),
 }
 
 /// A place in the table, given back on drop, whatever becomes of the task.
@@ -130,6 +137,7 @@ impl Manager {
             settings,
             upstream,
             table: Mutex::default(),
+            conns: AtomicU64::new(0),
             stop: CancellationToken::new(),
             kill: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -147,22 +155,34 @@ impl Manager {
     }
 
     /// Answers one HTTP body, which may take as long as the session's `wait`. If the future is dropped the
-    /// session takes the connection for lost. `None`: close the connection without an answer. Either a secure
+    /// session takes the connection for lost. When `pressed` completes the answer comes at once: the client cannot say
+    /// more before it. `None`: close the connection without an answer. Either a secure
     /// session was named over a connection that is not (XEP-0124 19.1), or this address guesses.
-    pub async fn request(self: &Arc<Self>, raw: BytesMut, visitor: Visitor) -> Option<Answer> {
+    pub async fn request(
+        self: &Arc<Self>,
+        raw: BytesMut,
+        visitor: Visitor,
+        pressed: impl Future<Output = ()>,
+    ) -> Option<Answer> {
         let request = match Request::parse(raw, &self.settings.body) {
             Ok(request) => request,
             Err(malformed) => return Some(self.refuse(malformed)),
         };
-        let Some(sid) = &request.sid else { return Some(self.create(request, visitor).await) };
+        let Some(sid) = &request.sid else {
+            return Some(self.create(request, visitor, pressed).await);
+        };
         let entry = self.table().sessions.get(sid).cloned();
         let Some(entry) = entry else { return self.stray(visitor) };
         if entry.secure && !visitor.secure {
             return None;
         }
         let (reply, answer) = oneshot::channel();
-        let knocked = entry.door.send(Knock { request: Box::new(request), reply }).await.is_ok();
-        let answer = if knocked { answer.await.ok() } else { None };
+        let (conn, request) = (self.conn(), Box::new(request));
+        let knock = Knock::Request { conn, request, reply };
+        let answer = match entry.door.send(knock).await {
+            Ok(()) => wait(conn, answer, &entry.door, pressed).await,
+            Err(_) => None,
+        };
         // It ended while this request was at the door.
         Some(answer.unwrap_or_else(|| Condition::ItemNotFound.answer(entry.modern)))
     }
@@ -202,23 +222,34 @@ impl Manager {
         Some(Condition::ItemNotFound.answer(true))
     }
 
-    async fn create(self: &Arc<Self>, request: Request, visitor: Visitor) -> Answer {
+    async fn create(
+        self: &Arc<Self>,
+        request: Request,
+        visitor: Visitor,
+        pressed: impl Future<Output = ()>,
+    ) -> Answer {
         let (reply, answer) = oneshot::channel();
         let modern = request.has_version();
-        if let Err(condition) = self.begin(&request, visitor, reply) {
-            // As often as a stranger likes, so not for the usual log.
-            debug!(%condition, address = visitor.address.map(tracing::field::display), "session refused");
-            return condition.answer(modern);
-        }
-        answer.await.unwrap_or_else(|_| Condition::InternalServerError.answer(modern))
+        let conn = self.conn();
+        let door = match self.begin(&request, visitor, conn, reply) {
+            Ok(door) => door,
+            Err(condition) => {
+                // As often as a stranger likes, so not for the usual log.
+                debug!(%condition, address = visitor.address.map(tracing::field::display), "session refused");
+                return condition.answer(modern);
+            }
+        };
+        let answer = wait(conn, answer, &door, pressed).await;
+        answer.unwrap_or_else(|| Condition::InternalServerError.answer(modern))
     }
 
     fn begin(
         self: &Arc<Self>,
         request: &Request,
         visitor: Visitor,
+        conn: Conn,
         reply: oneshot::Sender<Answer>,
-    ) -> Result<(), Condition> {
+    ) -> Result<mpsc::Sender<Knock>, Condition> {
         if self.stop.is_cancelled() {
             return Err(Condition::SystemShutdown);
         }
@@ -229,12 +260,12 @@ impl Manager {
             });
         }
         let sid = net::random::token();
-        let mut waiting = Waiting::default();
-        let conn = waiting.add(reply);
+        let waiting = Waiting(vec![(conn, reply)]);
         let terms = &self.settings.terms;
         let session = Session::open(now(), conn, request, sid.clone(), terms)?;
         let (door, knocks) = mpsc::channel(DOOR);
-        let entry = Entry { door, modern: session.is_modern(), secure: visitor.secure };
+        let entry =
+            Entry { door: door.clone(), modern: session.is_modern(), secure: visitor.secure };
         let permit = visitor.address.map(|address| self.book.admit(address, now())).transpose();
         let permit = permit.map_err(|_| Condition::PolicyViolation)?;
         let number = self.table().insert(sid.clone(), entry);
@@ -245,7 +276,11 @@ impl Manager {
             "session begins"
         );
         self.tasks.spawn(run(seat, session, waiting, knocks, visitor));
-        Ok(())
+        Ok(door)
+    }
+
+    fn conn(&self) -> Conn {
+        Conn(self.conns.fetch_add(1, Ordering::Relaxed))
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -266,6 +301,23 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.manager.table().sessions.remove(&self.sid);
     }
+}
+
+/// Waits for the answer on this connection; `None`: the session has ended without one.
+async fn wait(
+    conn: Conn,
+    mut answer: oneshot::Receiver<Answer>,
+    door: &mpsc::Sender<Knock>,
+    pressed: impl Future<Output = ()>,
+) -> Option<Answer> {
+    tokio::select! {
+        biased;
+        answer = &mut answer => return answer.ok(),
+        () = pressed => {}
+    }
+    // Nobody there: the session has ended, and told or not.
+    let _ended = door.send(Knock::Pressed(conn)).await;
+    answer.await.ok()
 }
 
 /// Moves one session until it ends.
@@ -313,10 +365,13 @@ async fn run(
         }
         let reads = session.reads();
         tokio::select! {
-            Some(Knock { request, reply }) = knocks.recv() => {
-                let conn = waiting.add(reply);
-                session.handle(now(), Event::Request(conn, request));
-            }
+            Some(knock) = knocks.recv() => match knock {
+                Knock::Request { conn, request, reply } => {
+                    waiting.0.push((conn, reply));
+                    session.handle(now(), Event::Request(conn, request));
+                }
+                Knock::Pressed(conn) => session.handle(now(), Event::Pressed(conn)),
+            },
             conn = waiting.lost() => session.handle(now(), Event::Lost(conn)),
             did = turn(&mut line, reads, &mut input) => {
                 let event = match did {
@@ -351,24 +406,13 @@ async fn turn(line: &mut Option<Line>, reads: bool, input: &mut BytesMut) -> Did
 }
 
 /// The connections that wait for an answer of one session: as many as its window has places.
-#[derive(Default)]
-struct Waiting {
-    replies: Vec<(Conn, oneshot::Sender<Answer>)>,
-    count: u64,
-}
+struct Waiting(Vec<(Conn, oneshot::Sender<Answer>)>);
 
 impl Waiting {
-    fn add(&mut self, reply: oneshot::Sender<Answer>) -> Conn {
-        let conn = Conn(self.count);
-        self.count += 1;
-        self.replies.push((conn, reply));
-        conn
-    }
-
     fn answer(&mut self, conn: Conn, answer: Answer) {
-        if let Some(at) = self.replies.iter().position(|(one, _)| *one == conn) {
+        if let Some(at) = self.0.iter().position(|(one, _)| *one == conn) {
             // If the connection is gone the client will ask for the answer again.
-            let _gone = self.replies.swap_remove(at).1.send(answer);
+            let _gone = self.0.swap_remove(at).1.send(answer);
         }
     }
 
@@ -378,9 +422,9 @@ impl Waiting {
     }
 
     fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<Conn> {
-        let gone = self.replies.iter_mut().position(|(_, reply)| reply.poll_closed(cx).is_ready());
+        let gone = self.0.iter_mut().position(|(_, reply)| reply.poll_closed(cx).is_ready());
         match gone {
-            Some(at) => Poll::Ready(self.replies.swap_remove(at).0),
+            Some(at) => Poll::Ready(self.0.swap_remove(at).0),
             None => Poll::Pending,
         }
     }

@@ -1,9 +1,9 @@
 //! HTTP/1.1 for browsers: the BOSH endpoint, and static pages beside it.
 
-use crate::{driver::Manager, session::Answer, upstream::Visitor};
+use crate::{driver::Manager, pipeline::Requests, session::Answer, upstream::Visitor};
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
         ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING,
@@ -24,12 +24,16 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::watch,
     time::{Sleep, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -145,15 +149,19 @@ pub async fn connection<S>(stream: S, peer: Peer, site: Arc<Site>, shutdown: Can
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let (begun, seen) = watch::channel(0);
+    let count = AtomicU64::new(0);
     let service = service_fn(|request| {
-        let site = Arc::clone(&site);
-        async move { site.respond(request, peer).await }
+        let count = count.fetch_add(1, Ordering::Relaxed) + 1;
+        let (site, turn) = (Arc::clone(&site), Turn { count, begun: seen.clone() });
+        async move { site.respond(request, peer, turn).await }
     });
+    let stream = Impatient { stream, stuck: None, requests: Requests::default(), begun };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(site.patience)
         .max_buf_size(site.head_bytes.max(HEAD_BYTES))
-        .serve_connection(TokioIo::new(Impatient { stream, stuck: None }), service);
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let outcome = tokio::select! {
         outcome = &mut connection => outcome,
@@ -168,10 +176,15 @@ where
 }
 
 impl Site {
-    async fn respond(&self, request: Request<Incoming>, peer: Peer) -> Result<Reply, HangUp> {
+    async fn respond(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        turn: Turn,
+    ) -> Result<Reply, HangUp> {
         if request.uri().path() == self.bosh {
             let origin = request.headers().get(ORIGIN).cloned();
-            let mut reply = self.bosh(request, peer).await?;
+            let mut reply = self.bosh(request, peer, turn).await?;
             self.dress(reply.headers_mut(), origin);
             return Ok(reply);
         }
@@ -187,9 +200,14 @@ impl Site {
         Ok(reply)
     }
 
-    async fn bosh(&self, request: Request<Incoming>, peer: Peer) -> Result<Reply, HangUp> {
+    async fn bosh(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        turn: Turn,
+    ) -> Result<Reply, HangUp> {
         match *request.method() {
-            Method::POST => self.post(request, peer).await,
+            Method::POST => self.post(request, peer, turn).await,
             Method::OPTIONS => {
                 let mut reply = Response::new(Full::default());
                 *reply.status_mut() = StatusCode::NO_CONTENT;
@@ -209,7 +227,12 @@ impl Site {
         }
     }
 
-    async fn post(&self, request: Request<Incoming>, peer: Peer) -> Result<Reply, HangUp> {
+    async fn post(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        turn: Turn,
+    ) -> Result<Reply, HangUp> {
         let visitor = self.visitor(request.headers(), peer);
         // Whoever is between might read a chunked request with a length otherwise than we do (threat B06).
         if request.headers().contains_key(TRANSFER_ENCODING) {
@@ -219,6 +242,7 @@ impl Site {
         if request.headers().contains_key(CONTENT_ENCODING) {
             return Ok(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
+        let shares = request.version() >= Version::HTTP_2;
         let body = read(request.into_body(), self.manager.body_bytes());
         let body = match timeout(self.patience, body).await {
             Ok(Ok(Some(body))) => body,
@@ -226,7 +250,13 @@ impl Site {
             Ok(Err(HangUp)) => return Err(HangUp),
             Err(_) => return Ok(refusal(StatusCode::REQUEST_TIMEOUT)),
         };
-        let answer = self.manager.request(body, visitor).await.ok_or(HangUp)?;
+        let pressed = async {
+            match shares {
+                true => std::future::pending().await,
+                false => turn.pressed().await,
+            }
+        };
+        let answer = self.manager.request(body, visitor, pressed).await.ok_or(HangUp)?;
         Ok(answered(answer))
     }
 
@@ -273,11 +303,31 @@ impl Site {
     }
 }
 
-/// A connection that fails once the other side has taken nothing for [`WRITE_TIME`]: answers that are not read
+/// The place of a request among those of its connection.
+struct Turn {
+    /// How many have been handed over, this one included.
+    count: u64,
+    /// How many have begun to arrive.
+    begun: watch::Receiver<u64>,
+}
+
+impl Turn {
+    /// Completes when the next request has begun to arrive: in HTTP/1 it is not read before this one is answered
+    /// (XEP-0124 18.1).
+    async fn pressed(mut self) {
+        if self.begun.wait_for(|begun| *begun > self.count).await.is_err() {
+            std::future::pending().await // the connection is gone, and with it this request
+        }
+    }
+}
+
+/// A connection that knows how many requests have begun on it, and fails once the other side has taken nothing for [`WRITE_TIME`]: answers that are not read
 /// would keep their memory and their connection for good (threat B05).
 struct Impatient<S> {
     stream: S,
     stuck: Option<Pin<Box<Sleep>>>,
+    requests: Requests,
+    begun: watch::Sender<u64>,
 }
 
 impl<S> Impatient<S> {
@@ -301,7 +351,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let begun = self.requests.follow(&buf.filled()[before..]);
+        if begun > 0 {
+            self.begun.send_modify(|count| *count += begun);
+        }
+        outcome
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod driver;
 pub mod http;
+mod pipeline;
 pub mod session;
 pub mod upstream;
 

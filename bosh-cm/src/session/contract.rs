@@ -55,6 +55,9 @@ pub enum Event<'a> {
     Request(Conn, Box<Request>),
     /// A connection is gone before its answer (its client closed it).
     Lost(Conn),
+    /// A connection's client waits for its answer before it can say more: there are further bytes behind the
+    /// request.
+    Pressed(Conn),
     /// Bytes from the server; what is complete is taken out.
     Received(&'a mut BytesMut),
     /// So many bytes went to the server.

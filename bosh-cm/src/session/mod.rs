@@ -177,6 +177,7 @@ impl Session {
         match event {
             Event::Request(conn, request) => self.arrive(now, conn, request),
             Event::Lost(conn) => self.lose(now, conn),
+            Event::Pressed(conn) => self.press(now, conn),
             Event::Received(input) => self.receive(now, input),
             Event::Written(bytes) => {
                 self.unwritten -= bytes;
@@ -412,6 +413,19 @@ impl Session {
         }
         if !self.over && !self.window.is_open() && self.idle_since + self.patience <= now {
             self.finish(End::Inactive);
+        }
+    }
+
+    /// The next request may be behind this one on its connection (XEP-0124 18.1): answered now, it lets it in.
+    fn press(&mut self, now: Instant, conn: Conn) {
+        if let Some(rid) = self.window.release(conn) {
+            // What it waits for may be what is behind it.
+            self.send_back(rid, conn);
+            self.idle_since = now;
+        }
+        while self.window.is_held(conn) {
+            let held = self.window.take().expect("it is held");
+            self.respond(now, held, &[]);
         }
     }
 

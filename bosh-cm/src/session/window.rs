@@ -230,6 +230,19 @@ impl Window {
         ticket.and_then(|ticket| ticket.conn.take()).is_some()
     }
 
+    /// Whether a held request waits on this connection.
+    pub(super) fn is_held(&self, conn: Conn) -> bool {
+        self.held.iter().any(|held| held.ticket.conn == Some(conn))
+    }
+
+    /// Takes the connection from the request before its turn that waits on it, and gives that one's number.
+    pub(super) fn release(&mut self, conn: Conn) -> Option<u64> {
+        let mut early = self.early.iter_mut().map(|(rid, early)| (*rid, &mut early.ticket));
+        let (rid, ticket) = early.find(|(_, ticket)| ticket.conn == Some(conn))?;
+        ticket.conn = None;
+        Some(rid)
+    }
+
     /// Whether a held request has waited long enough.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.held.iter().any(|held| held.ticket.is_due(now))

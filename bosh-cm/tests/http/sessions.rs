@@ -12,6 +12,10 @@ fn body(sid: &str, rid: u64, attributes: &str, payloads: &str) -> String {
     format!("<body {BODY} sid='{sid}' rid='{rid}' {attributes}>{payloads}</body>")
 }
 
+fn post(body: &str) -> String {
+    format!("POST /http-bind HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
 fn creation(attributes: &str) -> String {
     format!("<body {BODY} rid='100' to='example.com' {attributes}/>")
 }
@@ -80,6 +84,43 @@ async fn row_2_a_client_that_pipelines_gets_its_answers_in_order() {
     server.expect("<b xmlns='x'/>").await;
     server.send(MESSAGE).await;
     assert!(holds(&browser.answer().await, MESSAGE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_2_a_client_that_pipelines_never_waits_for_the_request_before() {
+    let stage = Stage::new();
+    let (mut first, sid, mut server) = stage.session_from("192.0.2.7").await;
+    let started = tokio::time::Instant::now();
+    // In one piece and in several, and the first of them to be held for a minute.
+    let posts: String = (101..=103).map(|rid| post(&body(&sid, rid, "", MESSAGE))).collect();
+    first.raw(posts.as_bytes()).await;
+    for _ in 0..2 {
+        assert_eq!(first.answer().await.body, format!("<body {BODY}/>"));
+    }
+    server.expect(&MESSAGE.repeat(3)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let next = post(&body(&sid, 104, "", "<b xmlns='x'/>"));
+    first.raw(&next.as_bytes()[..1]).await;
+    assert_eq!(first.answer().await.body, format!("<body {BODY}/>"), "its first byte is enough");
+    first.raw(&next.as_bytes()[1..]).await;
+    server.expect("<b xmlns='x'/>").await;
+    server.send(MESSAGE).await;
+    assert!(holds(&first.answer().await, MESSAGE));
+    assert!(started.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_2_and_30_requests_pipelined_in_the_wrong_order_are_sent_back() {
+    let stage = Stage::new();
+    let (mut browser, sid, mut server) = stage.session_from("192.0.2.7").await;
+    let (late, early) =
+        (body(&sid, 102, "", "<b xmlns='x'/>"), body(&sid, 101, "", "<a xmlns='x'/>"));
+    browser.raw((post(&late) + &post(&early) + &post(&late)).as_bytes()).await;
+    assert_eq!(browser.answer().await.body, format!("<body {BODY} type='error'/>"));
+    server.expect("<a xmlns='x'/><b xmlns='x'/>").await;
+    assert_eq!(browser.answer().await.body, format!("<body {BODY}/>"), "101");
+    server.send(MESSAGE).await;
+    assert!(holds(&browser.answer().await, MESSAGE), "102");
 }
 
 #[tokio::test]

@@ -162,7 +162,20 @@ impl Stage {
 
     /// A session with features told: its first browser, its identifier, its server.
     pub(crate) async fn session(&self) -> (Browser, String, Server) {
-        let mut browser = self.browser().await;
+        let browser = self.browser().await;
+        self.begin(browser).await
+    }
+
+    /// A session of a browser in memory, from this address.
+    pub(crate) async fn session_from(
+        &self,
+        address: &str,
+    ) -> (Browser<DuplexStream>, String, Server) {
+        let browser = self.browser_from(address, false);
+        self.begin(browser).await
+    }
+
+    async fn begin<S: Pipe>(&self, mut browser: Browser<S>) -> (Browser<S>, String, Server) {
         let body = format!("<body {BODY} rid='100' to='example.com' ver='1.6' wait='60'/>");
         let server = async {
             let mut server = self.server().await;

@@ -223,6 +223,29 @@ fn row_30_a_request_that_never_comes_is_asked_for_and_the_session_goes_on() {
 }
 
 #[test]
+fn row_2_a_client_with_more_to_say_is_answered_with_all_before_it() {
+    let mut talk = Talk::with("hold='3'");
+    for rid in 101..=103 {
+        talk.send(rid, "<a xmlns='x'/>");
+    }
+    talk.tell(Event::Pressed(Conn(102)));
+    assert_eq!(talk.answers(), [empty(101), empty(102)]);
+    talk.tell(Event::Pressed(Conn(102)));
+    assert_eq!(talk.answers(), [], "it has its answer");
+    talk.server(&inherited("hi"));
+    assert_eq!(talk.answer(), (103, holding(&message("hi"))));
+}
+
+#[test]
+fn row_2_and_30_a_client_that_holds_up_itself_is_asked_again() {
+    let mut talk = Talk::usual();
+    talk.send(102, "<b xmlns='x'/>").tell(Event::Pressed(Conn(102)));
+    assert_eq!(talk.answer(), (102, "<body type='error'/>".into()));
+    talk.send(101, "<a xmlns='x'/>").on(1, 102, "", "<b xmlns='x'/>");
+    assert_eq!(talk.written(), "<a xmlns='x'/><b xmlns='x'/>", "once each");
+}
+
+#[test]
 fn xep_0206_2_features_and_sasl_travel_alone_and_stanzas_together() {
     let mut talk = Talk::usual();
     let sasl = "<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>eA==</challenge>";

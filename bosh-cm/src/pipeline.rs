@@ -1,0 +1,112 @@
+//! Where one HTTP/1 request ends and the next begins, so that whoever answers the first can know that there is
+//! another behind it. It judges nothing: that is done by who reads the requests.
+
+/// What a line that tells a length may be long; longer ones are of no interest.
+const LINE: usize = 64;
+
+/// Follows the bytes of one connection.
+#[derive(Default)]
+pub(crate) struct Requests {
+    place: Place,
+    /// The line of the head that is being read, as far as it is of interest.
+    line: Vec<u8>,
+    /// The length of the body that follows the head.
+    length: u64,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Before a request.
+    #[default]
+    Between,
+    /// In its head.
+    Head,
+    /// In its body, so many bytes before the end.
+    Body(u64),
+}
+
+impl Requests {
+    /// How many requests begin in what comes next.
+    pub(crate) fn follow(&mut self, mut bytes: &[u8]) -> u64 {
+        let mut begun = 0;
+        while let Some(first) = bytes.first() {
+            match self.place {
+                // RFC 9112 2.2: empty lines before a request are nothing.
+                Place::Between if matches!(first, b'\r' | b'\n') => bytes = &bytes[1..],
+                Place::Between => {
+                    begun += 1;
+                    self.place = Place::Head;
+                    self.length = 0;
+                }
+                Place::Head => bytes = self.head(bytes),
+                Place::Body(left) => {
+                    let here = left.min(bytes.len() as u64);
+                    self.place = Self::body(left - here);
+                    bytes = &bytes[usize::try_from(here).expect("no more than there is")..];
+                }
+            }
+        }
+        begun
+    }
+
+    /// Takes one line of the head, or the part of it that is there.
+    fn head<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let part = &bytes[..end.unwrap_or(bytes.len())];
+        let room = LINE - self.line.len();
+        self.line.extend_from_slice(&part[..room.min(part.len())]);
+        let Some(end) = end else { return &[] };
+        match self.line.trim_ascii() {
+            b"" => self.place = Self::body(self.length),
+            line => self.length = content_length(line).unwrap_or(self.length),
+        }
+        self.line.clear();
+        &bytes[end + 1..]
+    }
+
+    fn body(left: u64) -> Place {
+        if left == 0 { Place::Between } else { Place::Body(left) }
+    }
+}
+
+fn content_length(line: &[u8]) -> Option<u64> {
+    let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
+    name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POST: &str = "POST /b HTTP/1.1\r\nHost: x\r\ncontent-LENGTH:  5\r\nX: y\r\n\r\n<a/>\n";
+    const GET: &str = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    #[test]
+    fn row_2_requests_are_counted_however_they_are_cut() {
+        let long =
+            format!("{GET}\r\n\n{POST}{POST}{GET}{POST}").replace("X: y", &"X: y".repeat(99));
+        for size in 1..long.len() {
+            let mut requests = Requests::default();
+            let begun: u64 = long.as_bytes().chunks(size).map(|one| requests.follow(one)).sum();
+            assert_eq!(begun, 5, "in pieces of {size}");
+            assert!(requests.place == Place::Between, "all of it is read");
+        }
+    }
+
+    #[test]
+    fn row_2_the_end_of_one_request_is_not_the_beginning_of_another() {
+        let mut requests = Requests::default();
+        assert_eq!(requests.follow(POST.as_bytes()), 1);
+        assert_eq!(requests.follow(b"\r\n"), 0);
+        assert_eq!(requests.follow(b"P"), 1, "its first byte tells");
+    }
+
+    #[test]
+    fn b05_a_line_without_end_takes_no_memory() {
+        let mut requests = Requests::default();
+        for _ in 0..1_000 {
+            requests.follow(&[b'x'; 1_000]);
+        }
+        assert!(requests.line.capacity() <= 2 * LINE);
+    }
+}
