@@ -64,7 +64,8 @@ impl Router {
             return false;
         } else {
             let way = Way::Copies(Side::Sender);
-            state.lane.follow(Parcel { stanza: message.clone(), way });
+            let place = state.lane.len();
+            state.lane.follow(place, Parcel { stanza: message.clone(), way });
         }
         true
     }

@@ -66,6 +66,11 @@ impl Lane {
         self.entries.is_empty()
     }
 
+    /// How many entries it has.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Whether a stanza with this plan has to wait here until it can be planned in its turn.
     pub(crate) fn bars(&self, plan: &Plan) -> bool {
         self.barriers > 0 && matches!(plan, Plan::Deliver(_) | Plan::Keep)
@@ -95,23 +100,19 @@ impl Lane {
         self.entries.insert(place, Entry::Held(stanza));
     }
 
-    /// A stanza that nothing keeps takes its place behind what is there.
-    pub(crate) fn follow(&mut self, parcel: Parcel) {
+    /// A stanza that nothing keeps takes its place, behind so many entries.
+    pub(crate) fn follow(&mut self, place: usize, parcel: Parcel) {
         self.weight += parcel.stanza.weight();
-        self.entries.push_back(Entry::Parcel { ticket: 0, settled: true, parcel: Some(parcel) });
+        let entry = Entry::Parcel { ticket: 0, settled: true, parcel: Some(parcel) };
+        self.entries.insert(place, entry);
     }
 
-    /// A stanza that something keeps takes its place: the last one, or the first where its turn has come already.
-    /// Without a parcel nothing is left to deliver once it is kept.
-    pub(crate) fn keep(&mut self, parcel: Option<Parcel>, first: bool) -> u64 {
+    /// A stanza that something keeps takes its place, behind so many entries. Without a parcel nothing is left to
+    /// deliver once it is kept.
+    pub(crate) fn keep(&mut self, place: usize, parcel: Option<Parcel>) -> u64 {
         self.weight += parcel.as_ref().map_or(0, |parcel| parcel.stanza.weight());
         let ticket = self.ticket();
-        let entry = Entry::Parcel { ticket, settled: false, parcel };
-        if first {
-            self.entries.push_front(entry)
-        } else {
-            self.entries.push_back(entry)
-        }
+        self.entries.insert(place, Entry::Parcel { ticket, settled: false, parcel });
         ticket
     }
 

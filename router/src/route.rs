@@ -227,8 +227,8 @@ impl Router {
             return Some(stanza);
         }
         if !state.lane.bars(&plan) {
-            let first = state.lane.is_empty();
-            self.perform(account, state, stanza, plan, first, after);
+            let place = state.lane.len();
+            self.perform(account, state, stanza, plan, place, after);
         } else if self.lane_is_full(state, &stanza) {
             after.refuse(stanza, StanzaCondition::ResourceConstraint);
         } else {
@@ -245,11 +245,13 @@ impl Router {
         stanzas: impl IntoIterator<Item = Stanza>,
         after: &mut After,
     ) {
+        let newer = state.lane.len();
         let mut held = 0;
         for stanza in stanzas {
             let plan = plan(&stanza.head, state);
             if !state.lane.bars(&plan) {
-                self.perform(account, state, stanza, plan, true, after);
+                let place = state.lane.len() - newer;
+                self.perform(account, state, stanza, plan, place, after);
             } else if self.lane_is_full(state, &stanza) {
                 after.refuse(stanza, StanzaCondition::ResourceConstraint);
             } else {
@@ -263,14 +265,14 @@ impl Router {
         state.lane.weight() + stanza.weight() > self.settings.lane_bytes
     }
 
-    /// Does what was planned. `first`: its turn has come, nothing stands before it.
+    /// Does what was planned. `place`: how many entries of the lane stand before it; with none its turn has come.
     fn perform(
         self: &Arc<Self>,
         account: &Arc<Account>,
         state: &mut State,
         stanza: Stanza,
         plan: Plan,
-        first: bool,
+        place: usize,
         after: &mut After,
     ) {
         match plan {
@@ -287,7 +289,7 @@ impl Router {
                 };
                 let way = Way::Copies(Side::Recipient);
                 let parcel = copied.then(|| Parcel { stanza: stanza.clone(), way });
-                let ticket = state.lane.keep(parcel, first);
+                let ticket = state.lane.keep(place, parcel);
                 after.waits.push(self.wait(account, ticket, receipt, stanza));
             }
             Plan::Deliver(places) => {
@@ -295,7 +297,7 @@ impl Router {
                     Kind::Message(_) => self.keep(account, &stanza, true),
                     Kind::Presence(_) | Kind::Iq(_) => None,
                 };
-                if receipt.is_none() && first {
+                if receipt.is_none() && place == 0 {
                     return self.hand(account, state, stanza, &places, after);
                 }
                 if self.lane_is_full(state, &stanza) {
@@ -304,9 +306,9 @@ impl Router {
                 let sessions = places.iter().map(|&place| state.seats[place].number).collect();
                 let parcel = Parcel { stanza: stanza.clone(), way: Way::To(sessions) };
                 match receipt {
-                    None => state.lane.follow(parcel),
+                    None => state.lane.follow(place, parcel),
                     Some(receipt) => {
-                        let ticket = state.lane.keep(Some(parcel), first);
+                        let ticket = state.lane.keep(place, Some(parcel));
                         after.waits.push(self.wait(account, ticket, receipt, stanza));
                     }
                 }
@@ -373,7 +375,7 @@ impl Router {
             match leaving {
                 Leaving::Held(stanza) => {
                     let plan = plan(&stanza.head, state);
-                    self.perform(account, state, stanza, plan, true, after);
+                    self.perform(account, state, stanza, plan, 0, after);
                 }
                 Leaving::Parcel(Parcel { stanza, way: Way::Copies(side) }) => {
                     if state.hears(&stanza) {
@@ -386,7 +388,7 @@ impl Router {
                     let places: Places = there.map(|(place, _)| place).collect();
                     if places.is_empty() || !state.hears(&stanza) {
                         let plan = plan(&stanza.head, state);
-                        self.perform(account, state, stanza, plan, true, after);
+                        self.perform(account, state, stanza, plan, 0, after);
                     } else {
                         self.hand(account, state, stanza, &places, after);
                     }
@@ -445,7 +447,8 @@ impl Router {
         if is_message && !state.lane.is_empty() && !self.lane_is_full(&state, &reply) {
             // Those who get copies of both see it behind what it answers.
             let way = Way::To(Sessions::from_elem(state.seats[place].number, 1));
-            state.lane.follow(Parcel { stanza: reply, way });
+            let end = state.lane.len();
+            state.lane.follow(end, Parcel { stanza: reply, way });
         } else {
             let places = Places::from_elem(place, 1);
             self.hand(&account, &mut state, reply, &places, after);

@@ -293,6 +293,34 @@ fn an_archived_message_whose_session_is_gone_when_it_is_written_is_kept() {
 }
 
 #[test]
+fn rfc6120_10_1_what_a_session_did_not_take_is_archived_again_in_order() {
+    let drawer = Arc::new(Drawer { archive: true, ..Drawer::default() });
+    let world = over(&drawer);
+    let romeo = world.online("romeo@localhost/orchard");
+    let balcony = world.online("juliet@localhost/balcony");
+    let mut phone = world.connect("juliet@localhost/phone");
+    phone.send("<presence><priority>-1</priority></presence>");
+    for id in ["1", "2", "3"] {
+        romeo.send(&chat(id));
+    }
+    phone.send("<presence/>");
+    phone.all();
+    // Something older is on its way still.
+    let gates = [(); 5].map(|()| drawer.next_waits());
+    let mut older = romeo.start("<message to='juliet@localhost/phone' id='0'/>");
+    assert!(!older.go());
+    let mut end = balcony.start_disconnect();
+    assert!(!end.go());
+    let mut later = romeo.start(&chat("4"));
+    assert!(!later.go());
+    for gate in &gates {
+        open(gate);
+    }
+    assert!(older.go() && end.go() && later.go());
+    assert_eq!(ids(&mut phone), ["1", "2", "3", "0", "4"]);
+}
+
+#[test]
 fn a_sender_that_is_cut_off_holds_nobody_up() {
     let drawer = Arc::new(Drawer { archive: true, ..Drawer::default() });
     let world = over(&drawer);

@@ -156,8 +156,14 @@ impl Actor {
     }
 
     pub fn disconnect(self) {
+        assert!(self.start_disconnect().go(), "it waits for something");
+    }
+
+    /// Ends the session; whoever else it concerns hears of it later.
+    pub fn start_disconnect(self) -> Task<()> {
         let claim = Arc::into_inner(self.claim).expect("nothing of it is on its way");
-        finish(self.router.release(claim, self.mailbox));
+        let (router, mailbox) = (self.router, self.mailbox);
+        Task::new(async move { router.release(claim, mailbox).await })
     }
 }
 
