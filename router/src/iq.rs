@@ -1,6 +1,6 @@
 //! Iqs that the server answers: on its own behalf, or on an account's.
 
-use crate::{At, Reply, Request, Router, Session, module::Handler, route::After};
+use crate::{At, Reply, Request, Router, Session, declare::Handler, route::After};
 use std::sync::Arc;
 use xmpp_core::{Kind, Stanza, error::StanzaCondition, stanza::IqType};
 

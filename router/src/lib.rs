@@ -11,6 +11,7 @@ mod account;
 mod blocks;
 mod claim;
 mod copy;
+mod declare;
 mod delivery;
 mod directory;
 mod info;
@@ -27,18 +28,19 @@ mod wait;
 pub use account::{Account, Seat, Session, Turn, View};
 pub use claim::{Claim, ClaimError};
 pub use copy::Copying;
+pub use declare::{ClashError, Declare, xeps};
 pub use directory::{Directory, LoadError, Record, Relation};
 pub use futures_util::future::BoxFuture;
 pub use info::{Extension, Identity, Info, Offer};
 pub use mailbox::{Mail, Mailbox};
 pub use module::{
-    Answer, At, Backlog, ClashError, Declare, Discovery, Keeping, Leaving, Module, Receipt, Reply,
-    Request, Side, Urgency, Xep, xeps,
+    Answer, At, Backlog, Discovery, Keeping, Leaving, Module, Receipt, Reply, Request, Side,
+    Urgency, Xep,
 };
 
 use bytes::Bytes;
+use declare::{Declare as Law, UrgencyFn};
 use futures_util::FutureExt;
-use module::{Declare as Law, UrgencyFn};
 use route::After;
 use std::{
     collections::HashMap,

@@ -9,7 +9,7 @@
 //! comes, the client is active again, or too much is held; then all of it becomes due, in order. So nothing overtakes
 //! anything but the answers to the session's own iqs, and what is held is in the mailbox as all else is.
 
-use crate::{Urgency, lock, module::UrgencyFn};
+use crate::{Urgency, declare::UrgencyFn, lock};
 use std::{
     collections::VecDeque,
     mem,
