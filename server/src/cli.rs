@@ -7,7 +7,7 @@ use std::{fmt, path::PathBuf};
 
 /// Stonechat: an XMPP server with a BOSH connection manager.
 #[derive(Debug, Parser)]
-#[command(name = "stonechat", version, about)]
+#[command(name = "stonechat", version)]
 pub struct Cli {
     /// What to do; `run` where nothing is said.
     #[command(subcommand)]
@@ -50,12 +50,23 @@ impl Cli {
     }
 }
 
-/// What clap has to say, without the usage that follows.
+/// What clap has to say, without the usage that follows, which says where help is.
 fn one_line(error: &clap::Error) -> anyhow::Error {
     let text = error.to_string();
-    let what = text.split("\n\n").next().unwrap_or_default();
-    let what: Vec<_> = what.trim_start_matches("error: ").split_whitespace().collect();
-    anyhow::anyhow!("{}: see `stonechat --help`", what.join(" "))
+    let mut paragraphs = text.split("\n\n").map(str::trim);
+    let what = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
+    let mut line = what.split_whitespace().collect::<Vec<_>>().join(" ");
+    for paragraph in paragraphs {
+        if let Some(tip) = paragraph.strip_prefix("tip: ").filter(|tip| tip.contains("similar")) {
+            line.push_str(": ");
+            line.push_str(tip);
+        }
+    }
+    let usage = text.split_once("Usage: ").map_or("stonechat", |(_, usage)| usage);
+    // The commands stand before the arguments.
+    let is_command = |word: &&str| word.starts_with(|first: char| first.is_ascii_lowercase());
+    let command: Vec<_> = usage.split_whitespace().take_while(is_command).collect();
+    anyhow::anyhow!("{line}: see `{} --help`", command.join(" "))
 }
 
 /// The commands.

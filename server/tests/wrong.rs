@@ -16,12 +16,15 @@ fn refused(arguments: &[&str], words: &[&str]) {
 #[test]
 fn command_lines() {
     refused(&["frobnicate"], &["frobnicate", "stonechat --help"]);
-    refused(&["--frobnicate"], &["--frobnicate", "stonechat --help"]);
+    refused(&["scrpt"], &["'scrpt'", "similar", "'script'", "`stonechat --help`"]);
+    refused(&["--frobnicate"], &["--frobnicate", "`stonechat --help`"]);
+    refused(&["run", "--epemeral"], &["'--ephemeral'", "`stonechat run --help`"]);
+    refused(&["run", "--user", "a@b:c"], &["--ephemeral", "`stonechat run --help`"]);
     refused(&["--set"], &["--set"]);
     refused(&["--set", "domains"], &["--set domains", "KEY=VALUE"]);
     refused(&["--set", "=1"], &["KEY=VALUE"]);
     refused(&["user"], &["add, passwd, del or list"]);
-    refused(&["user", "add"], &["<JID>"]);
+    refused(&["user", "add"], &["<JID>", "`stonechat user add --help`"]);
     refused(&["demo", "--set", "data=x"], &["--set"]);
     refused(&["--set", "data=x", "demo"], &["--set"]);
     refused(&["--config", "a", "run", "--config", "b"], &["--config"]);
