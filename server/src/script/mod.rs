@@ -183,8 +183,9 @@ impl<'a> Player<'a> {
         });
         match (self.perform(play).await, differs) {
             (Ok(()), None) => Outcome::Passed,
-            (Err(_), Some((_, what))) => Outcome::Differs(what),
-            (Err(trouble), None) => Outcome::Failed(trouble),
+            // What has no line, such as an account that cannot be made, is nothing that the script says.
+            (Err(Trouble { line: Some(_), .. }), Some((_, what))) => Outcome::Differs(what),
+            (Err(trouble), _) => Outcome::Failed(trouble),
             (Ok(()), Some((name, _))) => Outcome::Failed(Trouble::new(format!(
                 "it passes, although it says that {name} differs"
             ))),
