@@ -284,3 +284,22 @@ fn rfc6121_3_1_3_a_login_during_a_request_shows_it_once() {
         assert_eq!(shown, 1, "the login first: {login_first}");
     }
 }
+
+#[test]
+fn p09_requests_of_many_strangers_keep_nobody_from_logging_in() {
+    let house = House::new();
+    let greeting = "x".repeat(7_000);
+    for number in 0..100 {
+        let name = format!("stranger{number}@localhost");
+        house.add(&name);
+        house.connect(&name).send(&format!(
+            "<presence type='subscribe' to='juliet@localhost'><status>{greeting}</status></presence>"
+        ));
+    }
+    let mut juliet = house.connect("juliet@localhost/balcony");
+    juliet.send("<presence/>");
+    let shown = juliet.all();
+    assert_eq!(shown.iter().filter(|xml| xml.contains("type='subscribe'")).count(), 100);
+    juliet.send("<presence to='juliet@localhost' id='still here'/>");
+    assert!(juliet.one().contains("still here"));
+}

@@ -94,6 +94,8 @@ impl Router {
         let account = turn.account.clone();
         let (was, is, lost, won) = {
             let state = account.guard();
+            // All of them see what one of them did.
+            state.seats.iter().for_each(|seat| seat.post.ask());
             // A read may have brought the change, or not.
             let was = state.blocks.changed(account.jid(), removed, added);
             let is = state.blocks.changed(account.jid(), added, removed);
@@ -115,7 +117,7 @@ impl Router {
             self.send_presence(&Blocks::default(), &presence, &to, &mut after);
         }
         gone.extend(self.seen_by(&account, &lost));
-        self.show_gone(&account, gone, &mut after);
+        Self::show_gone(&account, gone);
         self.finish(after).await;
         for contact in &won {
             let relation = account.relation(&contact.to_bare());
@@ -152,16 +154,15 @@ impl Router {
     }
 
     /// Shows an account's own sessions that these are gone (XEP-0016 2.10).
-    fn show_gone(self: &Arc<Self>, account: &Arc<Account>, gone: BTreeSet<Jid>, after: &mut After) {
-        let mut state = account.guard();
+    fn show_gone(account: &Account, gone: BTreeSet<Jid>) {
+        let state = account.guard();
         for jid in gone {
             let presence = bare_presence(PresenceType::Unavailable, jid);
             let presence = presence.to(account.jid().as_jid().clone());
             for seat in state.seats.iter().filter(|seat| seat.is_available()) {
-                seat.send(presence.clone());
+                seat.answer(presence.clone());
             }
         }
-        self.clear_overflowed(account, &mut state, after);
     }
 }
 

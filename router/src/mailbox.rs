@@ -196,14 +196,21 @@ impl Post {
         }
     }
 
-    /// Takes what the session asked for. It overflows only where more than the limit waits unread already.
+    /// The session asks for something: where more than the limit of what it asked for waits unread already, it overflows.
+    /// So whatever a single request is answered with fits, and nothing but that waits beyond the limit.
+    pub(crate) fn ask(&self) {
+        let mut queue = lock(&self.queue);
+        if queue.asked > self.limit {
+            queue.overflow();
+            queue.wake();
+        }
+    }
+
+    /// Takes some of what the session [asked](Self::ask) for.
     pub(crate) fn answer(&self, stanzas: impl IntoIterator<Item = Stanza>) {
         let mut queue = lock(&self.queue);
         if queue.gone {
             return;
-        }
-        if queue.asked > self.limit {
-            queue.overflow();
         }
         for stanza in stanzas {
             if !matches!(stanza.kind(), Kind::Iq(_)) {

@@ -57,6 +57,7 @@ impl Router {
     /// stanza may or may not have been routed; nobody else is held up.
     pub async fn dispatch(self: &Arc<Self>, claim: &Claim, stanza: Stanza) {
         let mut after = After::default();
+        claim.session().post.ask();
         self.take(claim.session(), stanza, &mut after).await;
         self.finish(after).await;
     }

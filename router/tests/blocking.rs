@@ -3,8 +3,9 @@
 
 mod common;
 
-use common::{Actor, Task, World, block, finish, unblock};
+use common::{Actor, Task, World, block, change_blocked, finish, unblock};
 use std::sync::atomic::Ordering;
+use xmpp_core::{Jid, error::StreamCondition};
 
 const ROMEO: &str = "romeo@localhost";
 const JULIET: &str = "juliet@localhost";
@@ -203,4 +204,31 @@ fn xep0191_3_3_the_goodbye_is_said_though_the_change_was_read_already() {
     drop(turn);
     block(&world.router, JULIET, ROMEO);
     assert_eq!(romeo.one(), unavailable("juliet@localhost/balcony", ROMEO));
+}
+
+#[test]
+fn r03_who_blocks_many_at_once_and_takes_it_back_sees_all_of_it() {
+    let world = World::with(&[], |settings| settings.mailbox_bytes = 4_096);
+    let friends: Vec<_> = (0..100).map(|number| format!("friend{number}@localhost")).collect();
+    for name in &friends {
+        world.people.add(name);
+        world.people.subscribe("juliet@localhost", name);
+    }
+    let _there: Vec<_> = friends.iter().map(|name| world.online(&format!("{name}/home"))).collect();
+    let mut juliet = world.online("juliet@localhost/balcony");
+    let mut phone = world.online("juliet@localhost/phone");
+    juliet.all();
+    let jids: Vec<Jid> = friends.iter().map(|name| name.parse().unwrap()).collect();
+    change_blocked(&world.router, "juliet@localhost", &jids, &[]);
+    for session in [&mut juliet, &mut phone] {
+        let gone = session.all();
+        assert_eq!(gone.iter().filter(|xml| xml.contains("type='unavailable'")).count(), 100);
+    }
+    change_blocked(&world.router, "juliet@localhost", &[], &jids);
+    assert_eq!(juliet.all().len(), 100);
+    // The phone reads no more.
+    change_blocked(&world.router, "juliet@localhost", &jids, &[]);
+    change_blocked(&world.router, "juliet@localhost", &[], &jids);
+    juliet.all();
+    assert_eq!(phone.closed().condition, StreamCondition::PolicyViolation);
 }

@@ -413,3 +413,23 @@ fn r03_who_does_not_read_is_closed_and_nobody_else_notices() {
     assert_eq!(juliet.ids(), ["last"]);
     deaf.disconnect();
 }
+
+#[test]
+fn rfc6121_4_3_1_who_has_many_contacts_online_is_told_of_all_at_once() {
+    let world = World::with(&[], |settings| settings.mailbox_bytes = 4_096);
+    let status = "x".repeat(100);
+    let mut there = Vec::new();
+    for number in 0..100 {
+        let name = format!("friend{number}@localhost");
+        world.people.add(&name);
+        world.people.subscribe("juliet@localhost", &name);
+        let friend = world.connect(&format!("{name}/home"));
+        friend.send(&format!("<presence><status>{status}</status></presence>"));
+        there.push(friend);
+    }
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    juliet.send("<presence/>");
+    assert_eq!(juliet.all().len(), 101);
+    juliet.send("<presence id='still here'/>");
+    assert!(juliet.one().contains("still here"));
+}

@@ -72,7 +72,7 @@ pub fn unblock(router: &Arc<Router>, owner: &str, address: &str) {
     change_blocked(router, owner, &[], &[address.parse().unwrap()]);
 }
 
-fn change_blocked(router: &Arc<Router>, owner: &str, added: &[Jid], removed: &[Jid]) {
+pub fn change_blocked(router: &Arc<Router>, owner: &str, added: &[Jid], removed: &[Jid]) {
     let account = finish(router.account(&owner.parse().unwrap())).unwrap();
     let mut turn = finish(router.turn(&account));
     finish(router.update_blocked(&mut turn, added, removed, |_| {}));
