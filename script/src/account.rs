@@ -54,7 +54,8 @@ pub async fn unregister<S: Stage>(character: &Character, stage: &mut S) -> Resul
         if node.attr("type") == Some("error") {
             return Err(ClientError::refused("removal of the account", &node).into());
         }
-        connection.close().await?;
+        // The stream ends with the account (XEP-0077 3.2): whoever closes it first.
+        let _closed = connection.close().await;
         break;
     }
     Ok(())

@@ -219,6 +219,21 @@ fn another_server_is_reached_over_tcp_and_bosh_and_no_secret_is_logged() {
 }
 
 #[test]
+fn accounts_are_registered_for_a_script_and_removed_after_it() {
+    let folder = Folder::new();
+    folder.write("hello.scs", HELLO);
+    let open = ["--set=domains=['localhost']", "--set=registration.enabled=true"];
+    let server = folder.start(FREE.into_iter().chain(open));
+    let tcp = server.address("c2s").to_string();
+    let bosh = format!("http://{}/http-bind", server.address("http"));
+    for there in [["--server", &tcp], ["--bosh", &bosh]] {
+        let ran = folder.run(["script", "--register", "hello.scs"].iter().chain(&there));
+        assert_eq!((ran.status, &*ran.err), (0, ""), "{}", ran.out);
+        assert_eq!(folder.run(["user", "list"]).out, "", "none is left behind");
+    }
+}
+
+#[test]
 fn options_without_sense_are_refused() {
     let folder = Folder::new();
     folder.write("hello.scs", HELLO);
