@@ -2,7 +2,8 @@
 
 use crate::{
     session::{
-        Answer, Condition, Conn, ENVELOPE, Effect, End, Event, Malformed, Request, Session, Terms,
+        Answer, Condition, Conn, ENVELOPE, Effect, End, Event, Malformed, Request, Session,
+        StreamId, Terms,
     },
     upstream::{Did, Line, Upstream, Visitor},
 };
@@ -96,6 +97,7 @@ pub struct Manager {
     stop: CancellationToken,
     kill: CancellationToken,
     tasks: TaskTracker,
+    terms: Arc<Terms>,
 }
 
 #[derive(Default)]
@@ -134,6 +136,7 @@ impl Manager {
         Arc::new(Self {
             book: AddressBook::new(settings.sessions.clone()),
             strays: Attempts::per_minute(settings.strays, settings.sessions.trusted.clone()),
+            terms: Arc::new(settings.terms.clone()),
             settings,
             upstream,
             table: Mutex::default(),
@@ -261,8 +264,7 @@ impl Manager {
         }
         let sid = net::random::token();
         let waiting = Waiting(vec![(conn, reply)]);
-        let terms = &self.settings.terms;
-        let session = Session::open(now(), conn, request, sid.clone(), terms)?;
+        let session = Session::open(now(), conn, request, sid.clone(), &self.terms)?;
         let (door, knocks) = mpsc::channel(DOOR);
         let entry =
             Entry { door: door.clone(), modern: session.is_modern(), secure: visitor.secure };
@@ -329,31 +331,44 @@ async fn run(
     visitor: Visitor,
 ) {
     let manager = Arc::clone(&seat.manager);
-    let mut line: Option<Line> = None;
-    let mut input = BytesMut::new();
+    let mut lines = Lines::default();
     let mut told = false;
     let timer = sleep_until(Instant::now());
     tokio::pin!(timer);
     let end = 'session: loop {
         while let Some(effect) = session.poll() {
             match effect {
-                Effect::Connect(domain) => {
-                    line = Some(Line::open(Arc::clone(&manager.upstream), domain, visitor));
+                Effect::Connect(stream, domain) => {
+                    let permit = match visitor.address {
+                        // The first counts as the session does.
+                        Some(address) if stream != StreamId::FIRST => {
+                            manager.book.admit(address, now()).map(Some)
+                        }
+                        _ => Ok(None),
+                    };
+                    if let Ok(permit) = permit {
+                        let line = Line::open(Arc::clone(&manager.upstream), domain, visitor);
+                        lines.0.push(Wire { stream, line, input: BytesMut::new(), permit });
+                    } else {
+                        let refused = Event::Failed(stream, Condition::PolicyViolation);
+                        session.handle(now(), refused);
+                    }
                 }
-                Effect::Write(bytes) => {
-                    if let Some(line) = &mut line {
-                        line.write(bytes);
+                Effect::Write(stream, bytes) => {
+                    if let Some(wire) = lines.get(stream) {
+                        wire.line.write(bytes);
                     }
                 }
                 Effect::Answer(conn, answer) => waiting.answer(conn, answer),
-                Effect::Authenticated => {
-                    if let Some(permit) = &mut seat.permit {
+                Effect::Authenticated(stream) => {
+                    let further = lines.get(stream).and_then(|wire| wire.permit.as_mut());
+                    if let Some(permit) = further.or(seat.permit.as_mut()) {
                         permit.authenticated();
                     }
                 }
-                Effect::Close => {
-                    if let Some(line) = line.take() {
-                        manager.tasks.spawn(line.close());
+                Effect::Close(stream) => {
+                    if let Some(wire) = lines.take(stream) {
+                        manager.tasks.spawn(wire.line.close());
                     }
                 }
                 Effect::End(end) => break 'session Some(end),
@@ -363,7 +378,6 @@ async fn run(
         if let Some(deadline) = deadline {
             timer.as_mut().reset(deadline.into());
         }
-        let reads = session.reads();
         tokio::select! {
             Some(knock) = knocks.recv() => match knock {
                 Knock::Request { conn, request, reply } => {
@@ -373,15 +387,22 @@ async fn run(
                 Knock::Pressed(conn) => session.handle(now(), Event::Pressed(conn)),
             },
             conn = waiting.lost() => session.handle(now(), Event::Lost(conn)),
-            did = turn(&mut line, reads, &mut input) => {
-                let event = match did {
-                    Did::Read => Event::Received(&mut input),
-                    Did::Wrote(bytes) => Event::Written(bytes),
-                    Did::Fail(condition) => Event::Failed(condition),
-                    Did::Close => Event::Closed,
-                };
-                session.handle(now(), event);
-            }
+            (stream, did) = lines.turn(&session) => match did {
+                Did::Read => {
+                    if let Some(wire) = lines.get(stream) {
+                        session.handle(now(), Event::Received(stream, &mut wire.input));
+                    }
+                }
+                Did::Wrote(bytes) => session.handle(now(), Event::Written(stream, bytes)),
+                Did::Fail(condition) => {
+                    lines.take(stream);
+                    session.handle(now(), Event::Failed(stream, condition));
+                }
+                Did::Close => {
+                    lines.take(stream);
+                    session.handle(now(), Event::Closed(stream));
+                }
+            },
             () = &mut timer, if deadline.is_some() => session.handle(now(), Event::Tick),
             () = manager.stop.cancelled(), if !told => {
                 told = true;
@@ -398,10 +419,44 @@ async fn run(
     }
 }
 
-async fn turn(line: &mut Option<Line>, reads: bool, input: &mut BytesMut) -> Did {
-    match line {
-        Some(line) => line.turn(reads, input).await,
-        None => std::future::pending().await,
+/// The connections of one session to its servers, one for each of its streams.
+#[derive(Default)]
+struct Lines(Vec<Wire>);
+
+struct Wire {
+    stream: StreamId,
+    line: Line,
+    input: BytesMut,
+    /// Of those after the first.
+    permit: Option<Permit>,
+}
+
+impl Lines {
+    fn get(&mut self, stream: StreamId) -> Option<&mut Wire> {
+        self.0.iter_mut().find(|wire| wire.stream == stream)
+    }
+
+    fn take(&mut self, stream: StreamId) -> Option<Wire> {
+        let at = self.0.iter().position(|wire| wire.stream == stream)?;
+        Some(self.0.remove(at))
+    }
+
+    /// The next thing that one of them does.
+    async fn turn(&mut self, session: &Session) -> (StreamId, Did) {
+        poll_fn(|cx| self.poll(cx, session)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, session: &Session) -> Poll<(StreamId, Did)> {
+        for at in 0..self.0.len() {
+            let Wire { stream, line, input, .. } = &mut self.0[at];
+            if let Poll::Ready(did) = line.poll(cx, session.reads(*stream), input) {
+                let stream = *stream;
+                // The others first, next time.
+                self.0.rotate_left(at + 1);
+                return Poll::Ready((stream, did));
+            }
+        }
+        Poll::Pending
     }
 }
 

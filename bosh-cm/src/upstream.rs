@@ -4,7 +4,7 @@ use crate::session::Condition;
 use bytes::{Buf, Bytes, BytesMut};
 use std::{
     collections::VecDeque,
-    future::{Future, poll_fn},
+    future::Future,
     io,
     mem::MaybeUninit,
     net::IpAddr,
@@ -129,12 +129,6 @@ impl Line {
         self.output.push_back(bytes);
     }
 
-    /// Does one thing: connects, writes what is queued, or reads if `reads`. Nothing is lost if the future
-    /// is dropped.
-    pub(crate) async fn turn(&mut self, reads: bool, input: &mut BytesMut) -> Did {
-        poll_fn(|cx| self.poll(cx, reads, input)).await
-    }
-
     /// Writes what is queued, ends the stream and waits for the server's end: closing a socket with unread
     /// input would reset it, and take what was just written with it.
     pub(crate) async fn close(self) {
@@ -153,7 +147,13 @@ impl Line {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, reads: bool, input: &mut BytesMut) -> Poll<Did> {
+    /// Does one thing: connects, writes what is queued, or reads if `reads`.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        reads: bool,
+        input: &mut BytesMut,
+    ) -> Poll<Did> {
         if let State::Connecting(connecting) = &mut self.state {
             match ready!(connecting.as_mut().poll(cx)) {
                 Ok(pipe) => self.state = State::Open(pipe),
@@ -230,6 +230,7 @@ fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::poll_fn;
 
     #[tokio::test]
     async fn x04_an_idle_line_keeps_no_buffer() {
@@ -237,14 +238,14 @@ mod tests {
         let mut line = Line { state: State::Open(Box::new(near)), output: VecDeque::new() };
         let mut input = BytesMut::new();
         server.write_all(b"<r/>").await.expect("room for it");
-        assert_eq!(line.turn(true, &mut input).await, Did::Read);
+        assert_eq!(poll_fn(|cx| line.poll(cx, true, &mut input)).await, Did::Read);
         assert_eq!(input.split_to(2), "<r");
         server.write_all(b"<a/>").await.expect("room for it");
-        assert_eq!(line.turn(true, &mut input).await, Did::Read);
+        assert_eq!(poll_fn(|cx| line.poll(cx, true, &mut input)).await, Did::Read);
         assert_eq!(input.split(), "/><a/>");
         tokio::select! {
             biased;
-            did = line.turn(true, &mut input) => panic!("{did:?}"),
+            did = poll_fn(|cx| line.poll(cx, true, &mut input)) => panic!("{did:?}"),
             () = std::future::ready(()) => {}
         }
         assert_eq!(input.capacity(), 0);

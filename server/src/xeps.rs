@@ -13,7 +13,7 @@ const DOORS: [Xep; 4] = [
         number: 124,
         name: "Bidirectional-streams Over Synchronous HTTP (BOSH)",
         version: "1.11.2",
-        lacks: Some("multiple streams"),
+        lacks: None,
     },
     Xep { number: 206, name: "XMPP Over BOSH", version: "1.4", lacks: None },
     Xep { number: 368, name: "SRV records for XMPP over TLS", version: "1.1.0", lacks: None },

@@ -5,6 +5,10 @@ use bytes::{Bytes, BytesMut};
 use std::time::Duration;
 use xmpp_core::xml::Limits;
 
+/// Streams of one session at a time: accounts that one person may well have (XEP-0124 16). Each is a connection to
+/// a server.
+const STREAMS: usize = 4;
+
 /// What a `<body/>` may be longer than what it carries.
 pub const ENVELOPE: usize = 8_192;
 
@@ -23,13 +27,15 @@ pub struct Terms {
     pub polling: Duration,
     /// The longest pause.
     pub max_pause: Duration,
+    /// The most streams at a time; 1: the client is not told that there could be more.
+    pub streams: usize,
     /// The largest request, in bytes, of a session that has not authenticated. Requests before their turn
     /// wait in memory.
     pub stranger_bytes: usize,
 }
 
 impl Default for Terms {
-    /// Hold up to 4, wait 60 s, inactivity 60 s, polling 2 s, pause 120 s, 16 KiB before
+    /// Hold up to 4, wait 60 s, inactivity 60 s, polling 2 s, pause 120 s, 4 streams, 16 KiB before
     /// authentication.
     fn default() -> Self {
         Self {
@@ -39,6 +45,7 @@ impl Default for Terms {
             inactivity: Duration::from_secs(60),
             polling: Duration::from_secs(2),
             max_pause: Duration::from_secs(120),
+            streams: STREAMS,
             stranger_bytes: Limits::BEFORE_AUTH.bytes + ENVELOPE,
         }
     }
@@ -47,6 +54,15 @@ impl Default for Terms {
 /// One HTTP request that waits for an answer, as its driver names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Conn(pub u64);
+
+/// One of a session's streams, in the order in which they were opened. Numbers are not used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StreamId(pub u64);
+
+impl StreamId {
+    /// The one that every session begins with.
+    pub const FIRST: Self = Self(0);
+}
 
 /// What happens to a session.
 #[derive(Debug)]
@@ -59,13 +75,14 @@ pub enum Event<'a> {
     /// request.
     Pressed(Conn),
     /// Bytes from the server; what is complete is taken out.
-    Received(&'a mut BytesMut),
+    Received(StreamId, &'a mut BytesMut),
     /// So many bytes went to the server.
-    Written(usize),
-    /// No connection to the server: `Condition::HostUnknown` or `Condition::RemoteConnectionFailed`.
-    Failed(Condition),
+    Written(StreamId, usize),
+    /// No connection to the server: `Condition::HostUnknown`, `Condition::RemoteConnectionFailed`, or
+    /// `Condition::PolicyViolation` where none was tried.
+    Failed(StreamId, Condition),
     /// The connection to the server is gone.
-    Closed,
+    Closed(StreamId),
     /// [`Session::deadline`] has passed.
     Tick,
     /// The connection manager stops.
@@ -76,20 +93,20 @@ pub enum Event<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Connect to the server of this domain. What is written meanwhile waits.
-    Connect(String),
+    Connect(StreamId, String),
     /// Send these bytes to the server and tell by [`Event::Written`].
-    Write(Bytes),
+    Write(StreamId, Bytes),
     /// Answer the request on this connection, if it is still there.
     Answer(Conn, Answer),
-    /// SASL has succeeded: the client is no stranger any more.
-    Authenticated,
+    /// SASL has succeeded on this stream: its client is no stranger any more.
+    Authenticated(StreamId),
     /// Close the connection to the server when all is written.
-    Close,
+    Close(StreamId),
     /// The session is over: forget it. For the log, why.
     End(End),
 }
 
-/// Who ended a session.
+/// Who ended a session, or one of its streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     /// The client, in good order.
@@ -100,4 +117,14 @@ pub enum End {
     Finished,
     /// What the client was told.
     Condition(Condition),
+}
+
+impl End {
+    /// What the client is told, where it did not end in good order.
+    pub(super) fn condition(&self) -> Option<&Condition> {
+        match self {
+            Self::Condition(condition) => Some(condition),
+            Self::Terminated | Self::Inactive | Self::Finished => None,
+        }
+    }
 }

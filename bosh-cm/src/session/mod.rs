@@ -1,64 +1,55 @@
-//! One BOSH session, as a value: requests and the server's stream go in, answers and stream bytes come
+//! One BOSH session, as a value: requests and the servers' streams go in, answers and stream bytes come
 //! out (XEP-0124, XEP-0206). No socket, clock or dice in here.
 //!
 //! ```text
-//!  requests ──► Window: order, repeats ──► payloads ──► Link ──► server
-//!  answers  ◄── Window: held, buffered ◄── pending  ◄── Link ◄── server
+//!  requests ──► Window: order, repeats ──► payloads ──► Stream: Link ──► server
+//!  answers  ◄── Window: held, buffered ◄──  Outbox  ◄── Stream: Link ◄── server
 //! ```
 
 mod answer;
 mod contract;
 mod key;
 mod link;
+mod outbox;
 mod request;
+mod servers;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod window;
 
 pub use answer::{Answer, CONTENT, Condition};
-pub use contract::{Conn, ENVELOPE, Effect, End, Event, Terms};
+pub use contract::{Conn, ENVELOPE, Effect, End, Event, StreamId, Terms};
 pub use request::{Malformed, RID_MAX, Request, VERSION, Version, Wish};
 
-use answer::{EMPTY, Kind, Payload, again, body, terminal};
-use bytes::{Bytes, BytesMut};
+use answer::{EMPTY, Payload, again, body, terminal};
+use bytes::Bytes;
 use key::{Key, Sequence};
-use link::{Link, News};
+use outbox::{Batch, Outbox};
 use std::{
     collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
-use window::{Missing, Place, Ticket, Window};
+use stream::Stream;
+use window::{Held, Missing, Place, Ticket, Window};
 use xmpp_core::ns;
 
-/// What waits for the client, in bytes, before the server is no longer read: what one response may carry,
-/// twice.
-const PENDING: usize = 262_144;
-/// Places for what waits that an idle session keeps; more come with a burst, and go with it.
-const PENDING_KEPT: usize = 8;
-/// Bytes of payload after which a response takes no further payload. It bounds the buffer of answers, too.
-const RESPONSE: usize = 131_072;
-/// Bytes that the server has not taken yet before further requests wait for their turn.
+/// Bytes that the servers have not taken yet before further requests wait for their turn.
 const UNWRITTEN: usize = 262_144;
-/// How long the server may take none of what is written to it.
-const STALL: Duration = Duration::from_secs(60);
-/// How long the server may take from a stream header to its features, as long as a client may take to
-/// authenticate.
-const OPENING: Duration = Duration::from_secs(30);
 /// What a polling session may be silent for beyond the others: it has no request held to be noticed by
 /// (XEP-0124 12).
 const POLLING_EXTRA: Duration = Duration::from_secs(30);
 
 /// A session. Poll for effects after [`Session::open`] and after every [`Session::handle`].
 pub struct Session {
+    terms: Arc<Terms>,
     sid: String,
     modern: bool,
     content: Arc<str>,
     wait: Duration,
     hold: usize,
     inactivity: Duration,
-    polling: Duration,
-    max_pause: Duration,
     /// The largest request of a stranger; `None` once SASL has succeeded.
     stranger_bytes: Option<usize>,
 
@@ -66,30 +57,25 @@ pub struct Session {
     sequence: Sequence,
     /// An answer that may be lost, to be told of.
     missing: Option<Missing>,
-    link: Link,
-    /// Attributes for the next answer.
-    news: Vec<(&'static str, String)>,
+    /// Those that are open, at least one until the session ends.
+    streams: Vec<Stream>,
+    /// How many there have been.
+    opened: u64,
+    /// Whether there has ever been more than one: then bodies say which they are about.
+    several: bool,
+    /// The names of those that ended last: the client may not know it yet.
+    gone: VecDeque<Arc<str>>,
+    outbox: Outbox,
     /// Whether the first answer is out; until then nobody knows the session.
     introduced: bool,
-    /// Whether the server's header has come.
-    greeted: bool,
-    pending: VecDeque<Payload>,
-    pending_bytes: usize,
-    unwritten: usize,
-    /// When the server must have taken more of what is written.
-    stall: Option<Instant>,
-    /// When the server must have sent its features.
-    opening: Option<Instant>,
     /// The silence allowed now: `inactivity`, or a pause.
     patience: Duration,
     /// Since when nobody waits for an answer.
     idle_since: Instant,
     previous: Previous,
-    /// What ends the session as soon as somebody listens.
-    ending: Option<End>,
+    /// What ends the session as soon as somebody listens, and the server's stream error.
+    ending: Option<(End, Option<Payload>)>,
     effects: VecDeque<Effect>,
-    /// Whether the server's side is closed or being closed.
-    closed: bool,
     over: bool,
 }
 
@@ -109,7 +95,7 @@ impl Session {
         conn: Conn,
         request: &Request,
         sid: String,
-        terms: &Terms,
+        terms: &Arc<Terms>,
     ) -> Result<Self, Condition> {
         if request.wish == Wish::Terminate {
             return Err(Condition::BadRequest);
@@ -125,46 +111,42 @@ impl Session {
         let hold = if wait.is_zero() { 0 } else { hold };
         let to = request.domain(&terms.domains)?;
         let extra = if hold == 0 { POLLING_EXTRA } else { Duration::ZERO };
-        let ticket = Ticket::new(conn, now + wait, None);
         let mut sequence = Sequence::default();
         if !sequence.admits(request) {
             return Err(Condition::BadRequest);
         }
         let acknowledges = request.ack()? == Some(1);
+        let ticket = Ticket::new(conn, now + wait, None);
         let mut session = Self {
+            terms: Arc::clone(terms),
             modern: request.has_version(),
             content: content.as_deref().unwrap_or(CONTENT).into(),
             wait,
             hold: usize::try_from(hold).expect("at most a few"),
             inactivity: terms.inactivity + extra,
-            polling: terms.polling,
-            max_pause: terms.max_pause,
             stranger_bytes: Some(terms.stranger_bytes),
             window: Window::new(hold + 1, request.rid, ticket, acknowledges),
             sequence,
             missing: None,
-            link: Link::new(to, request.from(), request.lang()),
-            news: Vec::new(),
+            streams: Vec::new(),
+            opened: 0,
+            several: false,
+            gone: VecDeque::new(),
+            outbox: Outbox::default(),
             introduced: false,
-            greeted: false,
-            pending: VecDeque::new(),
-            pending_bytes: 0,
-            unwritten: 0,
-            stall: Some(now + STALL),
-            opening: Some(now + OPENING),
             patience: terms.inactivity + extra,
             idle_since: now,
             previous: Previous { rid: request.rid, at: now, fruitless: false },
             ending: None,
             effects: VecDeque::new(),
-            closed: false,
             over: false,
             sid,
         };
+        let (id, name) = session.next_stream();
+        session.connect(now, id, name, to, request);
         session.introduce(version, hold);
-        session.effects.push_back(Effect::Connect(session.link.domain().to_owned()));
-        session.write(session.link.header());
-        session.write(request.payloads.clone());
+        session.write(0, request.payloads.clone());
+        session.watch(now);
         session.settle(now);
         Ok(session)
     }
@@ -178,27 +160,22 @@ impl Session {
             Event::Request(conn, request) => self.arrive(now, conn, request),
             Event::Lost(conn) => self.lose(now, conn),
             Event::Pressed(conn) => self.press(now, conn),
-            Event::Received(input) => self.receive(now, input),
-            Event::Written(bytes) => {
-                self.unwritten -= bytes;
-                self.stall = None;
+            Event::Received(id, input) => self.receive(now, id, input),
+            Event::Written(id, bytes) => {
+                self.streams.iter_mut().filter(|one| one.id == id).for_each(|one| one.wrote(bytes));
                 self.advance(now);
             }
-            Event::Failed(condition) => {
-                self.closed = true;
-                self.expect_end(now, End::Condition(condition));
-            }
-            Event::Closed => {
-                self.closed = true;
-                self.expect_end(now, End::Condition(Condition::RemoteConnectionFailed));
-            }
+            Event::Failed(id, condition) => self.lose_server(now, id, condition),
+            Event::Closed(id) => self.lose_server(now, id, Condition::RemoteConnectionFailed),
             Event::Tick => self.tick(now),
             Event::Shutdown => {
-                self.expect_end(now, End::Condition(Condition::SystemShutdown));
+                self.close_all();
+                let end = End::Condition(Condition::SystemShutdown);
+                self.ending.get_or_insert((end, None));
+                self.settle(now);
             }
         }
-        let stall = (self.unwritten > 0).then(|| self.stall.unwrap_or(now + STALL));
-        self.stall = stall.filter(|_| !self.closed);
+        self.watch(now);
     }
 
     /// The next thing to do; call until `None`.
@@ -212,12 +189,13 @@ impl Session {
             return None;
         }
         let idle = (!self.window.is_open()).then(|| self.idle_since + self.patience);
-        [self.window.deadline(), self.opening, self.stall, idle].into_iter().flatten().min()
+        let streams = self.streams.iter().filter_map(Stream::deadline);
+        streams.chain(self.window.deadline()).chain(idle).min()
     }
 
-    /// Whether more from the server is welcome: not while the client is behind.
-    pub fn reads(&self) -> bool {
-        !self.closed && self.pending_bytes < PENDING
+    /// Whether more from this stream's server is welcome: not while the client is behind.
+    pub fn reads(&self, id: StreamId) -> bool {
+        self.stream(id).is_some() && !self.outbox.is_full()
     }
 
     /// Whether the client understands terminal conditions (XEP-0124 17.1).
@@ -228,20 +206,25 @@ impl Session {
     /// The attributes of the first answer (XEP-0124 7.2, XEP-0206 4).
     fn introduce(&mut self, version: Version, hold: u64) {
         let seconds = |time: Duration| time.as_secs().to_string();
-        self.news = vec![
+        let first = &mut self.streams[0];
+        first.news = vec![
             ("xmlns:xmpp", ns::XBOSH.into()),
             ("sid", self.sid.clone()),
             ("ver", version.to_string()),
             ("wait", seconds(self.wait)),
             ("hold", hold.to_string()),
             ("requests", (hold + 1).to_string()),
-            ("polling", seconds(self.polling)),
+            ("polling", seconds(self.terms.polling)),
             ("inactivity", seconds(self.inactivity)),
-            ("maxpause", seconds(self.max_pause)),
+            ("maxpause", seconds(self.terms.max_pause)),
             ("xmpp:restartlogic", "true".into()),
         ];
+        // XEP-0124 16.2
+        if self.terms.streams > 1 {
+            first.news.push(("stream", first.name.to_string()));
+        }
         // XEP-0124 9.1: told to who tells it, too.
-        self.news.extend(self.window.received().map(|rid| ("ack", rid.to_string())));
+        first.news.extend(self.window.received().map(|rid| ("ack", rid.to_string())));
     }
 
     fn arrive(&mut self, now: Instant, conn: Conn, request: Box<Request>) {
@@ -265,7 +248,7 @@ impl Session {
             }
             Place::New => {
                 if request.rid > self.previous.rid {
-                    let fruitless = request.is_empty();
+                    let fruitless = self.is_idle(&request);
                     self.previous = Previous { rid: request.rid, at: now, fruitless };
                 }
                 let ticket = Ticket::new(conn, now + self.wait, Key::of(&request));
@@ -281,12 +264,18 @@ impl Session {
         let open = self.window.open() + u64::from(!request.is_extra());
         // What fills a gap was sent before, however late it comes (threat B13).
         let last = request.rid > self.previous.rid;
-        let hasty = last && request.is_empty() && now - self.previous.at < self.polling;
+        let soon = now - self.previous.at < self.terms.polling;
+        let hasty = last && soon && self.is_idle(request);
         open > requests
             || match self.hold {
                 0 => hasty && self.previous.fruitless,
                 _ => hasty && open == requests,
             }
+    }
+
+    /// Whether it only asks for payloads and brings none.
+    fn is_idle(&self, request: &Request) -> bool {
+        request.is_empty() || request.wish == Wish::Stream && self.terms.streams == 1
     }
 
     /// Requests may wait here for their turn, and nobody yet answers for a stranger's (threat X04).
@@ -296,7 +285,7 @@ impl Session {
 
     /// Processes requests whose turn has come, as far as the server takes what they bring.
     fn advance(&mut self, now: Instant) {
-        while !self.over && self.unwritten < UNWRITTEN {
+        while !self.over && self.unwritten() < UNWRITTEN {
             let Some(next) = self.window.next() else { break };
             let conn = next.ticket.conn;
             // XEP-0124 15.4: not processed.
@@ -310,98 +299,45 @@ impl Session {
     }
 
     fn process(&mut self, now: Instant, conn: Option<Conn>, request: &Request) {
-        if self.closed {
-            return; // the server is gone; the client is about to learn it
+        if self.is_closed() {
+            return; // the servers are gone; the client is about to learn it
         }
-        match request.ack() {
-            Ok(ack) => self.missing = self.window.acknowledge(request.rid, ack),
-            Err(condition) => return self.fail(conn, condition),
+        let done = request.ack().and_then(|ack| {
+            self.missing = self.window.acknowledge(request.rid, ack);
+            self.carry_out(now, request)
+        });
+        if let Err(condition) = done {
+            self.fail(conn, condition);
         }
-        if request.wish != Wish::Restart {
-            if !request.payloads.is_empty() && self.link.awaits_restart() {
-                return self.fail(conn, Condition::BadRequest);
-            }
-            self.write(request.payloads.clone());
+    }
+
+    fn carry_out(&mut self, now: Instant, request: &Request) -> Result<(), Condition> {
+        let target = self.target(request)?;
+        if request.wish == Wish::Restart {
+            return self.restart(now, target, request);
         }
+        self.forward(target, &request.payloads)?;
         match request.wish {
-            Wish::Payloads => {}
-            Wish::Restart => {
-                if self.restart(now, request).is_err() {
-                    self.fail(conn, Condition::BadRequest);
-                }
-            }
-            Wish::Pause(seconds) if seconds > self.max_pause.as_secs() => {
-                self.fail(conn, Condition::PolicyViolation);
+            Wish::Payloads | Wish::Restart => {}
+            Wish::Stream if self.terms.streams == 1 => {}
+            Wish::Stream => self.open_stream(now, request),
+            Wish::Pause(seconds) if seconds > self.terms.max_pause.as_secs() => {
+                return Err(Condition::PolicyViolation);
             }
             Wish::Pause(seconds) => {
                 // XEP-0124 10: every request back, the pause itself without payloads.
                 while let Some(held) = self.window.take() {
-                    self.respond(now, held, &[]);
+                    self.respond(now, held, Batch::default());
                 }
                 self.patience = Duration::from_secs(seconds);
             }
-            Wish::Terminate => self.conclude(End::Terminated),
+            Wish::Terminate => self.terminate(now, target),
         }
-    }
-
-    /// XEP-0206 5. Payloads beside it are ignored.
-    fn restart(&mut self, now: Instant, request: &Request) -> Result<(), Condition> {
-        let to = request.has_to().then(|| request.domain(&[])).transpose()?;
-        self.link.restart(to.as_deref(), request.lang()).map_err(|_| Condition::BadRequest)?;
-        self.opening = Some(now + OPENING);
-        self.write(self.link.header());
         Ok(())
     }
 
-    fn receive(&mut self, now: Instant, input: &mut BytesMut) {
-        while !self.closed {
-            match self.link.next(input) {
-                Ok(None) => break,
-                Ok(Some(News::Header { from, id })) => self.greet(from, id),
-                Ok(Some(News::Success(payload))) => {
-                    self.stranger_bytes = None;
-                    self.effects.push_back(Effect::Authenticated);
-                    self.queue(payload);
-                }
-                Ok(Some(News::Payload(payload))) => self.queue(payload),
-                Ok(Some(News::Error(error))) => {
-                    self.queue(error);
-                    self.expect_end(now, End::Condition(Condition::RemoteStreamError));
-                }
-                Ok(Some(News::Footer)) => self.expect_end(now, End::Finished),
-                Err(link::Broken) => {
-                    self.expect_end(now, End::Condition(Condition::RemoteConnectionFailed));
-                }
-            }
-        }
-        if self.link.is_open() {
-            self.opening = None;
-        }
-        self.settle(now);
-    }
-
-    /// The server's first header: what the client learns of it (XEP-0124 7.2, XEP-0206 4).
-    fn greet(&mut self, from: Option<String>, id: Option<String>) {
-        if std::mem::replace(&mut self.greeted, true) {
-            return;
-        }
-        if self.news.is_empty() {
-            self.news.push(("xmlns:xmpp", ns::XBOSH.into()));
-        }
-        self.news.push(("from", from.unwrap_or_else(|| self.link.domain().to_owned())));
-        self.news.push(("xmpp:version", "1.0".to_owned()));
-        self.news.extend(id.map(|id| ("authid", id)));
-    }
-
-    fn queue(&mut self, payload: Payload) {
-        self.pending_bytes += payload.bytes.len();
-        self.pending.push_back(payload);
-    }
-
     fn tick(&mut self, now: Instant) {
-        if [self.opening, self.stall].into_iter().flatten().any(|at| at <= now) {
-            self.expect_end(now, End::Condition(Condition::RemoteConnectionFailed));
-        }
+        self.give_up(now);
         // A request came long ago and the one before it never did: have both repeated (XEP-0124 17.3).
         for (rid, conn) in self.window.stuck(now) {
             self.send_back(rid, conn);
@@ -409,7 +345,7 @@ impl Session {
         }
         while self.window.is_due(now) {
             let Some(held) = self.window.take() else { break };
-            self.respond(now, held, &[]);
+            self.respond(now, held, Batch::default());
         }
         if !self.over && !self.window.is_open() && self.idle_since + self.patience <= now {
             self.finish(End::Inactive);
@@ -425,7 +361,7 @@ impl Session {
         }
         while self.window.is_held(conn) {
             let held = self.window.take().expect("it is held");
-            self.respond(now, held, &[]);
+            self.respond(now, held, Batch::default());
         }
     }
 
@@ -444,61 +380,47 @@ impl Session {
         if self.over {
             return;
         }
-        if self.ending.is_some() && self.window.is_open() {
-            let end = self.ending.take().expect("just seen");
-            return self.conclude(end);
-        }
-        // A lost connection's answer stays empty: its client may never ask for it again, and then nothing
-        // is lost with it.
-        let speaks = |session: &Self| !session.pending.is_empty() || session.missing.is_some();
-        while speaks(self) && self.window.has_listener() {
+        loop {
+            // Of several streams each is to have its own last word (XEP-0124 16.4).
+            let said = !self.several || self.outbox.is_empty();
+            if said
+                && self.window.is_open()
+                && let Some((end, error)) = self.ending.take()
+            {
+                return self.conclude(now, end, error);
+            }
+            let speaks = !self.outbox.is_empty() || self.missing.is_some();
+            if !speaks || !self.window.has_listener() {
+                break;
+            }
             let held = self.window.take().expect("somebody listens");
-            let payloads = if held.ticket.conn.is_some() { self.batch() } else { Vec::new() };
-            self.respond(now, held, &payloads);
+            self.speak(now, held);
         }
         while self.window.holds() > self.hold {
             let held = self.window.take().expect("more than none");
-            self.respond(now, held, &[]);
+            self.respond(now, held, Batch::default());
         }
     }
 
-    /// The payloads of one response.
-    fn batch(&mut self) -> Vec<Payload> {
-        let mut batch: Vec<Payload> = Vec::new();
-        let mut bytes = 0;
-        while let Some(payload) = self.pending.front() {
-            let first = batch.first().unwrap_or(payload);
-            let alone = [first, payload].iter().any(|one| one.kind != Kind::Other);
-            if !batch.is_empty() && (alone || bytes >= RESPONSE) {
-                break;
-            }
-            bytes += payload.bytes.len();
-            batch.extend(self.pending.pop_front());
-        }
-        self.pending.shrink_to(PENDING_KEPT.max(self.pending.len()));
-        self.pending_bytes -= bytes;
-        batch
+    /// Answers a held request with what waits. A lost connection's answer stays empty: its client may never ask for
+    /// it again, and then nothing is lost with it.
+    fn speak(&mut self, now: Instant, held: Held) {
+        let listens = held.ticket.conn.is_some();
+        let batch = if listens { self.outbox.batch() } else { Batch::default() };
+        self.respond(now, held, batch);
     }
 
     /// Answers a held request and remembers the answer.
-    fn respond(&mut self, now: Instant, held: window::Held, payloads: &[Payload]) {
+    fn respond(&mut self, now: Instant, held: Held, batch: Batch) {
         let conn = held.ticket.conn;
-        let mut attributes = match conn {
-            Some(_) => std::mem::take(&mut self.news),
-            None => Vec::new(),
-        };
-        attributes.extend(self.ack(held.rid).map(|rid| ("ack", rid.to_string())));
-        if let Some(Missing { rid, at }) = self.missing.take_if(|_| conn.is_some()) {
-            attributes.push(("report", rid.to_string()));
-            attributes.push(("time", (now - at).as_millis().to_string()));
-        }
-        let body = if attributes.is_empty() && payloads.is_empty() {
+        let attributes = self.attributes(now, &held, &batch);
+        let body = if attributes.is_empty() && batch.payloads.is_empty() {
             EMPTY
         } else {
             let attributes: Vec<_> = attributes.iter().map(|(name, to)| (*name, &**to)).collect();
-            body(&attributes, payloads)
+            body(&attributes, &batch.payloads)
         };
-        if held.rid == self.previous.rid && !payloads.is_empty() {
+        if held.rid == self.previous.rid && !batch.payloads.is_empty() {
             self.previous.fruitless = false;
         }
         self.window.remember(held, body.clone(), now);
@@ -507,6 +429,37 @@ impl Session {
             self.idle_since = now;
             self.answer(conn, body);
         }
+    }
+
+    /// The attributes of a response.
+    fn attributes(
+        &mut self,
+        now: Instant,
+        held: &Held,
+        batch: &Batch,
+    ) -> Vec<(&'static str, String)> {
+        let listens = held.ticket.conn.is_some();
+        let about = |stream: &&mut Stream| match &batch.stream {
+            Some(name) => stream.name == *name,
+            None => !stream.news.is_empty(),
+        };
+        let stream = self.streams.iter_mut().filter(|_| listens).find(about);
+        let named = batch.stream.as_ref().or(stream.as_ref().map(|stream| &stream.name)).cloned();
+        let mut attributes =
+            stream.map(|stream| std::mem::take(&mut stream.news)).unwrap_or_default();
+        if self.several || batch.end.is_some() {
+            attributes.extend(named.map(|name| ("stream", name.to_string())));
+        }
+        if let Some(end) = &batch.end {
+            attributes.push(("type", "terminate".to_owned()));
+            attributes.extend(end.condition().map(|one| ("condition", one.to_string())));
+        }
+        attributes.extend(self.ack(held.rid).map(|rid| ("ack", rid.to_string())));
+        if let Some(Missing { rid, at }) = self.missing.take_if(|_| listens) {
+            attributes.push(("report", rid.to_string()));
+            attributes.push(("time", (now - at).as_millis().to_string()));
+        }
+        attributes
     }
 
     /// The `ack` of the answer to this request, unless it goes without saying (XEP-0124 9.1). What ends a session
@@ -518,17 +471,6 @@ impl Session {
     /// Has a request repeated.
     fn send_back(&mut self, rid: u64, conn: Conn) {
         self.answer(conn, again(self.ack(rid)));
-    }
-
-    /// The server's side is over: whoever listens is told now, or else whoever asks next.
-    fn expect_end(&mut self, now: Instant, end: End) {
-        if self.ending.is_some() {
-            return;
-        }
-        self.opening = None;
-        self.close();
-        self.ending = Some(end);
-        self.settle(now);
     }
 
     /// The request on this connection broke the session: it learns why, the others that it was another
@@ -545,49 +487,34 @@ impl Session {
         self.finish(End::Condition(condition));
     }
 
-    /// The last answers. The oldest connection has the word; what is still pending goes with it.
-    fn conclude(&mut self, end: End) {
+    /// The last answers. The oldest connection has the word; what is still pending goes with it, or before it if
+    /// it is of several streams, as far as anybody listens.
+    fn conclude(&mut self, now: Instant, end: End, error: Option<Payload>) {
+        while self.several && !self.outbox.is_empty() && self.window.listeners() > 1 {
+            let held = self.window.take().expect("somebody listens");
+            self.speak(now, held);
+        }
         let mut conns = self.window.drain().into_iter();
-        let pending: Vec<_> = self.pending.drain(..).collect();
-        match &end {
-            End::Condition(condition) => {
-                if let Some(first) = conns.next() {
-                    let body = terminal(Some(condition), &pending);
-                    self.answer_with(first, condition.status(self.modern), body);
-                }
-                conns.for_each(|conn| self.answer_terminal(conn, condition));
-            }
-            // XEP-0124 13: the others get an empty body.
-            End::Terminated | End::Finished | End::Inactive => {
-                if let Some(first) = conns.next() {
-                    self.answer(first, terminal(None, &pending));
-                }
-                conns.for_each(|conn| self.answer(conn, EMPTY));
+        let mut pending = if self.several { Vec::new() } else { self.outbox.drain() };
+        pending.extend(error);
+        if let Some(first) = conns.next() {
+            let status = end.condition().map_or(200, |one| one.status(self.modern));
+            self.answer_with(first, status, terminal(end.condition(), &pending));
+        }
+        for conn in conns {
+            match end.condition() {
+                Some(condition) => self.answer_terminal(conn, condition),
+                // XEP-0124 13
+                None => self.answer(conn, EMPTY),
             }
         }
         self.finish(end);
     }
 
     fn finish(&mut self, end: End) {
-        self.close();
+        self.close_all();
         self.over = true;
         self.effects.push_back(Effect::End(end));
-    }
-
-    /// Closes the stream to the server, once.
-    fn close(&mut self) {
-        if !std::mem::replace(&mut self.closed, true) {
-            self.write(self.link.footer());
-            self.effects.push_back(Effect::Close);
-        }
-    }
-
-    fn write(&mut self, bytes: Bytes) {
-        if bytes.is_empty() {
-            return;
-        }
-        self.unwritten += bytes.len();
-        self.effects.push_back(Effect::Write(bytes));
     }
 
     fn answer(&mut self, conn: Conn, body: Bytes) {

@@ -44,6 +44,8 @@ pub enum Wish {
     Payloads,
     /// A new stream on the same connection (XEP-0206 5).
     Restart,
+    /// Another stream beside those that there are, where that is offered; otherwise nothing more (XEP-0124 16.3).
+    Stream,
     /// Every request back, and so many seconds of silence allowed (XEP-0124 10).
     Pause(u64),
     /// The end of the session (XEP-0124 13).
@@ -81,10 +83,14 @@ impl Request {
             return Err(Malformed::Xml);
         }
         let sid = body.attr("sid").map(|sid| sid.into_owned());
-        let (Some(rid), Some(wish), false) = (rid(&body), wish(&body), body.has_text()) else {
+        let (Some(rid), Some(mut wish), false) = (rid(&body), wish(&body), body.has_text()) else {
             return Err(Malformed::Body { sid, ver: body.attr("ver").is_some() });
         };
         let payloads = payloads(&body);
+        if wish == Wish::Payloads && sid.is_some() && payloads.is_empty() {
+            let asks = body.attr("to").is_some_and(|to| !to.is_empty());
+            wish = if asks { Wish::Stream } else { wish };
+        }
         Ok(Self { rid, sid, wish, payloads, bytes, attributes: attributes(&body) })
     }
 
@@ -122,6 +128,11 @@ impl Request {
             true => Ok(to.domain().to_owned()),
             false => Err(Condition::HostUnknown),
         }
+    }
+
+    /// The stream that it is about (XEP-0124 16.4).
+    pub fn stream(&self) -> Option<&str> {
+        self.attr("stream")
     }
 
     /// Whether the client names a domain.

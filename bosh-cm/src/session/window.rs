@@ -184,14 +184,25 @@ impl Window {
         self.held.len()
     }
 
+    /// Takes the request whose answer is next if it comes before this one.
+    pub(super) fn take_before(&mut self, rid: u64) -> Option<Held> {
+        let before = self.held.front().is_some_and(|held| held.rid < rid);
+        before.then(|| self.take())?
+    }
+
     /// Takes the request whose answer is next (XEP-0124 8: in the order of `rid`).
     pub(super) fn take(&mut self) -> Option<Held> {
         self.held.pop_front()
     }
 
-    /// Whether any held request has a connection that waits.
+    /// How many held requests have a connection that waits.
+    pub(super) fn listeners(&self) -> usize {
+        self.held.iter().filter(|held| held.ticket.conn.is_some()).count()
+    }
+
+    /// Whether any held request has one.
     pub(super) fn has_listener(&self) -> bool {
-        self.held.iter().any(|held| held.ticket.conn.is_some())
+        self.listeners() > 0
     }
 
     /// Whether anybody waits for an answer.

@@ -124,6 +124,54 @@ async fn row_2_and_30_requests_pipelined_in_the_wrong_order_are_sent_back() {
 }
 
 #[tokio::test]
+async fn row_66_and_68_each_stream_of_a_session_has_a_server_of_its_own() {
+    let stage = Stage::new();
+    let (mut browser, sid, mut first) = stage.session().await;
+    let answer = browser.post(&body(&sid, 101, "to='example.org'", "")).await;
+    let name = attribute(&answer.body, "stream");
+    let mut second = stage.server().await;
+    assert_eq!(second.domain, "example.org");
+    second.greet().await;
+    let answer = browser.post(&body(&sid, 102, "", "")).await;
+    assert!(holds(&answer, FEATURES) && attribute(&answer.body, "stream") == name);
+
+    browser.send(&body(&sid, 103, &format!("stream='{name}'"), "<a xmlns='x'/>")).await;
+    second.expect("<a xmlns='x'/>").await;
+    first.send(MESSAGE).await;
+    let answer = browser.answer().await;
+    assert!(holds(&answer, MESSAGE) && attribute(&answer.body, "stream") != name);
+    let end = format!("type='terminate' stream='{name}'");
+    let answer = browser.post(&body(&sid, 104, &end, "")).await;
+    assert!(answer.body.contains("type='terminate'") && attribute(&answer.body, "stream") == name);
+    assert_eq!(second.gone().await, "</stream:stream>");
+    browser.send(&body(&sid, 105, "", "<b xmlns='x'/>")).await;
+    assert!(!first.expect("<b xmlns='x'/>").await.contains("<a"));
+    first.send(MESSAGE).await;
+    assert!(holds(&browser.answer().await, MESSAGE));
+    let answer = browser.post(&body(&sid, 106, "to='unreachable.example'", "")).await;
+    let lost = attribute(&answer.body, "stream");
+    let answer = browser.post(&body(&sid, 107, "", "")).await;
+    assert!(answer.is_terminal("remote-connection-failed"), "{answer:?}");
+    assert_eq!(attribute(&answer.body, "stream"), lost);
+}
+
+#[tokio::test]
+async fn b03_further_streams_count_as_sessions_do() {
+    let mut settings = Settings::default();
+    settings.sessions.per_address = 2;
+    let stage = Stage::with(settings, Vec::new());
+    let (mut browser, sid, _first) = stage.session_from("192.0.2.7").await;
+    browser.post(&body(&sid, 101, "to='example.org'", "")).await;
+    let _second = stage.server().await;
+    let answer = browser.post(&body(&sid, 102, "to='example.org'", "")).await;
+    let third = attribute(&answer.body, "stream");
+    let answer = browser.post(&body(&sid, 103, "", "")).await;
+    assert!(answer.is_terminal("policy-violation"), "{answer:?}");
+    assert_eq!(attribute(&answer.body, "stream"), third);
+    assert!(stage.is_untouched().await);
+}
+
+#[tokio::test]
 async fn row_3_and_81_the_type_of_a_request_is_ignored() {
     let stage = Stage::new();
     let (mut browser, sid, mut server) = stage.session().await;

@@ -10,7 +10,7 @@ fn row_59_the_payloads_of_a_terminate_request_reach_the_server_first() {
     assert_eq!(talk.written(), format!("{farewell}</stream:stream>"));
     assert_eq!(talk.answers(), [(101, "<body type='terminate'/>".into()), empty(102)]);
     assert_eq!(talk.end, Some(End::Terminated));
-    assert!(talk.closed);
+    assert_eq!(talk.closed, [0]);
 }
 
 #[test]
@@ -50,9 +50,9 @@ fn row_75_a_stream_error_comes_whole_after_the_stanzas_before_it() {
         <x xmlns='urn:app'/></stream:error>";
     talk.server(&inherited("last")).server(error).server("</stream:stream>");
     assert_eq!(talk.written(), "</stream:stream>");
-    assert!(talk.closed);
+    assert_eq!(talk.closed, [0]);
     assert_eq!(talk.end, None, "the client is still to learn it");
-    talk.tell(Event::Closed);
+    talk.tell(Event::Closed(StreamId::FIRST));
     talk.send(101, "");
     assert_eq!(
         talk.answer(),
@@ -83,7 +83,7 @@ fn row_75_a_stream_error_finds_the_request_that_is_held() {
 #[test]
 fn row_25_a_connection_dropped_is_remote_connection_failed() {
     let mut talk = Talk::usual();
-    talk.send(101, "").tell(Event::Closed);
+    talk.send(101, "").tell(Event::Closed(StreamId::FIRST));
     assert_eq!(talk.answer(), (101, terminate("remote-connection-failed")));
     assert_eq!(talk.written(), "");
 }
@@ -92,7 +92,7 @@ fn row_25_a_connection_dropped_is_remote_connection_failed() {
 fn row_25_a_server_that_takes_nothing_for_a_minute_is_given_up() {
     let mut talk = Talk::usual();
     talk.stalled = Some(0);
-    talk.send(101, &message("x")).after(40).tell(Event::Written(1));
+    talk.send(101, &message("x")).after(40).tell(Event::Written(StreamId::FIRST, 1));
     talk.send(102, "").answers();
     talk.after(59);
     assert_eq!(talk.answers(), []);
@@ -112,7 +112,7 @@ fn a_stream_closed_in_good_order_is_no_error() {
 #[test]
 fn an_end_that_nobody_asks_for_is_kept_for_as_long_as_a_session_may_be_silent() {
     let mut talk = Talk::usual();
-    talk.tell(Event::Closed);
+    talk.tell(Event::Closed(StreamId::FIRST));
     talk.after(54);
     assert_eq!(talk.end, None);
     talk.after(1);

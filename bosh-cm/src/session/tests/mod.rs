@@ -8,8 +8,11 @@ mod keys;
 mod model;
 mod order;
 mod pace;
+mod streams;
 
 use super::*;
+use bytes::BytesMut;
+use std::collections::BTreeMap;
 use xmpp_core::xml::Limits;
 
 const BODY: &str = " xmlns='http://jabber.org/protocol/httpbind'";
@@ -29,10 +32,12 @@ struct Talk {
     /// Bytes that the server has not taken; `None` if it takes all at once.
     stalled: Option<usize>,
     written: String,
+    /// What the servers of further streams have got.
+    further: BTreeMap<u64, String>,
     answers: Vec<(u64, Answer)>,
     connects: Vec<String>,
     authenticated: bool,
-    closed: bool,
+    closed: Vec<u64>,
     end: Option<End>,
 }
 
@@ -45,7 +50,8 @@ fn open(attributes: &str) -> Result<Session, Condition> {
     let text = format!(
         "<body{BODY} xmlns:xmpp='urn:xmpp:xbosh' rid='{FIRST}' to='example.com' {attributes}/>"
     );
-    let terms = Terms { domains: vec!["example.com".into()], ..Terms::default() };
+    let domains = vec!["example.com".into(), "example.org".into()];
+    let terms = Arc::new(Terms { domains, ..Terms::default() });
     Session::open(Instant::now(), Conn(FIRST), &request(&text), "SID".into(), &terms)
 }
 
@@ -58,10 +64,11 @@ impl Talk {
             input: BytesMut::new(),
             stalled: None,
             written: String::new(),
+            further: BTreeMap::new(),
             answers: Vec::new(),
             connects: Vec::new(),
             authenticated: false,
-            closed: false,
+            closed: Vec::new(),
             end: None,
         };
         talk.perform();
@@ -99,17 +106,21 @@ impl Talk {
         while let Some(effect) = self.session.poll() {
             assert_eq!(self.end, None, "nothing after the end, but {effect:?}");
             match effect {
-                Effect::Connect(domain) => self.connects.push(domain),
-                Effect::Write(bytes) => {
-                    self.written.push_str(std::str::from_utf8(&bytes).expect("UTF-8"));
+                Effect::Connect(_, domain) => self.connects.push(domain),
+                Effect::Write(stream, bytes) => {
+                    let written = match stream {
+                        StreamId::FIRST => &mut self.written,
+                        StreamId(other) => self.further.entry(other).or_default(),
+                    };
+                    written.push_str(std::str::from_utf8(&bytes).expect("UTF-8"));
                     match &mut self.stalled {
                         Some(stalled) => *stalled += bytes.len(),
-                        None => self.session.handle(self.now, Event::Written(bytes.len())),
+                        None => self.session.handle(self.now, Event::Written(stream, bytes.len())),
                     }
                 }
                 Effect::Answer(Conn(conn), answer) => self.answers.push((conn, answer)),
-                Effect::Authenticated => self.authenticated = true,
-                Effect::Close => self.closed = true,
+                Effect::Authenticated(_) => self.authenticated = true,
+                Effect::Close(StreamId(stream)) => self.closed.push(stream),
                 Effect::End(end) => self.end = Some(end),
             }
         }
@@ -142,8 +153,16 @@ impl Talk {
     fn server(&mut self, text: &str) -> &mut Self {
         self.input.extend_from_slice(text.as_bytes());
         let mut input = std::mem::take(&mut self.input);
-        self.tell(Event::Received(&mut input));
+        self.tell(Event::Received(StreamId::FIRST, &mut input));
         self.input = input;
+        self
+    }
+
+    /// The server of another stream says something whole.
+    fn other_server(&mut self, stream: u64, text: &str) -> &mut Self {
+        let mut input = BytesMut::from(text);
+        self.tell(Event::Received(StreamId(stream), &mut input));
+        assert!(input.is_empty());
         self
     }
 

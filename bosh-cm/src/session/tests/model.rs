@@ -4,7 +4,6 @@
 
 use super::{keys::sequence, *};
 use proptest::{collection::vec, prelude::*};
-use std::collections::BTreeMap;
 
 /// What a client does beside sending and asking.
 #[derive(Debug, Clone, Copy)]
@@ -151,7 +150,7 @@ impl World {
     }
 
     fn server_sends(&mut self) {
-        if !self.talk.session.reads() {
+        if !self.talk.session.reads(StreamId::FIRST) {
             return;
         }
         self.down += 1;

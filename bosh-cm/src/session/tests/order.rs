@@ -179,15 +179,20 @@ fn row_42_a_rid_repeated_without_end_is_a_violation() {
 #[test]
 fn row_43_rids_go_up_to_2_to_53_less_1() {
     let text = format!("<body{BODY} rid='{}' to='example.com' ver='1.6'/>", RID_MAX - 1);
-    let terms = Terms::default();
+    let terms = Arc::new(Terms::default());
     let now = Instant::now();
     let mut session =
         Session::open(now, Conn(0), &request(&text), "SID".into(), &terms).expect("a session");
-    session.handle(now, Event::Received(&mut BytesMut::from(&*format!("{HEADER}{FEATURES}"))));
+    session.handle(
+        now,
+        Event::Received(StreamId::FIRST, &mut BytesMut::from(&*format!("{HEADER}{FEATURES}"))),
+    );
     let last = format!("<body{BODY} rid='{RID_MAX}' sid='SID'><a xmlns='x'/></body>");
     session.handle(now, Event::Request(Conn(1), Box::new(request(&last))));
     let effects: Vec<_> = std::iter::from_fn(|| session.poll()).collect();
-    assert!(effects.contains(&Effect::Write(Bytes::from_static(b"<a xmlns='x'/>"))));
+    assert!(
+        effects.contains(&Effect::Write(StreamId::FIRST, Bytes::from_static(b"<a xmlns='x'/>")))
+    );
 }
 
 #[test]
@@ -275,14 +280,14 @@ fn r05_a_client_that_does_not_ask_stops_the_server() {
     let large = inherited(&"x".repeat(100_000));
     for _ in 0..2 {
         talk.server(&large);
-        assert!(talk.session.reads());
+        assert!(talk.session.reads(StreamId::FIRST));
     }
     talk.server(&large);
-    assert!(!talk.session.reads(), "over 256 KiB wait");
+    assert!(!talk.session.reads(StreamId::FIRST), "over 256 KiB wait");
     talk.send(101, "");
     let first = talk.answers.remove(0).1;
     assert!(first.body.len() > 131_072 && first.body.len() < 262_144, "{}", first.body.len());
-    assert!(talk.session.reads());
+    assert!(talk.session.reads(StreamId::FIRST));
 }
 
 #[test]
@@ -296,7 +301,7 @@ fn r05_a_server_that_does_not_read_stops_the_client() {
     assert_eq!(talk.answers(), []);
     assert!(!talk.written().contains("waits"));
     let stalled = talk.stalled.take().expect("stalled");
-    talk.tell(Event::Written(stalled));
+    talk.tell(Event::Written(StreamId::FIRST, stalled));
     assert_eq!(talk.written(), message("waits"));
     assert_eq!(talk.answer(), empty(104));
 }

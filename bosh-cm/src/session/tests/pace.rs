@@ -12,7 +12,7 @@ fn row_50_and_52_silence_after_the_last_response_ends_the_session() {
     assert_eq!(talk.end, Some(End::Inactive));
     assert_eq!(talk.answers(), []);
     assert_eq!(talk.written(), "</stream:stream>");
-    assert!(talk.closed);
+    assert_eq!(talk.closed, [0]);
 }
 
 #[test]
