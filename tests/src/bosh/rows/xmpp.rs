@@ -1,0 +1,245 @@
+//! XMPP over BOSH (XEP-0206), and secrets (XEP-0124 19).
+
+use super::row;
+use crate::bosh::{
+    Lab, Outcome, PATIENCE, Row, Stop,
+    client::{Session, is_message, message},
+};
+use std::{collections::HashSet, sync::Arc, time::Duration};
+use tokio::time::sleep;
+use xmpp_core::ns;
+
+pub(super) const ROWS: &[Row] = &[
+    row!("69", "XEP-0124 19.3", Must, "sids are long, and none comes twice", sids),
+    row!(
+        "70",
+        "XEP-0124 19.1",
+        Should,
+        "a session begun over https is not served over http",
+        secure_session
+    ),
+    row!("71a", "XEP-0206 4", Should, "xmpp:version in an answer", version),
+    row!("71b", "XEP-0206 4", Should, "<stream:features/> as soon as they are there", features),
+    row!("72", "XEP-0206 4", Must, "xmpp:restartlogic='true'", restart_logic),
+    row!(
+        "73a",
+        "XEP-0206 5",
+        Must,
+        "xmpp:restart='true' begins a new stream, its features are forwarded",
+        restart_true
+    ),
+    row!("73b", "XEP-0206 5", Must, "xmpp:restart='1' is the same boolean", restart_1),
+    row!("73c", "XEP-0206 5", Should, "a stanza in a restart is ignored", restart_payload),
+    row!(
+        "74a",
+        "XEP-0206 4",
+        Browsers,
+        "no STARTTLS, no stream compression, no channel binding offered",
+        no_tls
+    ),
+    row!(
+        "74b",
+        "XEP-0206 2",
+        Should,
+        "stanzas in the namespace of the <body/> are taken for jabber:client",
+        inherited
+    ),
+    row!(
+        "75",
+        "XEP-0206 6",
+        Must,
+        "a stream error: remote-stream-error and the whole <stream:error/>",
+        stream_error
+    ),
+    row!(
+        "76a",
+        "XEP-0124 10",
+        Should,
+        "a dead session's iq is answered with service-unavailable",
+        dead_iq
+    ),
+    row!(
+        "76b",
+        "XEP-0124 10",
+        Should,
+        "a dead session's message is kept for the next one, or comes back",
+        dead_message
+    ),
+    row!(
+        "77",
+        "XEP-0206 5",
+        Must,
+        "SASL EXTERNAL: 'from' of the restart against the certificate",
+        external
+    ),
+];
+
+async fn sids(lab: Arc<Lab>) -> Outcome {
+    let mut sids = HashSet::new();
+    for _ in 0..8 {
+        sids.insert(lab.ask().open().await?.sid.clone());
+    }
+    ensure!(sids.len() == 8, "a sid came twice");
+    let short = sids.iter().find(|sid| sid.len() < 16);
+    ensure!(short.is_none(), "sid='{}' can be guessed", short.map_or("", |sid| sid));
+    Ok(())
+}
+
+async fn secure_session(_: Arc<Lab>) -> Outcome {
+    Err(Stop::not_measured("needs the same manager over http and https"))
+}
+
+async fn version(lab: Arc<Lab>) -> Outcome {
+    let mut session = lab.ask().open().await?;
+    session.features().await?;
+    let version = session.log.iter().find_map(|(_, answer)| answer.xmpp_attr("version"));
+    ensure!(version == Some("1.0"), "xmpp:version is {version:?}");
+    Ok(())
+}
+
+async fn features(lab: Arc<Lab>) -> Outcome {
+    let features = lab.ask().open().await?.features().await?;
+    ensure!(features.child(ns::SASL, "mechanisms").is_some(), "{features:?}");
+    Ok(())
+}
+
+async fn restart_logic(lab: Arc<Lab>) -> Outcome {
+    let mut session = lab.ask().open().await?;
+    session.features().await?;
+    let logic = session.log.iter().find_map(|(_, answer)| answer.xmpp_attr("restartlogic"));
+    ensure!(logic == Some("true"), "xmpp:restartlogic is {logic:?}");
+    Ok(())
+}
+
+async fn restart(lab: &Arc<Lab>, value: &str) -> Outcome {
+    let mut session = lab.ask().open().await?;
+    let features = session.features().await?;
+    session.authenticate(0, &features).await?;
+    let features = session.restart(value, "").await?;
+    ensure!(features.child(ns::BIND, "bind").is_some(), "{features:?}");
+    Ok(())
+}
+
+async fn restart_true(lab: Arc<Lab>) -> Outcome {
+    restart(&lab, "true").await
+}
+
+async fn restart_1(lab: Arc<Lab>) -> Outcome {
+    restart(&lab, "1").await
+}
+
+async fn restart_payload(lab: Arc<Lab>) -> Outcome {
+    let mut juliet = lab.juliet().await?;
+    let mut session = lab.ask().open().await?;
+    let features = session.features().await?;
+    session.authenticate(0, &features).await?;
+    session.restart("true", &message(&juliet.jid, "stowaway")).await?;
+    session.bind().await?;
+    let told = session.send("", &message(&juliet.jid, "mark")).await?;
+    let ids = juliet.ids_until([], "mark").await?;
+    drop(told);
+    ensure!(ids == ["mark"], "the server got {ids:?}");
+    Ok(())
+}
+
+async fn no_tls(lab: Arc<Lab>) -> Outcome {
+    let features = lab.ask().open().await?.features().await?;
+    let useless =
+        features.children.iter().find(|one| matches!(&*one.name, "starttls" | "compression"));
+    ensure!(useless.is_none(), "{useless:?}");
+    let mechanisms = features.child(ns::SASL, "mechanisms").map(|list| &list.children[..]);
+    let plus = mechanisms.unwrap_or_default().iter().find(|one| one.text.ends_with("-PLUS"));
+    ensure!(plus.is_none(), "{plus:?}");
+    Ok(())
+}
+
+async fn inherited(lab: Arc<Lab>) -> Outcome {
+    let mut session = lab.romeo().await?;
+    let payload = session.to_self("inherited").replace(" xmlns='jabber:client'", "");
+    session.exchange("", &payload, |node| is_message(node, "inherited")).await.map(drop)
+}
+
+async fn stream_error(lab: Arc<Lab>) -> Outcome {
+    let mut session = lab.romeo().await?;
+    // RFC 6120 4.9.3.24: a first-level child that is no stanza.
+    let mut answer = session.turn("", "<neither xmlns='urn:example:no-stanza'/>").await?;
+    for _ in 0..3 {
+        if answer.is_terminate() {
+            break;
+        }
+        answer = session.turn("", "").await?;
+    }
+    answer.expect("remote-stream-error")?;
+    let error = answer.payload(ns::STREAMS, "error");
+    let error =
+        error.ok_or_else(|| Stop::Fail(format!("no <stream:error/>: {}", answer.show())))?;
+    let condition = error.children.iter().any(|one| one.ns == ns::STREAM_ERRORS);
+    ensure!(condition, "no condition in it: {}", answer.show());
+    Ok(())
+}
+
+/// How long a session lives that says nothing any more, made short by a pause where that is offered.
+async fn die(session: &mut Session) -> Result<Duration, Stop> {
+    match session.maxpause() {
+        Ok(_) => {
+            session.turn("pause='3'", "").await?.alive()?;
+            Ok(Duration::from_secs(8))
+        }
+        Err(_) => Ok(Duration::from_secs(session.inactivity()? + 8)),
+    }
+}
+
+async fn dead_iq(lab: Arc<Lab>) -> Outcome {
+    let (mut romeo, mut juliet) = (lab.romeo().await?, lab.juliet().await?);
+    let time = die(&mut romeo).await?;
+    let iq = format!(
+        "<iq xmlns='{}' type='get' id='dead' to='{}'><ping xmlns='{}'/></iq>",
+        ns::CLIENT,
+        romeo.jid,
+        ns::PING
+    );
+    let mut held = juliet.send("", &iq).await?;
+    let mut answer = held.answer(time + PATIENCE * 6).await?;
+    for _ in 0..4 {
+        let found = answer.alive()?.payloads().iter().find(|node| node.attr("id") == Some("dead"));
+        if let Some(error) = found {
+            let condition = error.children.iter().find(|one| one.name == "error");
+            let right = condition
+                .is_some_and(|one| one.child(ns::STANZA_ERRORS, "service-unavailable").is_some());
+            ensure!(error.attr("type") == Some("error") && right, "{error:?}");
+            return Ok(());
+        }
+        let mut held = juliet.send("", "").await?;
+        answer = held.answer(time + PATIENCE * 6).await?;
+    }
+    Err(Stop::fail("the iq is never answered"))
+}
+
+async fn dead_message(lab: Arc<Lab>) -> Outcome {
+    const PRESENCE: &str = "<presence xmlns='jabber:client'/>";
+    let id = net::random::token();
+    let (mut romeo, mut juliet) = (lab.romeo().await?, lab.juliet().await?);
+    romeo.exchange("", PRESENCE, |node| node.name == "presence").await?;
+    // What comes by itself after the first presence is taken first.
+    romeo.echo("online").await?;
+    let time = die(&mut romeo).await?;
+    juliet.tell(&romeo.jid, &id).await?;
+    sleep(time).await;
+    romeo.gone().await?;
+    let mut next = lab.romeo().await?;
+    let back = next.exchange("", PRESENCE, |node| is_message(node, &id)).await;
+    // So that the next story of this account begins without it.
+    next.turn("type='terminate'", "<presence xmlns='jabber:client' type='unavailable'/>").await?;
+    match back {
+        Ok(_) => Ok(()),
+        // As good: its sender knows.
+        Err(_) => match juliet.exchange("", "", |node| is_message(node, &id)).await {
+            Ok(error) if error.attr("type") == Some("error") => Ok(()),
+            _ => Err(Stop::fail("the message is lost, and nobody told")),
+        },
+    }
+}
+
+async fn external(_: Arc<Lab>) -> Outcome {
+    Err(Stop::not_measured("needs a server that takes client certificates"))
+}
