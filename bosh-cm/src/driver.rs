@@ -8,7 +8,7 @@ use crate::{
     upstream::{Did, Line, Upstream, Visitor},
 };
 use bytes::BytesMut;
-use net::address::{AddressBook, AddressLimits, Attempts, Permit};
+use net::address::{AddressBook, AddressLimits, Attempts, Permit, Refused};
 use std::{
     collections::HashMap,
     future::poll_fn,
@@ -269,7 +269,7 @@ impl Manager {
         let entry =
             Entry { door: door.clone(), modern: session.is_modern(), secure: visitor.secure };
         let permit = visitor.address.map(|address| self.book.admit(address, now())).transpose();
-        let permit = permit.map_err(|_| Condition::PolicyViolation)?;
+        let permit = permit.map_err(refusal)?;
         let number = self.table().insert(sid.clone(), entry);
         let seat = Seat { manager: Arc::clone(self), sid, number, permit };
         info!(
@@ -302,6 +302,14 @@ impl Table {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.manager.table().sessions.remove(&self.sid);
+    }
+}
+
+/// Its own fault, or that of too many others (XEP-0124 17.2).
+fn refusal(refused: Refused) -> Condition {
+    match refused {
+        Refused::Total => Condition::UndefinedCondition("resource-constraint"),
+        Refused::PerAddress | Refused::TooOften => Condition::PolicyViolation,
     }
 }
 
@@ -346,12 +354,14 @@ async fn run(
                         }
                         _ => Ok(None),
                     };
-                    if let Ok(permit) = permit {
-                        let line = Line::open(Arc::clone(&manager.upstream), domain, visitor);
-                        lines.0.push(Wire { stream, line, input: BytesMut::new(), permit });
-                    } else {
-                        let refused = Event::Failed(stream, Condition::PolicyViolation);
-                        session.handle(now(), refused);
+                    match permit {
+                        Ok(permit) => {
+                            let line = Line::open(Arc::clone(&manager.upstream), domain, visitor);
+                            lines.0.push(Wire { stream, line, input: BytesMut::new(), permit });
+                        }
+                        Err(refused) => {
+                            session.handle(now(), Event::Failed(stream, refusal(refused)));
+                        }
                     }
                 }
                 Effect::Write(stream, bytes) => {

@@ -57,6 +57,10 @@ struct Arguments {
     #[arg(long = "domain", value_name = "DOMAIN", value_parser = domain)]
     domains: Vec<String>,
 
+    /// A domain that is not served any more, as its visitors are to be told; may be repeated.
+    #[arg(long = "gone", value_name = "DOMAIN", value_parser = domain)]
+    gone: Vec<String>,
+
     /// A web origin whose scripts may use the endpoint, such as https://chat.example; may be repeated. Without
     /// it every origin may.
     #[arg(long = "origin", value_name = "ORIGIN")]
@@ -99,6 +103,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
     let mut settings = Settings::default();
     settings.terms.domains = arguments.domains;
+    settings.terms.gone = arguments.gone;
     settings.sessions.trusted = arguments.trusted.clone();
     let upstream = TcpUpstream::new(arguments.upstream, arguments.upstream_anywhere);
     let manager = Manager::new(settings, Arc::new(upstream));

@@ -24,6 +24,9 @@ pub enum Condition {
     /// The form of a request is unacceptable.
     #[error("bad-request")]
     BadRequest,
+    /// The domain asked for is not served here any more.
+    #[error("host-gone")]
+    HostGone,
     /// The domain asked for is not served here.
     #[error("host-unknown")]
     HostUnknown,
@@ -54,6 +57,9 @@ pub enum Condition {
     /// The connection manager is stopping.
     #[error("system-shutdown")]
     SystemShutdown,
+    /// What has no condition of its own, by the stream error of this name (RFC 6120 4.9.3).
+    #[error("undefined-condition")]
+    UndefinedCondition(&'static str),
 }
 
 impl Condition {
@@ -67,6 +73,17 @@ impl Condition {
             Self::ItemNotFound => 404,
             _ => 200,
         }
+    }
+
+    /// What stands in the body beside the name of the condition (XEP-0124 17.2).
+    pub(super) fn detail(&self) -> Option<Payload> {
+        let mut out = Writer::new();
+        match self {
+            Self::SeeOtherUri(uri) => out.open("uri").text(uri).close(),
+            Self::UndefinedCondition(name) => out.open_ns(name, ns::STREAM_ERRORS).close(),
+            _ => return None,
+        };
+        Some(Payload { bytes: out.finish(), kind: Kind::Other })
     }
 
     /// The response to a request that has no session, or whose session ends with it. The body says the
@@ -119,13 +136,10 @@ pub(super) fn terminal(condition: Option<&Condition>, payloads: &[Payload]) -> B
     let name = condition.map(Condition::to_string);
     let attributes = [("type", "terminate"), ("condition", name.as_deref().unwrap_or_default())];
     let attributes = &attributes[..1 + usize::from(name.is_some())];
-    if let Some(Condition::SeeOtherUri(uri)) = condition {
-        let mut out = Writer::new();
-        out.open("uri").text(uri).close();
-        let uri = Payload { bytes: out.finish(), kind: Kind::Other };
-        return body(attributes, &[uri]);
+    match condition.and_then(Condition::detail) {
+        Some(detail) => body(attributes, &[detail]),
+        None => body(attributes, payloads),
     }
-    body(attributes, payloads)
 }
 
 /// Nothing to say.
@@ -165,6 +179,17 @@ mod tests {
             answer.body,
             "<body xmlns='http://jabber.org/protocol/httpbind' type='terminate' \
              condition='see-other-uri'><uri>https://x.example/b?a&amp;b</uri></body>"
+        );
+    }
+
+    #[test]
+    fn row_29_what_has_no_condition_of_its_own_says_more() {
+        let answer = Condition::UndefinedCondition("resource-constraint").answer(true);
+        assert_eq!(
+            answer.body,
+            "<body xmlns='http://jabber.org/protocol/httpbind' type='terminate' \
+             condition='undefined-condition'><resource-constraint \
+             xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></body>"
         );
     }
 

@@ -17,6 +17,8 @@ pub const ENVELOPE: usize = 8_192;
 pub struct Terms {
     /// The domains served; empty: whatever the upstream connects to.
     pub domains: Vec<String>,
+    /// Domains that are not served any more, whatever else is: `host-gone`.
+    pub gone: Vec<String>,
     /// The most requests held at once; a client gets what it asks for up to here, or 1.
     pub hold: u64,
     /// The longest a request is held.
@@ -40,6 +42,7 @@ impl Default for Terms {
     fn default() -> Self {
         Self {
             domains: Vec::new(),
+            gone: Vec::new(),
             hold: 4,
             wait: Duration::from_secs(60),
             inactivity: Duration::from_secs(60),
@@ -78,8 +81,7 @@ pub enum Event<'a> {
     Received(StreamId, &'a mut BytesMut),
     /// So many bytes went to the server.
     Written(StreamId, usize),
-    /// No connection to the server: `Condition::HostUnknown`, `Condition::RemoteConnectionFailed`, or
-    /// `Condition::PolicyViolation` where none was tried.
+    /// No connection to the server, and why.
     Failed(StreamId, Condition),
     /// The connection to the server is gone.
     Closed(StreamId),

@@ -109,7 +109,7 @@ impl Session {
         // XEP-0124 12: who forbids to wait polls, and so does who forbids to hold.
         let hold = request.number("hold")?.unwrap_or(1).min(terms.hold);
         let hold = if wait.is_zero() { 0 } else { hold };
-        let to = request.domain(&terms.domains)?;
+        let to = request.domain(terms)?;
         let extra = if hold == 0 { POLLING_EXTRA } else { Duration::ZERO };
         let mut sequence = Sequence::default();
         if !sequence.admits(request) {
@@ -411,7 +411,9 @@ impl Session {
     }
 
     /// Answers a held request and remembers the answer.
-    fn respond(&mut self, now: Instant, held: Held, batch: Batch) {
+    fn respond(&mut self, now: Instant, held: Held, mut batch: Batch) {
+        let why = batch.end.as_ref().and_then(End::condition);
+        batch.payloads.extend(why.and_then(Condition::detail));
         let conn = held.ticket.conn;
         let attributes = self.attributes(now, &held, &batch);
         let body = if attributes.is_empty() && batch.payloads.is_empty() {

@@ -1,6 +1,6 @@
 //! What a client sends: one `<body/>` element, checked once.
 
-use super::answer::Condition;
+use super::{answer::Condition, contract::Terms};
 use bytes::{Bytes, BytesMut};
 use std::{fmt, str::FromStr};
 use xmpp_core::{
@@ -117,15 +117,22 @@ impl Request {
         }
     }
 
-    /// The domain asked for, if it is served here; where `served` is empty every domain is.
-    pub fn domain(&self, served: &[String]) -> Result<String, Condition> {
+    /// The domain asked for.
+    pub fn to(&self) -> Result<String, Condition> {
         let to = self.attr("to").unwrap_or_default();
         let to: Jid = to.parse().map_err(|_| Condition::ImproperAddressing)?;
-        if to.local().is_some() || to.resource().is_some() {
-            return Err(Condition::ImproperAddressing);
-        }
-        match served.is_empty() || served.iter().any(|one| one == to.domain()) {
+        match to.local().is_none() && to.resource().is_none() {
             true => Ok(to.domain().to_owned()),
+            false => Err(Condition::ImproperAddressing),
+        }
+    }
+
+    /// The domain asked for, if it is served here.
+    pub fn domain(&self, terms: &Terms) -> Result<String, Condition> {
+        let to = self.to()?;
+        match terms.domains.is_empty() || terms.domains.contains(&to) {
+            _ if terms.gone.contains(&to) => Err(Condition::HostGone),
+            true => Ok(to),
             false => Err(Condition::HostUnknown),
         }
     }
@@ -399,16 +406,18 @@ mod tests {
 
     #[test]
     fn row_19_an_address_is_a_domain_that_is_served() {
-        let served = ["example.com".to_owned()];
-        let domain = |to: &str| with(&format!("to='{to}'")).domain(&served);
+        let (domains, gone) = (vec!["example.com".to_owned()], vec!["old.example".to_owned()]);
+        let terms = Terms { domains, gone, ..Terms::default() };
+        let domain = |to: &str| with(&format!("to='{to}'")).domain(&terms);
         assert_eq!(domain("example.com"), Ok("example.com".into()));
         assert_eq!(domain("EXAMPLE.com"), Ok("example.com".into()));
         assert_eq!(domain("other.example"), Err(Condition::HostUnknown));
+        assert_eq!(domain("old.example"), Err(Condition::HostGone));
         for bad in ["", "a@example.com", "example.com/r"] {
             assert_eq!(domain(bad), Err(Condition::ImproperAddressing), "{bad}");
         }
-        assert_eq!(with("").domain(&served), Err(Condition::ImproperAddressing));
-        assert_eq!(with("to='any.example'").domain(&[]), Ok("any.example".into()));
+        assert_eq!(with("").domain(&terms), Err(Condition::ImproperAddressing));
+        assert_eq!(with("to='any.example'").domain(&Terms::default()), Ok("any.example".into()));
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Session {
         }
         let (id, name) = self.next_stream();
         let full = self.streams.len() >= self.terms.streams;
-        let end = match request.domain(&self.terms.domains) {
+        let end = match request.domain(&self.terms) {
             Ok(_) if full => Some(End::Condition(Condition::PolicyViolation)),
             Err(condition) => Some(End::Condition(condition)),
             Ok(to) => {
@@ -139,7 +139,7 @@ impl Session {
         target: Target,
         request: &Request,
     ) -> Result<(), Condition> {
-        let to = request.has_to().then(|| request.domain(&[])).transpose()?;
+        let to = request.has_to().then(|| request.to()).transpose()?;
         let mut done = target == Target::Gone;
         for at in 0..self.streams.len() {
             let stream = &mut self.streams[at];

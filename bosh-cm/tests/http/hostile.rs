@@ -33,20 +33,25 @@ async fn r03_sessions_are_counted_per_address() {
         AddressLimits { total: 4, per_address: 2, new_per_minute: 100, trusted: Vec::new() };
     let stage = Stage::with(Settings { sessions, ..Settings::default() }, Vec::new());
     let mut open = Vec::new();
-    for (address, admitted) in [
-        ("192.0.2.1", true),
-        ("192.0.2.1", true),
-        ("192.0.2.1", false),
-        ("2001:db8::1", true),
-        ("2001:db8::2", true),
-        ("2001:db8:0:1::1", false),
+    for (address, refusal) in [
+        ("192.0.2.1", None),
+        ("192.0.2.1", None),
+        ("192.0.2.1", Some("policy-violation")),
+        ("2001:db8::1", None),
+        ("2001:db8::2", None),
+        // Not its own fault, so it is told what is the matter (XEP-0124 17.2).
+        ("2001:db8:0:1::1", Some("undefined-condition")),
     ] {
         let mut browser = stage.browser_from(address, true);
         browser.send(&creation()).await;
-        if admitted {
-            open.push((stage.server().await, browser));
-        } else {
-            assert!(browser.answer().await.is_terminal("policy-violation"), "{address}");
+        match refusal {
+            None => open.push((stage.server().await, browser)),
+            Some(condition) => {
+                let answer = browser.answer().await;
+                assert!(answer.is_terminal(condition), "{address}: {answer:?}");
+                let detail = answer.body.contains("<resource-constraint ");
+                assert_eq!(detail, condition == "undefined-condition");
+            }
         }
     }
     // One that leaves makes room.

@@ -1,6 +1,6 @@
 //! Random schedules against a simple reference: a client that keeps the rules, over a network that reorders,
 //! repeats, cuts and loses. Whatever happens, each side gets all that the other sent, once and in order. Some
-//! clients acknowledge, and some use key sequences.
+//! clients acknowledge, some use key sequences, and some speak for two accounts.
 
 use super::{keys::sequence, *};
 use proptest::{collection::vec, prelude::*};
@@ -10,6 +10,7 @@ use proptest::{collection::vec, prelude::*};
 struct Habits {
     acknowledges: bool,
     keys: bool,
+    two_streams: bool,
 }
 
 /// A client that keeps the rules of XEP-0124, and the network before it.
@@ -36,7 +37,8 @@ struct World {
     responses: Vec<(u64, String)>,
     up: usize,
     down: usize,
-    got: String,
+    /// On each stream.
+    got: [String; 2],
     repeats: usize,
     /// Seconds since a request arrived.
     silence: u64,
@@ -53,7 +55,7 @@ impl World {
             keys = sequence("first", 20).into();
             attributes += &format!(" newkey='{}'", keys.pop_front().expect("twenty"));
         }
-        Self {
+        let mut world = Self {
             talk: Talk::with(&attributes),
             hold,
             habits,
@@ -69,10 +71,35 @@ impl World {
             responses: Vec::new(),
             up: 0,
             down: 0,
-            got: String::new(),
+            got: Default::default(),
             repeats: 0,
             silence: 0,
+        };
+        if habits.two_streams {
+            world.second_stream();
         }
+        world
+    }
+
+    /// Opens it, in peace, up to its features.
+    fn second_stream(&mut self) {
+        for wish in ["to='example.org'", ""] {
+            let attributes = self.attributes() + wish;
+            self.talk.on(self.rid, self.rid, &attributes, "");
+            if wish.is_empty() {
+                self.talk.other_server(1, HEADER).other_server(1, FEATURES);
+            }
+            assert_eq!(self.talk.answer().0, self.rid);
+            self.heard = self.rid;
+            self.rid += 1;
+        }
+        self.talk.further.clear();
+        self.talk.after(5);
+    }
+
+    /// Which stream takes what has this number.
+    fn stream(&self, number: usize) -> usize {
+        if self.habits.two_streams { number % 2 } else { 0 }
     }
 
     fn up(number: usize) -> String {
@@ -109,7 +136,11 @@ impl World {
             self.time_passes(2);
             String::new()
         };
-        let attributes = self.attributes();
+        let mut attributes = self.attributes();
+        if brings && self.habits.two_streams {
+            let id = StreamId(self.stream(self.up) as u64);
+            attributes += &format!(" stream='{}'", stream::name("SID", id));
+        }
         self.open.insert(self.rid, (attributes, payload));
         self.sends(self.rid);
         self.rid += 1;
@@ -150,11 +181,16 @@ impl World {
     }
 
     fn server_sends(&mut self) {
-        if !self.talk.session.reads(StreamId::FIRST) {
+        let stream = self.stream(self.down + 1) as u64;
+        if !self.talk.session.reads(StreamId(stream)) {
             return;
         }
         self.down += 1;
-        self.talk.server(&format!("<d n='{}' xmlns='x'/>", self.down));
+        let payload = format!("<d n='{}' xmlns='x'/>", self.down);
+        match stream {
+            0 => self.talk.server(&payload),
+            other => self.talk.other_server(other, &payload),
+        };
         self.collect();
     }
 
@@ -176,8 +212,9 @@ impl World {
         self.answers.insert(rid, body);
         while let Some(body) = self.answers.get(&(self.heard + 1)) {
             self.heard += 1;
-            let (_, inner) = body.split_once('>').expect("a start tag");
-            self.got.push_str(inner.trim_end_matches("</body>"));
+            let (tag, inner) = body.split_once('>').expect("a start tag");
+            let stream = tag.contains(&*stream::name("SID", StreamId(1)));
+            self.got[usize::from(stream)].push_str(inner.trim_end_matches("</body>"));
         }
     }
 
@@ -243,17 +280,22 @@ impl World {
             while !self.responses.is_empty() {
                 self.response_arrives(0);
             }
-            let up = self.talk.written.matches("<u ").count();
-            if (up, self.got.matches("<d ").count()) == (self.up, self.down) {
+            let further = self.talk.further.get(&1).map_or("", String::as_str);
+            let up = [&*self.talk.written, further].map(|text| text.matches("<u ").count());
+            let down = self.got.concat().matches("<d ").count();
+            if (up[0] + up[1], down) == (self.up, self.down) {
                 break;
             }
             self.client_sends(false);
             self.time_passes(10);
         }
-        let up: String = (1..=self.up).map(Self::up).collect();
-        assert_eq!(self.talk.written(), up);
-        let down: String = (1..=self.down).map(|n| format!("<d n='{n}' xmlns='x'/>")).collect();
-        assert_eq!(self.got, down);
+        let further = self.talk.further.remove(&1).unwrap_or_default();
+        for (stream, written) in [self.talk.written(), further].into_iter().enumerate() {
+            let of = |last| (1..=last).filter(|number| self.stream(*number) == stream);
+            assert_eq!(written, of(self.up).map(Self::up).collect::<String>());
+            let down: String = of(self.down).map(|n| format!("<d n='{n}' xmlns='x'/>")).collect();
+            assert_eq!(self.got[stream], down);
+        }
     }
 }
 
@@ -263,10 +305,10 @@ proptest! {
     #[test]
     fn b13_nothing_is_lost_doubled_or_reordered(
         hold in 1_usize..=4,
-        (acknowledges, keys) in any::<(bool, bool)>(),
+        (acknowledges, keys, two_streams) in any::<(bool, bool, bool)>(),
         steps in vec((0_u8..17, 0_usize..64), 0..400),
     ) {
-        let mut world = World::new(hold, Habits { acknowledges, keys });
+        let mut world = World::new(hold, Habits { acknowledges, keys, two_streams });
         for (what, pick) in steps {
             world.step(what, pick);
         }
