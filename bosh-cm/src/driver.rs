@@ -6,6 +6,7 @@ use crate::{
         StreamId, Terms,
     },
     upstream::{Did, Line, Upstream, Visitor},
+    websocket,
 };
 use bytes::BytesMut;
 use net::address::{AddressBook, AddressLimits, Attempts, Permit, Refused};
@@ -46,6 +47,8 @@ pub struct Settings {
     pub strays: u32,
     /// What one `<body/>` may be.
     pub body: Limits,
+    /// What sessions over WebSocket are granted.
+    pub websocket: Arc<websocket::Terms>,
 }
 
 /// What happens to a session that would begin over a connection that is not secure.
@@ -81,22 +84,23 @@ impl Default for Settings {
                 depth: Limits::AFTER_AUTH.depth + 1,
                 ..Limits::AFTER_AUTH
             },
+            websocket: Arc::default(),
         }
     }
 }
 
 /// The connection manager: every session there is.
 pub struct Manager {
-    settings: Settings,
-    upstream: Arc<dyn Upstream>,
-    book: Arc<AddressBook>,
+    pub(crate) settings: Settings,
+    pub(crate) upstream: Arc<dyn Upstream>,
+    pub(crate) book: Arc<AddressBook>,
     strays: Attempts,
     table: Mutex<Table>,
     /// Numbers requests.
     conns: AtomicU64,
-    stop: CancellationToken,
-    kill: CancellationToken,
-    tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    pub(crate) kill: CancellationToken,
+    pub(crate) tasks: TaskTracker,
     terms: Arc<Terms>,
 }
 
@@ -200,6 +204,13 @@ impl Manager {
             self.kill.cancel();
             self.tasks.wait().await;
         }
+    }
+
+    /// A number for the log: what names a session elsewhere is a secret.
+    pub(crate) fn number(&self) -> u64 {
+        let mut table = self.table();
+        table.count += 1;
+        table.count
     }
 
     fn refuse(&self, malformed: Malformed) -> Answer {
@@ -496,6 +507,6 @@ impl Waiting {
 }
 
 /// The runtime's clock, which tests can stop.
-fn now() -> std::time::Instant {
+pub(crate) fn now() -> std::time::Instant {
     Instant::now().into_std()
 }

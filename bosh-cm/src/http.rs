@@ -1,6 +1,15 @@
-//! HTTP/1.1 for browsers: the BOSH endpoint, and static pages beside it.
+//! HTTP/1.1 for browsers: the endpoints of BOSH and WebSocket, and static pages beside them.
 
-use crate::{driver::Manager, pipeline::Requests, session::Answer, upstream::Visitor};
+use crate::{
+    driver::Manager,
+    pipeline::Requests,
+    session::Answer,
+    upstream::Visitor,
+    websocket::{
+        driver::Guest,
+        http::{Refusal, handshake},
+    },
+};
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
@@ -16,10 +25,14 @@ use hyper::{
     body::{Body, Incoming},
     server::conn::http1,
     service::service_fn,
+    upgrade,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
-use net::{address::is_within, listener::Listener};
+use net::{
+    address::{Permit, is_within},
+    listener::Listener,
+};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -63,8 +76,10 @@ pub struct Site {
     pub manager: Arc<Manager>,
     /// The path of the BOSH endpoint, such as `/http-bind`.
     pub bosh: String,
-    /// The origins whose scripts may use the endpoint; empty: any. No cookies are ever involved, so any is
-    /// safe (threat B09).
+    /// The path of the WebSocket endpoint, such as `/xmpp-websocket`.
+    pub websocket: String,
+    /// The origins whose scripts may use the endpoints; empty: any. No cookies are ever involved, so any is
+    /// safe (threats B09, W01).
     pub origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub proxies: Vec<IpNet>,
@@ -93,12 +108,14 @@ pub struct Page {
 }
 
 /// Where a connection comes from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct Peer {
     /// The address at the other end.
     pub address: Option<IpAddr>,
     /// Whether it is HTTPS.
     pub tls: bool,
+    /// Its place among the connections, kept as long as anything comes by it.
+    pub permit: Option<Arc<Permit>>,
 }
 
 /// Close the connection without an answer.
@@ -130,12 +147,9 @@ pub async fn serve(listener: Listener, site: Arc<Site>, shutdown: CancellationTo
             accepted = listener.accept() => accepted,
             () = shutdown.cancelled() => break,
         };
-        let peer = Peer { address: Some(address.ip()), tls: false };
-        let (site, shutdown) = (Arc::clone(&site), shutdown.clone());
-        connections.spawn(async move {
-            connection(stream, peer, site, shutdown).await;
-            drop(permit);
-        });
+        let permit = Some(Arc::new(permit));
+        let peer = Peer { address: Some(address.ip()), tls: false, permit };
+        connections.spawn(connection(stream, peer, Arc::clone(&site), shutdown.clone()));
     }
     drop(listener);
     connections.close();
@@ -149,11 +163,13 @@ pub async fn connection<S>(stream: S, peer: Peer, site: Arc<Site>, shutdown: Can
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let address = peer.address;
     let (begun, seen) = watch::channel(0);
     let count = AtomicU64::new(0);
     let service = service_fn(|request| {
         let count = count.fetch_add(1, Ordering::Relaxed) + 1;
         let (site, turn) = (Arc::clone(&site), Turn { count, begun: seen.clone() });
+        let peer = peer.clone();
         async move { site.respond(request, peer, turn).await }
     });
     let stream = Impatient { stream, stuck: None, requests: Requests::default(), begun };
@@ -161,7 +177,8 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(site.patience)
         .max_buf_size(site.head_bytes.max(HEAD_BYTES))
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     tokio::pin!(connection);
     let outcome = tokio::select! {
         outcome = &mut connection => outcome,
@@ -171,7 +188,7 @@ where
         }
     };
     if let Err(error) = outcome {
-        debug!(%error, address = peer.address.map(tracing::field::display), "HTTP connection ends");
+        debug!(%error, address = address.map(tracing::field::display), "HTTP connection ends");
     }
 }
 
@@ -184,7 +201,13 @@ impl Site {
     ) -> Result<Reply, HangUp> {
         if request.uri().path() == self.bosh {
             let origin = request.headers().get(ORIGIN).cloned();
-            let mut reply = self.bosh(request, peer, turn).await?;
+            let mut reply = self.bosh(request, &peer, turn).await?;
+            self.dress(reply.headers_mut(), origin);
+            return Ok(reply);
+        }
+        if request.uri().path() == self.websocket {
+            let origin = request.headers().get(ORIGIN).cloned();
+            let mut reply = self.websocket(request, peer).unwrap_or_else(refused);
             self.dress(reply.headers_mut(), origin);
             return Ok(reply);
         }
@@ -200,10 +223,29 @@ impl Site {
         Ok(reply)
     }
 
+    /// Accepts a WebSocket. What comes over it is served once the connection has changed hands.
+    fn websocket(&self, mut request: Request<Incoming>, peer: Peer) -> Result<Reply, Refusal> {
+        let (status, headers) = handshake(&request, &self.origins)?;
+        let visitor = self.visitor(request.headers(), &peer);
+        let guest = Guest::admit(&self.manager, visitor).ok_or(Refusal::Full)?;
+        let upgrade = upgrade::on(&mut request);
+        self.manager.tasks.spawn(async move {
+            match upgrade.await {
+                Ok(stream) => guest.serve(Box::new(TokioIo::new(stream))).await,
+                Err(error) => debug!(%error, "no WebSocket after all"),
+            }
+            drop(peer);
+        });
+        let mut reply = Response::new(Full::default());
+        *reply.status_mut() = status;
+        *reply.headers_mut() = headers;
+        Ok(reply)
+    }
+
     async fn bosh(
         &self,
         request: Request<Incoming>,
-        peer: Peer,
+        peer: &Peer,
         turn: Turn,
     ) -> Result<Reply, HangUp> {
         match *request.method() {
@@ -230,7 +272,7 @@ impl Site {
     async fn post(
         &self,
         request: Request<Incoming>,
-        peer: Peer,
+        peer: &Peer,
         turn: Turn,
     ) -> Result<Reply, HangUp> {
         let visitor = self.visitor(request.headers(), peer);
@@ -262,7 +304,7 @@ impl Site {
 
     /// The address that counts and whether the way to it is secure: of the connection, or as a trusted
     /// proxy tells it (threat B08).
-    fn visitor(&self, headers: &HeaderMap, peer: Peer) -> Visitor {
+    fn visitor(&self, headers: &HeaderMap, peer: &Peer) -> Visitor {
         let trusted = |address: &IpAddr| is_within(&self.proxies, *address);
         let direct = Visitor {
             address: peer.address,
@@ -285,7 +327,7 @@ impl Site {
         }
     }
 
-    /// What every answer of the endpoint carries, errors too: the leave for scripts of other origins to read
+    /// What every answer of an endpoint carries, errors too: the leave for scripts of other origins to read
     /// it, and the warning not to keep it or to make anything else of it.
     fn dress(&self, headers: &mut HeaderMap, origin: Option<HeaderValue>) {
         headers.insert(CACHE_CONTROL, NO_STORE);
@@ -423,7 +465,7 @@ fn address(text: &str) -> Option<IpAddr> {
 }
 
 /// The comma-separated values of a header, over all its lines.
-fn list<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+pub(crate) fn list<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
     let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim).collect()
 }
@@ -447,6 +489,17 @@ fn refusal(status: StatusCode) -> Reply {
     let mut reply = answered(answer);
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    reply
+}
+
+/// The answer to a handshake that is none.
+fn refused(refusal: Refusal) -> Reply {
+    let text = format!("{refusal}\n").into();
+    let mut reply = reply(refusal.status(), HeaderValue::from_static(TEXT), text);
+    if refusal == Refusal::Method {
+        reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+    }
+    refusal.dress(reply.headers_mut());
     reply
 }
 

@@ -1,7 +1,8 @@
-//! The BOSH connection manager (XEP-0124, XEP-0206): HTTP bodies in, XMPP streams out.
+//! The connection manager: HTTP bodies (XEP-0124, XEP-0206) and WebSockets (RFC 7395) in, XMPP streams out.
 //!
 //! - [`session`]: one BOSH session as a value, without socket, clock or dice.
 //! - [`driver`]: the [`Manager`] of all sessions, and the task that moves each of them.
+//! - [`websocket`]: one WebSocket session likewise, and its own driver.
 //! - [`upstream`]: the way to the XMPP server.
 //! - [`http`]: the listener's side; a [`http::Site`] can carry other pages too.
 
@@ -10,6 +11,7 @@ pub mod http;
 mod pipeline;
 pub mod session;
 pub mod upstream;
+pub mod websocket;
 
 pub use driver::{Insecure, Manager, Settings};
 pub use session::Terms;

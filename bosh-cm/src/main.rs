@@ -4,6 +4,7 @@ use anyhow::Context;
 use bosh_cm::{
     Manager, Settings, TcpUpstream,
     http::{HEAD_BYTES, PATIENCE, Site, serve},
+    websocket::Terms,
 };
 use clap::Parser;
 use ipnet::IpNet;
@@ -29,7 +30,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 const CONNECTIONS: AddressLimits =
     AddressLimits { total: 20_000, per_address: 100, new_per_minute: 600, trusted: Vec::new() };
 
-/// A BOSH connection manager: lets web clients reach an XMPP server over HTTP (XEP-0124, XEP-0206).
+/// A connection manager: lets web clients reach an XMPP server over BOSH (XEP-0124, XEP-0206) and over WebSocket
+/// (RFC 7395).
 ///
 /// Standard output carries `listening http ADDRESS:PORT` and then `ready`; the log goes to standard error
 /// (RUST_LOG sets its detail). SIGTERM and SIGINT tell every session `system-shutdown` and end the program.
@@ -49,9 +51,13 @@ struct Arguments {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5280")]
     listen: SocketAddr,
 
-    /// The path of the endpoint.
+    /// The path of BOSH.
     #[arg(long, value_name = "PATH", default_value = "/http-bind")]
     path: String,
+
+    /// The path of WebSocket.
+    #[arg(long, value_name = "PATH", default_value = "/xmpp-websocket")]
+    websocket: String,
 
     /// A domain to serve; may be repeated. Without it the upstream decides.
     #[arg(long = "domain", value_name = "DOMAIN", value_parser = domain)]
@@ -61,7 +67,7 @@ struct Arguments {
     #[arg(long = "gone", value_name = "DOMAIN", value_parser = domain)]
     gone: Vec<String>,
 
-    /// A web origin whose scripts may use the endpoint, such as https://chat.example; may be repeated. Without
+    /// A web origin whose scripts may use both endpoints, such as https://chat.example; may be repeated. Without
     /// it every origin may.
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
@@ -90,11 +96,10 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        arguments.path.starts_with('/'),
-        "--path {}: has to begin with /",
-        arguments.path
-    );
+    for (option, path) in [("--path", &arguments.path), ("--websocket", &arguments.websocket)] {
+        anyhow::ensure!(path.starts_with('/'), "{option} {path}: has to begin with /");
+    }
+    anyhow::ensure!(arguments.path != arguments.websocket, "--websocket: it is the path of BOSH");
     let book =
         AddressBook::new(AddressLimits { trusted: arguments.trusted.clone(), ..CONNECTIONS });
     let listener = Listener::bind(arguments.listen, book).context("--listen")?;
@@ -102,6 +107,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
 
     let mut settings = Settings::default();
+    settings.websocket = Arc::new(Terms { domains: arguments.domains.clone(), ..Terms::default() });
     settings.terms.domains = arguments.domains;
     settings.terms.gone = arguments.gone;
     settings.sessions.trusted = arguments.trusted.clone();
@@ -110,6 +116,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let site = Arc::new(Site {
         manager: Arc::clone(&manager),
         bosh: arguments.path,
+        websocket: arguments.websocket,
         origins: arguments.origins,
         proxies: arguments.trusted,
         pages: Vec::new(),

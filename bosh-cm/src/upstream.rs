@@ -89,10 +89,12 @@ impl Upstream for TcpUpstream {
     }
 }
 
-/// A session's connection to its server, from the first attempt on.
+/// A session's connection to its server, from the first attempt on; or another stream that is written by turns.
 pub(crate) struct Line {
     state: State,
     output: VecDeque<Bytes>,
+    /// Whether something was written that may still stand in a buffer of the connection's own, such as TLS has.
+    unflushed: bool,
 }
 
 enum State {
@@ -121,15 +123,24 @@ impl Line {
             let connecting = upstream.connect(&domain, visitor);
             timeout(CONNECT, connecting).await.unwrap_or_else(|late| Err(late.into()))
         };
-        Self { state: State::Connecting(Box::pin(connecting)), output: VecDeque::new() }
+        Self::new(State::Connecting(Box::pin(connecting)))
     }
 
-    /// Queues bytes for the server.
+    /// Over a connection that is there.
+    pub(crate) fn over(pipe: Box<dyn Pipe>) -> Self {
+        Self::new(State::Open(pipe))
+    }
+
+    fn new(state: State) -> Self {
+        Self { state, output: VecDeque::new(), unflushed: false }
+    }
+
+    /// Queues bytes for the other end.
     pub(crate) fn write(&mut self, bytes: Bytes) {
         self.output.push_back(bytes);
     }
 
-    /// Writes what is queued, ends the stream and waits for the server's end: closing a socket with unread
+    /// Writes what is queued, ends the stream and waits for the other end's: closing a socket with unread
     /// input would reset it, and take what was just written with it.
     pub(crate) async fn close(self) {
         let State::Open(mut pipe) = self.state else { return };
@@ -143,7 +154,7 @@ impl Line {
             io::Result::Ok(())
         };
         if let Ok(Err(error)) = timeout(LINGER, goodbye).await {
-            tracing::debug!(%error, "the server was gone before its stream was closed");
+            tracing::debug!(%error, "the other end was gone before its stream was closed");
         }
     }
 
@@ -168,13 +179,21 @@ impl Line {
             }
         }
         let State::Open(pipe) = &mut self.state else { return Poll::Pending };
-        let done = match write(pipe, &mut self.output, cx) {
-            Poll::Pending if reads => read(pipe, input, cx),
-            done => done,
-        };
+        let mut done = write(pipe, &mut self.output, cx);
+        self.unflushed |= done.is_ready();
+        if self.unflushed && self.output.is_empty() && done.is_pending() {
+            match Pin::new(&mut *pipe).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => done = Poll::Ready(Err(error)),
+                Poll::Pending => {}
+            }
+        }
+        if reads && done.is_pending() {
+            done = read(pipe, input, cx);
+        }
         done.map(|done| {
             done.unwrap_or_else(|error| {
-                tracing::debug!(%error, "the connection to the server broke");
+                tracing::debug!(%error, "the connection broke");
                 self.state = State::Gone;
                 Did::Close
             })
@@ -235,7 +254,7 @@ mod tests {
     #[tokio::test]
     async fn x04_an_idle_line_keeps_no_buffer() {
         let (mut server, near) = tokio::io::duplex(64);
-        let mut line = Line { state: State::Open(Box::new(near)), output: VecDeque::new() };
+        let mut line = Line::over(Box::new(near));
         let mut input = BytesMut::new();
         server.write_all(b"<r/>").await.expect("room for it");
         assert_eq!(poll_fn(|cx| line.poll(cx, true, &mut input)).await, Did::Read);

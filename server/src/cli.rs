@@ -141,11 +141,14 @@ pub struct Script {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Play against this server over TCP; the accounts must exist there, or see --register
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "bosh")]
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["bosh", "websocket"])]
     pub server: Option<String>,
     /// Play against this server over BOSH
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "websocket")]
     pub bosh: Option<String>,
+    /// Play against this server over WebSocket
+    #[arg(long, value_name = "URL")]
+    pub websocket: Option<String>,
     /// Register the accounts in-band before each script, and remove them after it
     #[arg(long)]
     pub register: bool,

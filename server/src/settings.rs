@@ -4,12 +4,8 @@ use crate::{
     config::{Config, keys},
     page,
 };
-use bosh_cm::{
-    Insecure, Manager, Terms,
-    http::{Page, Site},
-};
+use bosh_cm::{Insecure, Manager, Terms, http::Site, websocket};
 use c2s::Rate;
-use http::StatusCode;
 use net::address::AddressLimits;
 use roster_store::Caps;
 use std::{sync::Arc, time::Duration};
@@ -59,20 +55,8 @@ pub(crate) fn door(config: &Config) -> c2s::Settings {
         require_tls: config.require_tls,
         mechanisms: config.mechanisms.clone(),
         iterations: config.iterations,
-        before_auth: Limits {
-            bytes: limits.preauth_bytes,
-            elements: limits.preauth_elements,
-            depth: limits.preauth_depth,
-            attributes: limits.preauth_attributes,
-            ..Limits::BEFORE_AUTH
-        },
-        after_auth: Limits {
-            bytes: limits.stanza_bytes,
-            elements: limits.elements,
-            depth: limits.depth,
-            attributes: limits.attributes,
-            ..Limits::AFTER_AUTH
-        },
+        before_auth: before_auth(limits),
+        after_auth: after_auth(limits),
         auth_timeout: Duration::from_secs(limits.auth_timeout),
         tls_timeout: Duration::from_secs(limits.tls_timeout),
         idle_timeout: Duration::from_secs(limits.idle_check),
@@ -122,23 +106,48 @@ pub(crate) fn manager(config: &Config) -> bosh_cm::Settings {
             attributes: limits.attributes,
             ..Limits::AFTER_AUTH
         },
+        websocket: Arc::new(websocket::Terms {
+            domains: config.domains.clone(),
+            before_auth: before_auth(limits),
+            after_auth: after_auth(limits),
+            fragments: limits.websocket_fragments,
+        }),
         ..bosh_cm::Settings::default()
+    }
+}
+
+/// What one element of a stranger's may hold.
+fn before_auth(limits: &keys::Limits) -> Limits {
+    Limits {
+        bytes: limits.preauth_bytes,
+        elements: limits.preauth_elements,
+        depth: limits.preauth_depth,
+        attributes: limits.preauth_attributes,
+        ..Limits::BEFORE_AUTH
+    }
+}
+
+/// What one stanza may hold.
+fn after_auth(limits: &keys::Limits) -> Limits {
+    Limits {
+        bytes: limits.stanza_bytes,
+        elements: limits.elements,
+        depth: limits.depth,
+        attributes: limits.attributes,
+        ..Limits::AFTER_AUTH
     }
 }
 
 /// What the HTTP listeners serve.
 pub(crate) fn site(config: &Config, manager: Arc<Manager>) -> Site {
-    let not_yet = "WebSocket does not exist here yet; BOSH does.\n";
-    let mut pages = vec![Page::text(&config.websocket_path, StatusCode::NOT_IMPLEMENTED, not_yet)];
-    if config.chat_page {
-        pages.push(page::page(&config.bosh_path));
-    }
+    let chat_page = config.chat_page.then(|| page::page(&config.bosh_path));
     Site {
         manager,
         bosh: config.bosh_path.clone(),
-        origins: Vec::new(),
+        websocket: config.websocket_path.clone(),
+        origins: config.origins.clone(),
         proxies: config.trusted.clone(),
-        pages,
+        pages: chat_page.into_iter().collect(),
         head_bytes: config.limits.http_head,
         patience: Duration::from_secs(config.limits.http_timeout),
     }

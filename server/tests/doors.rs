@@ -123,10 +123,10 @@ fn the_address_that_a_trusted_proxy_forwards_is_the_one_that_counts() {
 }
 
 #[test]
-fn the_path_of_websocket_answers_501_and_paths_are_configured() {
+fn paths_are_configured() {
     let folder = Folder::new();
     let server = folder.serve(&["--set=http.bosh=/bosh", "--set=http.websocket=/ws"]);
-    for (path, status) in [("/ws", 501), ("/bosh", 200), ("/xmpp-websocket", 404), ("/", 404)] {
+    for (path, status) in [("/ws", 426), ("/bosh", 200), ("/xmpp-websocket", 404), ("/", 404)] {
         let answer = ask(&server, &format!("GET {path}"), "", "");
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
     }

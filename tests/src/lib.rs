@@ -1,7 +1,8 @@
 //! Plays any server should pass, real clients, hostile input, and the conformance suite for BOSH.
 //!
 //! A play is a script in the Scansion dialect under `plays/`, named for the section that it shows. The same file is
-//! played through every door of [`server::script`]: in memory, over TCP with STARTTLS, and over BOSH. What the RFCs leave open (a MAY,
+//! played through every door of [`server::script`]: in memory, over TCP with STARTTLS, over BOSH and over
+//! WebSocket. What the RFCs leave open (a MAY,
 //! an order) a play leaves open too where the dialect can say so, and else tells as this server does it.
 //!
 //! [`bosh`] drives any connection manager through every point of XEP-0124 and XEP-0206, down to the bytes of its HTTP

@@ -10,7 +10,7 @@ use script::{Rules, Script, Stage};
 use std::{env, fs, path::Path};
 
 /// The ways into a server.
-pub const DOORS: [&str; 3] = ["memory", "tcp", "bosh"];
+pub const DOORS: [&str; 4] = ["memory", "tcp", "bosh", "websocket"];
 /// The tags before their values, but for the name of a door or a server.
 const TAGS: [&str; 3] = ["set", "not over ", "differs on "];
 

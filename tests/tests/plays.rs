@@ -2,7 +2,7 @@
 
 use server::{
     Ephemeral, Server,
-    script::{Bosh, Certificates, Memory, Tcp},
+    script::{Bosh, Certificates, Memory, Tcp, WebSocket},
 };
 use std::time::Duration;
 use tests::plays::{self, Play};
@@ -48,6 +48,22 @@ async fn over_bosh() {
         let address = house.address("http").expect("it listens");
         let service = format!("http://{address}/http-bind").parse().expect("a URL");
         let mut door = Bosh { service, certificates: Certificates::any(), patience: PATIENCE };
+        failures.extend(plays::perform(&play, &mut door).await.err());
+        house.stop().await;
+    }
+    report(&failures);
+}
+
+#[tokio::test]
+async fn over_websocket() {
+    let mut failures = Vec::new();
+    let base = Ephemeral::new();
+    for play in plays_over("websocket") {
+        let house = house(&base, &play).await;
+        let address = house.address("http").expect("it listens");
+        let endpoint = format!("ws://{address}/xmpp-websocket").parse().expect("a URL");
+        let certificates = Certificates::any();
+        let mut door = WebSocket { endpoint, certificates, patience: PATIENCE };
         failures.extend(plays::perform(&play, &mut door).await.err());
         house.stop().await;
     }

@@ -82,6 +82,8 @@ pub const CONFERENCE: &str = "jabber:x:conference";
 pub const HTTPBIND: &str = "http://jabber.org/protocol/httpbind";
 /// XEP-0206: XMPP over BOSH.
 pub const XBOSH: &str = "urn:xmpp:xbosh";
+/// RFC 7395: stream headers over WebSocket.
+pub const FRAMING: &str = "urn:ietf:params:xml:ns:xmpp-framing";
 /// The `xml` prefix.
 pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
 /// Declarations of namespaces themselves.

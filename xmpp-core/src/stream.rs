@@ -114,8 +114,8 @@ impl Header {
     }
 }
 
-/// Two numbers with a dot between; leading zeros do not count (RFC 6120 4.7.5).
-fn version(text: &str) -> Option<(u32, u32)> {
+/// A `version`: two numbers with a dot between; leading zeros do not count (RFC 6120 4.7.5). `None`: it is not one.
+pub fn version(text: &str) -> Option<(u32, u32)> {
     let number = |digits: &str| {
         // `u32::from_str` would take a sign too
         digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()

@@ -106,6 +106,11 @@ fn an_element_tells_what_is_in_it() {
     let children: Vec<_> = element.children().map(|c| (c.ns, c.name, c.raw)).collect();
     assert_eq!(children, [("urn:\"p", "b", &b"<p:b/>"[..]), ("urn:c", "c", b"<c xmlns='urn:c'/>")]);
     assert_eq!(element.standalone(), raw.replacen("<a", "<a xmlns='urn:d'", 1));
+    assert_eq!(element.within("urn:d"), raw);
+    assert_eq!(element.within("urn:x"), element.standalone());
+    let document = Element::check(raw.into(), &Scope::default(), &Limits::BEFORE_AUTH).unwrap();
+    assert_eq!(document.standalone(), raw);
+    assert_eq!(document.within("urn:d"), raw.replacen("<a", "<a xmlns=''", 1));
     let alone: Vec<_> = element.children().map(|c| element.standalone_child(&c)).collect();
     assert_eq!(alone, ["<p:b xmlns:p='urn:&quot;p'/>", "<c xmlns='urn:c'/>"]);
 }

@@ -96,16 +96,16 @@ impl Condition {
 
 /// Something for the client, on its way.
 #[derive(Debug, Clone)]
-pub(super) struct Payload {
+pub(crate) struct Payload {
     /// One element, complete in itself but for the prefix `stream`.
-    pub(super) bytes: Bytes,
+    pub(crate) bytes: Bytes,
     /// What may stand beside it.
-    pub(super) kind: Kind,
+    pub(crate) kind: Kind,
 }
 
 /// What a response may hold: features, or one element of SASL, or any number of others (XEP-0206 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// `<stream:features/>` or `<stream:error/>`: alone, and with the prefix declared.
     Stream,
     /// SASL: alone.

@@ -20,7 +20,7 @@ const LIMITS: Limits = Limits {
     name: 1_024,
 };
 
-/// Features that are of no use over HTTP: encryption and compression belong to HTTP (XEP-0206 4), and
+/// Features that are of no use over HTTP: encryption and compression belong to HTTP (XEP-0206 4; RFC 7395 3.9), and
 /// channel bindings would name a channel that is not the client's.
 const USELESS: [(&str, &str); 3] = [
     (ns::TLS, "starttls"),
@@ -35,7 +35,7 @@ const MECHANISMS: [(&str, &str); 2] = [(ns::SASL, "mechanisms"), (SASL2, "authen
 const SASL2: &str = "urn:xmpp:sasl:2";
 
 /// The stream to the server.
-pub(super) struct Link {
+pub(crate) struct Link {
     to: String,
     from: Option<String>,
     lang: Option<String>,
@@ -55,13 +55,17 @@ enum State {
 }
 
 /// What came from the server.
-pub(super) enum News {
+pub(crate) enum News {
     /// Its stream header.
     Header {
         /// Who it says it is.
         from: Option<String>,
+        /// Who it says the client is.
+        to: Option<String>,
         /// The stream's identifier.
         id: Option<String>,
+        /// The language of what it sends.
+        lang: Option<String>,
     },
     /// The success of SASL, for the client.
     Success(Payload),
@@ -75,45 +79,45 @@ pub(super) enum News {
 
 /// The server does not speak XMPP.
 #[derive(Debug)]
-pub(super) struct Broken;
+pub(crate) struct Broken;
 
 impl Link {
     /// A stream to be opened with [`Link::header`].
-    pub(super) fn new(to: String, from: Option<String>, lang: Option<String>) -> Self {
+    pub(crate) fn new(to: String, from: Option<String>, lang: Option<String>) -> Self {
         let framer = Framer::new(LIMITS);
         Self { to, from, lang, framer, scope: Scope::default(), state: State::Opening }
     }
 
     /// The domain at the other end.
-    pub(super) fn domain(&self) -> &str {
+    pub(crate) fn domain(&self) -> &str {
         &self.to
     }
 
     /// The stream header to send, for the first stream and after [`Link::restart`].
-    pub(super) fn header(&self) -> Bytes {
+    pub(crate) fn header(&self) -> Bytes {
         let mut out = BytesMut::new();
         write_initiating_header(&mut out, &self.to, self.from.as_deref(), self.lang.as_deref());
         out.freeze()
     }
 
     /// The end of the stream.
-    pub(super) fn footer(&self) -> Bytes {
+    pub(crate) fn footer(&self) -> Bytes {
         Bytes::from_static(FOOTER.as_bytes())
     }
 
     /// Whether features have come.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.state != State::Opening
     }
 
     /// Whether the server expects a new stream, and nothing before it (RFC 6120 6.4.6).
-    pub(super) fn awaits_restart(&self) -> bool {
+    pub(crate) fn awaits_restart(&self) -> bool {
         self.state == State::Authenticated
     }
 
     /// A new stream on the same connection, in `lang` if it is given (XEP-0206 5). Refused before SASL has
     /// succeeded, and to another domain: what was authenticated there is nobody here (CVE-2018-10847).
-    pub(super) fn restart(&mut self, to: Option<&str>, lang: Option<String>) -> Result<(), Broken> {
+    pub(crate) fn restart(&mut self, to: Option<&str>, lang: Option<String>) -> Result<(), Broken> {
         let same = to.is_none_or(|to| to == self.to);
         if self.state != State::Authenticated || !same {
             return Err(Broken);
@@ -125,7 +129,7 @@ impl Link {
     }
 
     /// The next thing in what was read, which is taken out of `input`. Call again until `None`.
-    pub(super) fn next(&mut self, input: &mut BytesMut) -> Result<Option<News>, Broken> {
+    pub(crate) fn next(&mut self, input: &mut BytesMut) -> Result<Option<News>, Broken> {
         loop {
             return Ok(Some(match self.framer.next(input)? {
                 None => return Ok(None),
@@ -134,7 +138,12 @@ impl Link {
                 Some(Frame::Header(raw)) => {
                     let header = Header::parse(raw, ns::CLIENT, &LIMITS).map_err(|_| Broken)?;
                     self.scope = header.scope;
-                    News::Header { from: header.from, id: header.id }
+                    News::Header {
+                        from: header.from,
+                        to: header.to,
+                        id: header.id,
+                        lang: header.lang,
+                    }
                 }
                 Some(Frame::Element(raw)) => {
                     self.element(Element::check(raw, &self.scope, &LIMITS)?)?

@@ -9,7 +9,7 @@
 mod answer;
 mod contract;
 mod key;
-mod link;
+pub(crate) mod link;
 mod outbox;
 mod request;
 mod servers;
@@ -19,10 +19,11 @@ mod tests;
 mod window;
 
 pub use answer::{Answer, CONTENT, Condition};
+pub(crate) use answer::{Kind, Payload};
 pub use contract::{Conn, ENVELOPE, Effect, End, Event, StreamId, Terms};
 pub use request::{Malformed, RID_MAX, Request, VERSION, Version, Wish};
 
-use answer::{EMPTY, Payload, again, body, terminal};
+use answer::{EMPTY, again, body, terminal};
 use bytes::Bytes;
 use key::{Key, Sequence};
 use outbox::{Batch, Outbox};

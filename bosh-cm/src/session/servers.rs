@@ -182,7 +182,7 @@ impl Session {
                     stream.heard();
                     break;
                 }
-                Ok(Some(News::Header { from, id })) => stream.greet(from, id),
+                Ok(Some(News::Header { from, id, .. })) => stream.greet(from, id),
                 Ok(Some(News::Success(payload))) => {
                     self.stranger_bytes = None;
                     self.effects.push_back(Effect::Authenticated(id));

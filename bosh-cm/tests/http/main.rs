@@ -8,3 +8,4 @@ mod program;
 mod sessions;
 mod site;
 mod stage;
+mod websocket;

@@ -89,7 +89,7 @@ async fn pages_stand_beside_the_endpoint() {
     let page = browser.request("GET /?q", "").await;
     assert_eq!((page.status, &*page.body), (200, "Hello"));
     assert_eq!(page.header("access-control-allow-origin"), "", "pages are for their own origin");
-    assert_eq!(browser.request("GET /ws", "").await.status, 501);
+    assert_eq!(browser.request("GET /ws", "").await.status, 426);
     assert_eq!(browser.request("GET /none", "").await.status, 404);
     assert_eq!(browser.request("GET /http-bind/", "").await.status, 404);
     let post = browser.request("POST /", "Content-Length: 0\r\n").await;

@@ -110,16 +110,13 @@ impl Stage {
     pub(crate) fn with(settings: Settings, origins: Vec<String>) -> Self {
         let (sender, servers) = mpsc::unbounded_channel();
         let manager = Manager::new(settings, Arc::new(Fake { servers: sender }));
-        let sorry = "WebSocket is not offered.\n";
         let site = Arc::new(Site {
             manager: manager.clone(),
             bosh: "/http-bind".into(),
+            websocket: "/ws".into(),
             origins,
             proxies: ["127.0.0.0/8", "::1/128"].map(|net| net.parse().unwrap()).to_vec(),
-            pages: vec![
-                Page::text("/", StatusCode::OK, "Hello"),
-                Page::text("/ws", StatusCode::NOT_IMPLEMENTED, sorry),
-            ],
+            pages: vec![Page::text("/", StatusCode::OK, "Hello")],
             head_bytes: HEAD_BYTES,
             patience: PATIENCE,
         });
@@ -155,7 +152,7 @@ impl Stage {
     pub(crate) fn browser_from(&self, address: &str, tls: bool) -> Browser<DuplexStream> {
         let (near, far) = duplex(65_536);
         let address: IpAddr = address.parse().unwrap();
-        let peer = Peer { address: Some(address), tls };
+        let peer = Peer { address: Some(address), tls, permit: None };
         tokio::spawn(connection(far, peer, self.site.clone(), self.shutdown.clone()));
         Browser::new(near)
     }

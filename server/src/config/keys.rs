@@ -79,8 +79,11 @@ table! {
         listen: Vec<String> = strings(["127.0.0.1:5280"]);
         /// The path of BOSH (XEP-0124).
         bosh: String = "/http-bind".into();
-        /// The path of WebSocket (RFC 7395). It answers 501 until WebSocket exists.
+        /// The path of WebSocket (RFC 7395).
         websocket: String = "/xmpp-websocket".into();
+        /// The web origins whose pages may use both, such as ["https://chat.example.org"]. []: any; no cookies are ever
+        /// involved, so that a page gets nowhere without a password.
+        origins: Vec<String> = Vec::new();
     }
 }
 
@@ -242,7 +245,7 @@ table! {
         http_body: usize = 270_336;
         /// Seconds for the head of an HTTP request, and again for its body.
         http_timeout: Seconds = 10;
-        /// Fragments of one WebSocket message. At work once WebSocket exists.
+        /// Fragments of one WebSocket message.
         websocket_fragments: u32 = 64;
         /// Stanzas that wait for an acknowledgement (XEP-0198). At work once stream management exists.
         sm_stanzas: usize = 1_000;

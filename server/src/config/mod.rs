@@ -56,6 +56,8 @@ pub struct Config {
     pub bosh_path: String,
     /// The path of WebSocket.
     pub websocket_path: String,
+    /// The web origins whose pages may use both; empty: any.
+    pub origins: Vec<String>,
     /// The operator's certificate; `None`: a self-signed one.
     pub certificate: Option<CertificateFiles>,
     /// The store.
@@ -144,6 +146,7 @@ impl Config {
             http: addresses("http.listen", &file.http.listen)?,
             bosh_path: http_path("http.bosh", &file.http.bosh)?,
             websocket_path: http_path("http.websocket", &file.http.websocket)?,
+            origins: origins(&file.http.origins)?,
             certificate: certificate(file.tls, base)?,
             store: store(&file.store.url, &data)?,
             durability: match &*file.store.durability {
@@ -215,6 +218,21 @@ fn http_path(key: &str, written: &str) -> Result<String, ConfigError> {
         format!("{key}: {written:?} is not a path, such as \"/http-bind\"")
     })?;
     Ok(written.to_owned())
+}
+
+/// Origins as browsers write them (RFC 6454 6.2): they are compared byte by byte.
+fn origins(written: &[String]) -> Result<Vec<String>, ConfigError> {
+    for origin in written {
+        let rest = ["https://", "http://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
+        let plain =
+            |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase() && byte != b'/';
+        check(rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain)), || {
+            format!(
+                "http.origins: {origin:?} is not an origin, such as \"https://chat.example.org\""
+            )
+        })?;
+    }
+    Ok(written.to_vec())
 }
 
 fn certificate(written: keys::Tls, base: &Path) -> Result<Option<CertificateFiles>, ConfigError> {
@@ -326,6 +344,7 @@ fn limits(limits: &Limits) -> Result<(), ConfigError> {
         ("failed_logins_per_stream", limits.failed_logins_per_stream.into()),
         ("failed_logins_per_minute", limits.failed_logins_per_minute.into()),
         ("bosh_hold", limits.bosh_hold.into()),
+        ("websocket_fragments", limits.websocket_fragments.into()),
         ("registration_timeout", limits.registration_timeout),
         ("registrations_per_hour", limits.registrations_per_hour.into()),
     ] {

@@ -8,9 +8,11 @@ mod files;
 mod house;
 mod http;
 mod report;
+mod websocket;
 
 pub use driver::{Memory, Tcp, Wire};
 pub use http::{Bosh, Service, Session};
+pub use websocket::{Endpoint, Socket, WebSocket};
 
 use crate::{Ephemeral, cli, tell};
 use anyhow::Context;
@@ -124,6 +126,7 @@ enum Where {
     Memory(Ephemeral),
     Tcp(Tcp),
     Bosh(Bosh),
+    WebSocket(WebSocket),
 }
 
 impl<'a> Player<'a> {
@@ -134,25 +137,33 @@ impl<'a> Player<'a> {
             true => Ok(Certificates::any()),
             false => Certificates::signed(arguments.ca.as_deref()).context("--ca"),
         };
-        let server = match (&arguments.server, &arguments.bosh) {
-            (None, None) => {
+        let server = match (&arguments.server, &arguments.bosh, &arguments.websocket) {
+            (None, None, None) => {
                 let base = Ephemeral::new().without_listeners();
                 Where::Memory(arguments.set.iter().fold(base, Ephemeral::set))
             }
-            (Some(address), _) => Where::Tcp(Tcp {
+            (Some(address), _, _) => Where::Tcp(Tcp {
                 address: with_port(address),
                 certificates: certificates()?,
                 patience,
             }),
-            (None, Some(url)) => Where::Bosh(Bosh {
+            (None, Some(url), _) => Where::Bosh(Bosh {
                 service: url.parse().map_err(|error| anyhow::anyhow!("--bosh: {error}"))?,
+                certificates: certificates()?,
+                patience,
+            }),
+            (None, None, Some(url)) => Where::WebSocket(WebSocket {
+                endpoint: url.parse().map_err(|error| anyhow::anyhow!("--websocket: {error}"))?,
                 certificates: certificates()?,
                 patience,
             }),
         };
         if let Where::Memory(_) = server {
             let foreign = arguments.register || arguments.insecure || arguments.ca.is_some();
-            anyhow::ensure!(!foreign, "--register, --insecure and --ca go with --server or --bosh");
+            anyhow::ensure!(
+                !foreign,
+                "--register, --insecure and --ca go with --server, --bosh or --websocket"
+            );
         }
         Ok(Self { arguments, patience, server })
     }
@@ -198,6 +209,7 @@ impl<'a> Player<'a> {
             Where::Memory(_) => "memory",
             Where::Tcp(_) => "tcp",
             Where::Bosh(_) => "bosh",
+            Where::WebSocket(_) => "websocket",
         };
         let tags = &play.script.tags;
         let excluding = format!("not over {door}");
@@ -227,6 +239,7 @@ impl<'a> Player<'a> {
             }
             Where::Tcp(tcp) => self.on(tcp.clone(), play).await,
             Where::Bosh(bosh) => self.on(bosh.clone(), play).await,
+            Where::WebSocket(socket) => self.on(socket.clone(), play).await,
         }
     }
 

@@ -106,7 +106,9 @@ const RULES: &[Rule] = &[
     Rule {
         name: "a session is a value: no socket, clock, dice, store, file or await",
         holds: |krate, path| {
-            matches!(krate, "c2s" | "s2s" | "bosh-cm") && path.starts_with("src/session")
+            let session = path.starts_with("src/session");
+            let websocket = path.starts_with("src/websocket") && !is_driver(path);
+            matches!(krate, "c2s" | "s2s" | "bosh-cm") && (session || websocket)
         },
         forbidden: &[
             SOCKETS,

@@ -141,10 +141,17 @@ impl Element {
     /// The element as a document of its own: namespaces that it takes from outside are declared on it
     /// (the default namespace too), nothing else is changed. A copy is made only where one is missing.
     pub fn standalone(&self) -> Bytes {
-        let default = self.parsed.takes_default.then_some(self.parsed.outer_default);
-        let uses = self.parsed.uses.iter().filter(|u| u.outer);
+        self.within("")
+    }
+    /// The same for a place where `default` is the default namespace already: it is declared only if the element takes
+    /// another one from outside, or none.
+    pub fn within(&self, default: &str) -> Bytes {
         let mut declarations = BytesMut::new();
-        self.declare_default(default, &mut declarations);
+        let taken = self.parsed.outer_default;
+        if self.parsed.takes_default && self.namespace(taken) != default {
+            self.declare("", taken, &mut declarations);
+        }
+        let uses = self.parsed.uses.iter().filter(|u| u.outer);
         uses.for_each(|u| self.declare(u.prefix.str(&self.raw), u.ns, &mut declarations));
         let whole = Span::new(0, self.raw.len());
         self.insert(whole, self.parsed.name.end(), &declarations)
@@ -218,12 +225,6 @@ impl Element {
             .chain(ends)
             .zip(starts.chain([self.parsed.inner.end]))
             .map(|(start, end)| Span { start, end }.str(&self.raw))
-    }
-
-    fn declare_default(&self, ns: Option<NsId>, out: &mut BytesMut) {
-        if let Some(ns) = ns.filter(|ns| *ns != NONE) {
-            self.declare("", ns, out);
-        }
     }
 
     fn declare(&self, prefix: &str, ns: NsId, out: &mut BytesMut) {

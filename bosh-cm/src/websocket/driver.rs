@@ -1,0 +1,122 @@
+//! The task that moves a WebSocket's session between its client and its server.
+
+use super::session::{Admission, Effect, Event, Session};
+use crate::{
+    driver::{Insecure, Manager, now},
+    upstream::{Did, Line, Pipe, Visitor},
+};
+use bytes::BytesMut;
+use net::address::Permit;
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::time::{Instant, sleep_until};
+use tracing::info;
+
+/// A visitor whose handshake was accepted.
+pub(crate) struct Guest {
+    manager: Arc<Manager>,
+    visitor: Visitor,
+    /// Its place among the sessions.
+    permit: Option<Permit>,
+}
+
+impl Guest {
+    /// A place for this visitor; `None` where there is none, or the manager stops.
+    pub(crate) fn admit(manager: &Arc<Manager>, visitor: Visitor) -> Option<Self> {
+        if manager.stop.is_cancelled() {
+            return None;
+        }
+        let permit = visitor.address.map(|address| manager.book.admit(address, now()));
+        let permit = permit.transpose().ok()?;
+        Some(Self { manager: Arc::clone(manager), visitor, permit })
+    }
+
+    /// Serves the visitor until one side ends it. What was read already stands in `stream` again.
+    pub(crate) async fn serve(mut self, stream: Box<dyn Pipe>) {
+        let manager = &self.manager;
+        let number = manager.number();
+        let address = self.visitor.address.map(tracing::field::display);
+        info!(session = number, address, "session begins over WebSocket");
+        let admission = match (&manager.settings.insecure, self.visitor.secure) {
+            (Insecure::Accept, _) | (_, true) => Admission::Granted,
+            (Insecure::Refuse { see_other: Some(uri) }, false) => Admission::Elsewhere(uri.clone()),
+            (Insecure::Refuse { see_other: None }, false) => Admission::Refused,
+        };
+        let terms = Arc::clone(&manager.settings.websocket);
+        let mut session = Session::new(now(), net::random::token(), admission, terms);
+        let (mut client, mut heard) = (Line::over(stream), BytesMut::new());
+        let (mut server, mut received): (Option<Line>, _) = (None, BytesMut::new());
+        let mut told = false;
+        let timer = sleep_until(Instant::now());
+        tokio::pin!(timer);
+        let end = 'session: loop {
+            while let Some(effect) = session.poll() {
+                match effect {
+                    Effect::Connect(domain) => {
+                        let upstream = Arc::clone(&manager.upstream);
+                        server = Some(Line::open(upstream, domain, self.visitor));
+                    }
+                    Effect::Write(bytes) => {
+                        if let Some(server) = &mut server {
+                            server.write(bytes);
+                        }
+                    }
+                    Effect::Send(bytes) => client.write(bytes),
+                    Effect::Authenticated => {
+                        if let Some(permit) = &mut self.permit {
+                            permit.authenticated();
+                        }
+                    }
+                    Effect::Close => {
+                        if let Some(server) = server.take() {
+                            manager.tasks.spawn(server.close());
+                        }
+                    }
+                    Effect::End(end) => break 'session Some(end),
+                }
+            }
+            let deadline = session.deadline();
+            if let Some(deadline) = deadline {
+                timer.as_mut().reset(deadline.into());
+            }
+            let (reads_client, reads_server) = (session.reads_client(), session.reads_server());
+            tokio::select! {
+                did = poll_fn(|cx| client.poll(cx, reads_client, &mut heard)) => session.handle(now(), match did {
+                    Did::Read => Event::Heard(&mut heard),
+                    Did::Wrote(bytes) => Event::Sent(bytes),
+                    Did::Close | Did::Fail(_) => Event::Lost,
+                }),
+                did = poll_fn(|cx| poll(&mut server, cx, reads_server, &mut received)) => session.handle(now(), match did {
+                    Did::Read => Event::Received(&mut received),
+                    Did::Wrote(bytes) => Event::Written(bytes),
+                    Did::Fail(condition) => Event::Failed(condition),
+                    Did::Close => Event::Closed,
+                }),
+                () = &mut timer, if deadline.is_some() => session.handle(now(), Event::Tick),
+                () = manager.stop.cancelled(), if !told => {
+                    told = true;
+                    session.handle(now(), Event::Shutdown);
+                }
+                () = manager.kill.cancelled() => break None,
+            }
+        };
+        match end {
+            Some(end) => info!(session = number, ?end, "session ends"),
+            None => info!(session = number, "session cut off"),
+        }
+        client.close().await;
+    }
+}
+
+/// What the server's line does, once there is one.
+fn poll(
+    line: &mut Option<Line>,
+    cx: &mut Context<'_>,
+    reads: bool,
+    input: &mut BytesMut,
+) -> Poll<Did> {
+    line.as_mut().map_or(Poll::Pending, |line| line.poll(cx, reads, input))
+}
