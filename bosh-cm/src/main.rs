@@ -106,8 +106,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
-    let mut settings = Settings::default();
-    settings.websocket = Arc::new(Terms { domains: arguments.domains.clone(), ..Terms::default() });
+    let websocket = Terms { domains: arguments.domains.clone(), ..Terms::default() };
+    let mut settings = Settings { websocket: Arc::new(websocket), ..Settings::default() };
     settings.terms.domains = arguments.domains;
     settings.terms.gone = arguments.gone;
     settings.sessions.trusted = arguments.trusted.clone();

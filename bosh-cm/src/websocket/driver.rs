@@ -1,6 +1,6 @@
 //! The task that moves a WebSocket's session between its client and its server.
 
-use super::session::{Admission, Effect, Event, Session};
+use super::{Admission, Effect, Event, session::Session};
 use crate::{
     driver::{Insecure, Manager, now},
     upstream::{Did, Line, Pipe, Visitor},

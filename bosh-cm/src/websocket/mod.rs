@@ -10,9 +10,10 @@
 //! - [`http`]: the opening handshake.
 //! - `driver`: the task that moves a session between its browser and its server.
 
+mod contract;
 pub(crate) mod driver;
 pub mod frames;
 pub mod http;
 pub mod session;
 
-pub use session::{End, Terms};
+pub use contract::{Admission, Effect, End, Event, Terms};
