@@ -63,7 +63,8 @@ async fn announced(lab: Arc<Lab>) -> Outcome {
 async fn throughout(lab: Arc<Lab>) -> Outcome {
     let mut session = acknowledging(&lab).await?;
     let mut held = session.hold("").await?;
-    let _next = session.send("", &quiet()).await?;
+    let payload = session.to_self("later");
+    let _next = session.send("", &payload).await?;
     let answer = held.answer(AT_ONCE_TIME).await?;
     let ack = answer.alive()?.number("ack")?;
     ensure!(ack == Some(session.rid), "{ack:?} where {} is there: {}", session.rid, answer.show());

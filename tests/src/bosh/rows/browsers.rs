@@ -112,15 +112,16 @@ async fn preflight(lab: Arc<Lab>) -> Outcome {
     Ok(())
 }
 
-/// A creation, an answer, an error of a session, an error of none, and an end.
+/// A creation, a response with a payload, an end, an error of a session and one of none.
 async fn all_kinds(lab: &Arc<Lab>) -> Result<Vec<Answer>, Stop> {
-    let ask = lab.ask().set("wait", 1);
-    let mut answers = vec![lab.ask_with(ORIGIN, &ask.body()).await?];
-    let mut session = ask.opened(answers[0].clone())?;
-    let body = session.next("", "");
+    let mut answers = vec![lab.ask_with(ORIGIN, &lab.ask().body()).await?];
+    let mut session = lab.romeo().await?;
+    let payload = session.to_self("header");
+    let body = session.next("", &payload);
     answers.push(lab.ask_with(ORIGIN, &body).await?);
     let body = session.next("type='terminate'", "");
     answers.push(lab.ask_with(ORIGIN, &body).await?);
+    session.sid = net::random::token();
     let body = session.next("", "");
     answers.push(lab.ask_with(ORIGIN, &body).await?);
     answers.push(lab.ask_with(ORIGIN, "<body").await?);

@@ -99,7 +99,8 @@ async fn order_up(lab: Arc<Lab>) -> Outcome {
 
 async fn order_down(lab: Arc<Lab>) -> Outcome {
     let mut session = lab.romeo().await?;
-    let (first, second) = (session.next("", ""), session.next("", &quiet()));
+    let payload = session.to_self("first");
+    let (first, second) = (session.next("", &payload), session.next("", &quiet()));
     let mut second = lab.post(&second).await?;
     second.held(WATCH).await?;
     let mut first = lab.post(&first).await?;

@@ -105,19 +105,17 @@ async fn http_1_0(lab: Arc<Lab>) -> Outcome {
 }
 
 async fn one_connection(lab: Arc<Lab>) -> Outcome {
-    let ask = lab.ask().set("wait", 1);
+    let mut session = lab.romeo().await?;
     let mut connection = lab.connect().await?;
-    connection.write(lab.request("", &ask.body())).await?;
-    let mut answer = connection.answer(PATIENCE).await?;
-    let mut session = ask.opened(answer.clone())?;
-    for _ in 0..3 {
+    for id in ["one", "two", "three"] {
+        let payload = session.to_self(id);
+        let body = session.next("", &payload);
+        connection.write(lab.request("", &body)).await?;
+        let answer = connection.answer(PATIENCE).await?;
+        answer.alive()?;
         if answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
             return Ok(());
         }
-        let body = session.next("", "");
-        connection.write(lab.request("", &body)).await?;
-        answer = connection.answer(PATIENCE).await?;
-        answer.alive()?;
     }
     Ok(())
 }
@@ -127,7 +125,7 @@ async fn content_length(lab: Arc<Lab>) -> Outcome {
     session.echo("length").await?;
     let mut answers: Vec<Answer> = session.log.iter().map(|(_, answer)| answer.clone()).collect();
     answers.push(session.turn("type='terminate'", "").await?);
-    answers.push(session.turn("", "").await?);
+    answers.push(lab.ask().set("rid", "none").answer().await?);
     for answer in answers {
         ensure!(!answer.chunked, "chunked: {}", answer.show());
         ensure!(answer.header("content-length").is_some(), "no Content-Length: {}", answer.show());

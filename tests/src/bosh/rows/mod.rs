@@ -35,6 +35,11 @@ pub(super) fn ends_the_manager(id: &str) -> bool {
     matches!(id, "25" | "28")
 }
 
+/// Rows that sit out a silence: begun first, they are over when the others are.
+pub(super) fn takes_long(id: &str) -> bool {
+    matches!(id, "50" | "52" | "53c" | "54a" | "54b" | "76a" | "76b" | "84b")
+}
+
 pub(super) fn all() -> Vec<Row> {
     let chapters = [
         http::ROWS,

@@ -1,7 +1,7 @@
 //! The `<body/>` element and what may be in it (XEP-0124 6, 14.1).
 
 use super::row;
-use crate::bosh::{Lab, Outcome, PATIENCE, Row, client::is_message};
+use crate::bosh::{Lab, Outcome, PATIENCE, Row, client::is_message, wire::Answer};
 use std::sync::Arc;
 use xmpp_core::{ns, xml::Node};
 
@@ -26,15 +26,20 @@ pub(super) const ROWS: &[Row] = &[
     row!("11", "XEP-0124 14.1", Must, "every request has a rid, a positive integer", rid),
 ];
 
-/// The inside of a request of a fresh session has to be refused as `bad-request`.
+/// The inside of a request of a fresh session has to be refused, under whatever condition.
 async fn refused(lab: Arc<Lab>, inside: &str) -> Outcome {
     let mut session = lab.ask().set("wait", 5).open().await?;
-    session.turn("", inside).await?.expect("bad-request")
+    refusal(&session.turn("", inside).await?)
 }
 
 /// A whole request instead of one for a session has to be.
 async fn refused_whole(lab: Arc<Lab>, request: &str) -> Outcome {
-    lab.ask_with("", request).await?.expect("bad-request")
+    refusal(&lab.ask_with("", request).await?)
+}
+
+fn refusal(answer: &Answer) -> Outcome {
+    ensure!(answer.is_terminate(), "{}", answer.show());
+    Ok(())
 }
 
 async fn ill_formed(lab: Arc<Lab>) -> Outcome {

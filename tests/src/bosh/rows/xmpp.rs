@@ -6,7 +6,7 @@ use crate::bosh::{
     client::{Session, is_message, message},
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use xmpp_core::ns;
 
 pub(super) const ROWS: &[Row] = &[
@@ -198,19 +198,18 @@ async fn dead_iq(lab: Arc<Lab>) -> Outcome {
         romeo.jid,
         ns::PING
     );
+    let end = Instant::now() + time + PATIENCE;
     let mut held = juliet.send("", &iq).await?;
-    let mut answer = held.answer(time + PATIENCE * 6).await?;
-    for _ in 0..4 {
+    while let Some(answer) = held.next(end.saturating_duration_since(Instant::now())).await? {
         let found = answer.alive()?.payloads().iter().find(|node| node.attr("id") == Some("dead"));
-        if let Some(error) = found {
-            let condition = error.children.iter().find(|one| one.name == "error");
-            let right = condition
-                .is_some_and(|one| one.child(ns::STANZA_ERRORS, "service-unavailable").is_some());
-            ensure!(error.attr("type") == Some("error") && right, "{error:?}");
+        if let Some(iq) = found {
+            let error = iq.children.iter().find(|one| one.name == "error");
+            let condition =
+                error.and_then(|one| one.child(ns::STANZA_ERRORS, "service-unavailable"));
+            ensure!(iq.attr("type") == Some("error") && condition.is_some(), "{iq:?}");
             return Ok(());
         }
-        let mut held = juliet.send("", "").await?;
-        answer = held.answer(time + PATIENCE * 6).await?;
+        held = juliet.send("", "").await?;
     }
     Err(Stop::fail("the iq is never answered"))
 }
