@@ -32,6 +32,7 @@ use ipnet::IpNet;
 use net::{
     address::{Permit, is_within},
     listener::Listener,
+    tls::{Mode, Tls},
 };
 use std::{
     io,
@@ -118,6 +119,15 @@ pub struct Peer {
     pub permit: Option<Arc<Permit>>,
 }
 
+/// What makes a listener one of HTTPS.
+#[derive(Clone)]
+pub struct Https {
+    /// The certificate, as it is in force for each new connection.
+    pub tls: Arc<Tls>,
+    /// How long a handshake may take.
+    pub deadline: Duration,
+}
+
 /// Close the connection without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the request is not answered")]
@@ -140,7 +150,12 @@ impl Page {
 
 /// Accepts connections until `shutdown`, then lets the open ones finish what they have begun. Call
 /// [`Manager::shut`] at the same time, or held requests are cut off.
-pub async fn serve(listener: Listener, site: Arc<Site>, shutdown: CancellationToken) {
+pub async fn serve(
+    listener: Listener,
+    https: Option<Https>,
+    site: Arc<Site>,
+    shutdown: CancellationToken,
+) {
     let connections = TaskTracker::new();
     loop {
         let (stream, address, permit) = tokio::select! {
@@ -148,8 +163,17 @@ pub async fn serve(listener: Listener, site: Arc<Site>, shutdown: CancellationTo
             () = shutdown.cancelled() => break,
         };
         let permit = Some(Arc::new(permit));
-        let peer = Peer { address: Some(address.ip()), tls: false, permit };
-        connections.spawn(connection(stream, peer, Arc::clone(&site), shutdown.clone()));
+        let peer = Peer { address: Some(address.ip()), tls: https.is_some(), permit };
+        let (site, shutdown) = (Arc::clone(&site), shutdown.clone());
+        match https.clone() {
+            None => connections.spawn(connection(stream, peer, site, shutdown)),
+            Some(https) => connections.spawn(async move {
+                match https.tls.accept(stream, Mode::Https, https.deadline).await {
+                    Ok(stream) => connection(stream, peer, site, shutdown).await,
+                    Err(error) => debug!(%error, %address, "no HTTPS"),
+                }
+            }),
+        };
     }
     drop(listener);
     connections.close();

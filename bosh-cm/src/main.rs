@@ -130,7 +130,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     out.flush()?;
 
     let shutdown = CancellationToken::new();
-    let serving = tokio::spawn(serve(listener, site, shutdown.clone()));
+    let serving = tokio::spawn(serve(listener, None, site, shutdown.clone()));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -7,7 +7,7 @@ use crate::{
     settings::{self, GOODBYE},
 };
 use anyhow::Context;
-use bosh_cm::{Manager, Upstream, Visitor, upstream::Connecting};
+use bosh_cm::{Manager, Upstream, Visitor, http::Https, upstream::Connecting};
 use c2s::{Door, Origin};
 use modules::{End, Power, Registrar};
 use net::{address::AddressBook, hashing::Hashing, tls::Tls};
@@ -108,10 +108,17 @@ impl Server {
         }
         let site = Arc::new(settings::site(config, Arc::clone(&self.manager)));
         let book = AddressBook::new(settings::http_addresses(config));
-        for listener in listening::bind("http.listen", &config.http, config.free_ports, &book)? {
-            self.listening.push(Listening { kind: "http", address: listener.local_addr() });
-            let serving = bosh_cm::http::serve(listener, Arc::clone(&site), self.stop.clone());
-            self.tasks.spawn(serving);
+        let deadline = Duration::from_secs(config.limits.tls_timeout);
+        let https = Https { tls: Arc::clone(&self.tls), deadline };
+        for (kind, key, addresses, https) in [
+            ("http", "http.listen", &config.http, None),
+            ("https", "https.listen", &config.https, Some(https)),
+        ] {
+            for listener in listening::bind(key, addresses, config.free_ports, &book)? {
+                self.listening.push(Listening { kind, address: listener.local_addr() });
+                let (site, stop) = (Arc::clone(&site), self.stop.clone());
+                self.tasks.spawn(bosh_cm::http::serve(listener, https.clone(), site, stop));
+            }
         }
         Ok(())
     }
@@ -121,7 +128,7 @@ impl Server {
         &self.listening
     }
 
-    /// The first listener of this kind: `c2s`, `c2s-tls` or `http`.
+    /// The first listener of this kind: `c2s`, `c2s-tls`, `http` or `https`.
     pub fn address(&self, kind: &str) -> Option<SocketAddr> {
         self.listening.iter().find(|listening| listening.kind == kind).map(|l| l.address)
     }

@@ -70,6 +70,26 @@ async fn over_websocket() {
     report(&failures);
 }
 
+/// What goes over HTTP goes over HTTPS: one play is enough to know it.
+#[tokio::test]
+async fn one_play_over_https() {
+    let all = plays::all();
+    let both = |play: &&Play| play.goes_over("bosh") && play.goes_over("websocket");
+    let Some(play) = all.iter().find(both) else { return };
+    let house = house(&Ephemeral::new().set("https.listen=['127.0.0.1:0']"), play).await;
+    let address = house.address("https").expect("it listens");
+    let service = format!("https://{address}/http-bind").parse().expect("a URL");
+    let mut bosh = Bosh { service, certificates: Certificates::any(), patience: PATIENCE };
+    let endpoint = format!("wss://{address}/xmpp-websocket").parse().expect("a URL");
+    let mut socket = WebSocket { endpoint, certificates: Certificates::any(), patience: PATIENCE };
+    let failures = [
+        plays::perform(play, &mut bosh).await.err(),
+        plays::perform(play, &mut socket).await.err(),
+    ];
+    house.stop().await;
+    report(&failures.into_iter().flatten().collect::<Vec<_>>());
+}
+
 #[test]
 fn every_play_has_a_heading_that_says_where_its_rules_stand() {
     let faults = plays::all().into_iter().filter_map(|play| Some((play.fault()?, play.name)));

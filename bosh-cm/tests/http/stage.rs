@@ -130,7 +130,7 @@ impl Stage {
             Listener::bind("127.0.0.1:0".parse().unwrap(), AddressBook::new(limits)).unwrap();
         let address = listener.local_addr();
         let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, site.clone(), shutdown.clone()));
+        let serving = tokio::spawn(serve(listener, None, site.clone(), shutdown.clone()));
         Self { manager, address, site, shutdown, serving, servers: Mutex::new(servers) }
     }
 

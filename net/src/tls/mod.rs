@@ -46,6 +46,7 @@ pub struct Tls {
     in_force: Arc<InForce>,
     start_tls: Arc<ServerConfig>,
     direct: Arc<ServerConfig>,
+    https: Arc<ServerConfig>,
 }
 
 /// How a stream comes to TLS.
@@ -56,6 +57,8 @@ pub enum Mode {
     /// From the first byte (XEP-0368). ALPN `xmpp-client` if the client offers any protocol; one that
     /// offers only others is refused with `no_application_protocol`.
     Direct,
+    /// HTTPS. ALPN `http/1.1` likewise.
+    Https,
 }
 
 /// Why there is no protected stream. The peer, or the network to it, is at fault.
@@ -159,6 +162,7 @@ impl Tls {
         let config = match mode {
             Mode::StartTls => &self.start_tls,
             Mode::Direct => &self.direct,
+            Mode::Https => &self.https,
         };
         let handshake = TlsAcceptor::from(config.clone())
             .accept_with(stream, |connection| connection.set_buffer_limit(Some(BUFFER_BYTES)));
@@ -173,7 +177,8 @@ impl Tls {
         let in_force = Arc::new(InForce(ArcSwap::from_pointee(pair)));
         let start_tls = Arc::new(config(&in_force, &[]));
         let direct = Arc::new(config(&in_force, &[b"xmpp-client"]));
-        Self { files, in_force, start_tls, direct }
+        let https = Arc::new(config(&in_force, &[b"http/1.1"]));
+        Self { files, in_force, start_tls, direct, https }
     }
 }
 

@@ -72,7 +72,7 @@ async fn echo(near: &mut client::TlsStream<DuplexStream>, far: &mut TlsStream<Du
 async fn both_versions_carry_bytes_both_ways() {
     let tls = Tls::ephemeral(&[DOMAIN]).unwrap();
     for version in [&TLS12, &TLS13] {
-        for mode in [Mode::StartTls, Mode::Direct] {
+        for mode in [Mode::StartTls, Mode::Direct, Mode::Https] {
             let (near, far) = shake(&tls, mode, client_of(&tls, &[], &[version])).await;
             let (mut near, mut far) = (near.unwrap(), far.unwrap());
             assert_eq!(near.get_ref().1.protocol_version(), Some(version.version));
@@ -87,10 +87,12 @@ async fn both_versions_carry_bytes_both_ways() {
 async fn t06_alpn_of_direct_tls_is_xmpp_client_or_none() {
     let tls = Tls::ephemeral(&[DOMAIN]).unwrap();
     let both: &[&SupportedProtocolVersion] = &[&TLS12, &TLS13];
-    let accepted: [(Mode, &[&str], Option<&str>); 5] = [
+    let accepted: [(Mode, &[&str], Option<&str>); 7] = [
         (Mode::Direct, &["xmpp-client"], Some("xmpp-client")),
         (Mode::Direct, &["h2", "xmpp-client"], Some("xmpp-client")),
         (Mode::Direct, &[], None),
+        (Mode::Https, &["h2", "http/1.1"], Some("http/1.1")),
+        (Mode::Https, &[], None),
         (Mode::StartTls, &["xmpp-client"], None),
         (Mode::StartTls, &[], None),
     ];

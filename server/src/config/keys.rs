@@ -88,9 +88,9 @@ table! {
 }
 
 table! {
-    /// The HTTPS listener.
+    /// The HTTPS listener: the same as over HTTP.
     Https {
-        /// Must be [] until HTTPS exists: put a proxy with TLS in front, and name it in limits.trusted.
+        /// Where browsers connect over HTTPS, such as ["[::]:5281"]; with the certificate of `tls`. []: only a proxy does TLS.
         listen: Vec<String> = Vec::new();
     }
 }

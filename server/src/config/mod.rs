@@ -52,6 +52,8 @@ pub struct Config {
     pub require_tls: bool,
     /// HTTP listeners.
     pub http: Vec<SocketAddr>,
+    /// HTTPS listeners.
+    pub https: Vec<SocketAddr>,
     /// The path of BOSH.
     pub bosh_path: String,
     /// The path of WebSocket.
@@ -119,10 +121,6 @@ impl Config {
     /// Raises what was written to what it means; `base` is the folder that `data` is relative to.
     pub fn from_file(file: File, base: &Path) -> Result<Self, ConfigError> {
         let data = base.join(&file.top.data);
-        check(file.https.listen.is_empty(), || {
-            "https.listen: HTTPS does not exist yet: leave it [] and put a proxy with TLS in front"
-                .into()
-        })?;
         check(["always", "roster", "never"].contains(&&*file.archive.default), || {
             format!(
                 "archive.default: {:?} is not \"always\", \"roster\" or \"never\"",
@@ -144,6 +142,7 @@ impl Config {
             direct_tls: addresses("c2s.direct_tls", &file.c2s.direct_tls)?,
             require_tls: file.c2s.require_tls,
             http: addresses("http.listen", &file.http.listen)?,
+            https: addresses("https.listen", &file.https.listen)?,
             bosh_path: http_path("http.bosh", &file.http.bosh)?,
             websocket_path: http_path("http.websocket", &file.http.websocket)?,
             origins: origins(&file.http.origins)?,

@@ -246,7 +246,7 @@ mod tests {
             ("domains=['a b']", "domains: "),
             ("c2s.listen=['5222']", "c2s.listen: "),
             ("http.bosh=http-bind", "http.bosh: "),
-            ("https.listen=['127.0.0.1:5281']", "https.listen: "),
+            ("https.listen=['127.0.0.1']", "https.listen: "),
             ("tls.key=/tmp/key.pem", "tls.certificate"),
             ("admins=['localhost']", "admins: "),
             ("admins=['admin@elsewhere.example']", "admins: "),
