@@ -11,7 +11,7 @@ use xmpp_core::{
 
 /// What one element from the server may hold. The server is chosen by the operator, so these only keep
 /// memory bounded; a large roster has to fit.
-const LIMITS: Limits = Limits {
+pub(super) const LIMITS: Limits = Limits {
     bytes: 1_048_576,
     elements: 65_536,
     depth: 256,

@@ -16,6 +16,7 @@ mod servers;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod undelivered;
 mod window;
 
 pub use answer::{Answer, CONTENT, Condition};
@@ -498,9 +499,12 @@ impl Session {
             self.speak(now, held);
         }
         let mut conns = self.window.drain().into_iter();
-        let mut pending = if self.several { Vec::new() } else { self.outbox.drain() };
-        pending.extend(error);
         if let Some(first) = conns.next() {
+            let mut pending = Vec::new();
+            if !self.several {
+                pending.extend(self.outbox.drain().map(|(_, payload)| payload));
+            }
+            pending.extend(error);
             let status = end.condition().map_or(200, |one| one.status(self.modern));
             self.answer_with(first, status, terminal(end.condition(), &pending));
         }
@@ -515,6 +519,7 @@ impl Session {
     }
 
     fn finish(&mut self, end: End) {
+        self.return_undelivered();
         self.close_all();
         self.over = true;
         self.effects.push_back(Effect::End(end));

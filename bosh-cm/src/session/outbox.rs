@@ -100,13 +100,13 @@ impl Outbox {
         batch
     }
 
-    /// All payloads at once, whatever they are: the session is over.
-    pub(super) fn drain(&mut self) -> Vec<Payload> {
+    /// All payloads at once, whatever they are, each with its stream: the session is over.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (Arc<str>, Payload)> + use<> {
         self.bytes = 0;
-        let payload = |(_, parcel)| match parcel {
-            Parcel::Payload(payload) => Some(payload),
-            Parcel::End(_, error) => error,
+        let payload = |(stream, parcel)| match parcel {
+            Parcel::Payload(payload) => Some((stream, payload)),
+            Parcel::End(..) => None,
         };
-        self.parcels.drain(..).filter_map(payload).collect()
+        std::mem::take(&mut self.parcels).into_iter().filter_map(payload)
     }
 }

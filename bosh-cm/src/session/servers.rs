@@ -6,6 +6,7 @@ use super::{
     link::{self, Link, News},
     outbox::Batch,
     stream::{self, Stream},
+    undelivered,
 };
 use bytes::{Bytes, BytesMut};
 use std::{sync::Arc, time::Instant};
@@ -237,6 +238,18 @@ impl Session {
         self.gone.push_back(name);
         if self.gone.len() > GONE {
             self.gone.pop_front();
+        }
+    }
+
+    /// What the client did not take goes back where it came from (XEP-0206 7).
+    pub(super) fn return_undelivered(&mut self) {
+        for (name, payload) in self.outbox.drain() {
+            let open = |stream: &Stream| !stream.closed && stream.name == name;
+            if let Some(at) = self.streams.iter().position(open)
+                && let Some(error) = undelivered::returned(payload.bytes)
+            {
+                self.write(at, error);
+            }
         }
     }
 

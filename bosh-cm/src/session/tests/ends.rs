@@ -164,3 +164,49 @@ fn nothing_happens_after_the_end() {
     assert_eq!((talk.answers(), talk.written()), (vec![], String::new()));
     assert_eq!(talk.session.deadline(), None);
 }
+
+#[test]
+fn row_76_what_a_client_did_not_take_goes_back_to_its_sender() {
+    let mut talk = Talk::usual();
+    talk.server("<message from='romeo@example.com/a' id='m1' type='chat'><body>x</body></message>")
+        .server("<message from='romeo@example.com' xmlns:d='urn:d'><d:x><body/></d:x></message>")
+        .server("<iq from='example.com' id='q1' type='get'><ping xmlns='urn:xmpp:ping'/></iq>")
+        .server("<iq from='example.com' id='q2' type='result'/>")
+        .server("<message from='romeo@example.com' type='error'/>")
+        .server("<message from='news.example.com' type='headline'/>")
+        .server("<presence from='romeo@example.com/a'/>");
+    talk.after(60);
+    assert_eq!(talk.end, Some(End::Inactive));
+    let error = |class: &str, condition: &str| {
+        let condition = format!("<{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>");
+        format!("<error type='{class}'>{condition}</error>")
+    };
+    let (gone, none) =
+        (error("wait", "recipient-unavailable"), error("cancel", "service-unavailable"));
+    let written = talk.written();
+    let parts = [
+        format!(
+            "<message xmlns='jabber:client' type='error' to='romeo@example.com/a' id='m1'><body>x</body>{gone}</message>"
+        ),
+        format!(
+            "<message xmlns='jabber:client' type='error' to='romeo@example.com'><d:x xmlns:d='urn:d'><body/></d:x>{gone}</message>"
+        ),
+        format!(
+            "<iq xmlns='jabber:client' type='error' to='example.com' id='q1'><ping xmlns='urn:xmpp:ping'/>{none}</iq>"
+        ),
+        "</stream:stream>".to_owned(),
+    ];
+    assert_eq!(written, parts.concat());
+}
+
+#[test]
+fn row_76_what_a_client_that_broke_the_rules_did_not_take_goes_back_too() {
+    let mut talk = Talk::usual();
+    talk.server(&inherited("x")).on(1, 7, "", "");
+    assert_eq!(talk.answer(), (1, terminate("item-not-found")));
+    assert!(talk.written().contains("<recipient-unavailable "));
+    let mut talk = Talk::usual();
+    talk.server(&inherited("x")).on(101, 101, "type='terminate'", "");
+    assert!(talk.answer().1.contains(&message("x")));
+    assert_eq!(talk.written(), "</stream:stream>", "it went with the last word");
+}
