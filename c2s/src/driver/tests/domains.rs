@@ -37,7 +37,7 @@ async fn each_domain_has_its_own_accounts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_header_says_at_which_domain_one_is_bound_and_addressed() {
+async fn rfc6120_4_7_2_the_header_says_at_which_domain_one_is_bound_and_addressed() {
     let verona = Verona::new().await;
     let mut names = Vec::new();
     for (domain, password) in [("verona.lit", PASSWORD), ("mantua.lit", PASSWORD_IN_MANTUA)] {

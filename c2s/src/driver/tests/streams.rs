@@ -28,7 +28,7 @@ fn message(to: &str, body: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_mechanism_logs_in() {
+async fn rfc6120_6_every_mechanism_logs_in() {
     let verona = Verona::new().await;
     for mechanism in [
         MechanismName::ScramSha512,
@@ -206,7 +206,7 @@ async fn a_password_that_was_changed_during_the_login_binds_nothing() {
 }
 
 #[tokio::test]
-async fn the_newer_of_two_sessions_with_one_resource_wins() {
+async fn rfc6120_7_7_2_2_the_newer_of_two_sessions_with_one_resource_wins() {
     let verona = Verona::new().await;
     let (mut old, task) = verona.resident("juliet").await;
     let (mut new, _task) = verona.resident("juliet").await;
@@ -288,7 +288,7 @@ async fn r05_who_does_not_read_is_replaced_as_soon_as_who_does() {
 
 /// RFC 6120 4.3.3, 4.7.3: each stream has its own identifier, and nobody can guess it.
 #[tokio::test(start_paused = true)]
-async fn every_restart_has_a_new_stream_id() {
+async fn rfc6120_4_7_3_every_restart_has_a_new_stream_id() {
     let verona = Verona::new().await;
     let mut ids = std::collections::HashSet::new();
     for _ in 0..2 {

@@ -10,7 +10,7 @@ use xmpp_core::{
 };
 
 #[test]
-fn stanzas_are_dispatched_one_at_a_time_and_in_order() {
+fn rfc6120_10_1_stanzas_are_dispatched_one_at_a_time_and_in_order() {
     in_any_pieces(|| {
         let mut talk = Talk::secure().bound();
         talk.hear(
@@ -52,7 +52,7 @@ fn p01_a_client_speaks_for_itself_only() {
 }
 
 #[test]
-fn a_faulty_stanza_gets_an_error_and_the_stream_goes_on() {
+fn rfc6120_8_3_1_a_faulty_stanza_gets_an_error_and_the_stream_goes_on() {
     in_any_pieces(|| {
         let mut talk = Talk::secure().bound();
         talk.hear("<message to='@@@' id='1'><body>hi</body></message>");
@@ -69,7 +69,7 @@ fn a_faulty_stanza_gets_an_error_and_the_stream_goes_on() {
 
 /// RFC 6120 8.1.1.1: what the server makes itself is for the full address, whatever the client called itself.
 #[test]
-fn an_answer_is_to_the_full_address() {
+fn rfc6120_8_1_1_1_an_answer_is_to_the_full_address() {
     in_any_pieces(|| {
         for from in [String::new(), format!(" from='{JULIET}'"), format!(" from='{BALCONY}'")] {
             for faulty in [
@@ -91,7 +91,7 @@ fn an_answer_is_to_the_full_address() {
 
 /// RFC 6120 4.8.2: the style without a default namespace.
 #[test]
-fn stanzas_may_name_their_namespace_one_by_one() {
+fn rfc6120_4_8_2_stanzas_may_name_their_namespace_one_by_one() {
     in_any_pieces(|| {
         let header =
             "<stream xmlns='http://etherx.jabber.org/streams' to='capulet.lit' version='1.0'>";
@@ -117,7 +117,7 @@ fn stanzas_may_name_their_namespace_one_by_one() {
 }
 
 #[test]
-fn a_second_resource_is_not_allowed() {
+fn rfc6120_7_6_2_2_a_second_resource_is_not_allowed() {
     for to in ["", " to='capulet.lit'", " to='juliet@capulet.lit'"] {
         let mut talk = Talk::secure().bound();
         talk.hear(&bind("<resource>chamber</resource>").replace("<iq", &format!("<iq{to}")));
@@ -132,7 +132,7 @@ fn a_second_resource_is_not_allowed() {
 }
 
 #[test]
-fn stanzas_are_in_the_language_of_the_stream_unless_they_say_otherwise() {
+fn rfc6120_4_7_4_stanzas_are_in_the_language_of_the_stream_unless_they_say_otherwise() {
     for (header_lang, stanza_lang, expected) in [
         ("it", "", Some("it")),
         ("it", " xml:lang='de'", Some("de")),

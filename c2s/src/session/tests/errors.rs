@@ -208,7 +208,7 @@ fn told_to_close(condition: StreamCondition) -> Talk {
 }
 
 #[test]
-fn every_stream_error_has_its_trigger_or_a_reason_not_to_come() {
+fn rfc6120_4_9_3_every_stream_error_has_its_trigger_or_a_reason_not_to_come() {
     use StreamCondition::*;
     let all = [
         BadFormat,
@@ -255,7 +255,7 @@ fn every_stream_error_has_its_trigger_or_a_reason_not_to_come() {
 }
 
 #[test]
-fn every_sasl_failure_has_its_trigger_or_a_reason_not_to_come() {
+fn rfc6120_6_5_every_sasl_failure_has_its_trigger_or_a_reason_not_to_come() {
     let all = [
         Failure::Aborted,
         Failure::AccountDisabled,
@@ -283,7 +283,7 @@ fn every_sasl_failure_has_its_trigger_or_a_reason_not_to_come() {
 
 /// RFC 6120 4.9.1.1: the side that receives an error closes the stream; 4.4: with a footer.
 #[test]
-fn an_error_of_the_client_is_not_answered_by_another() {
+fn rfc6120_4_9_1_1_an_error_of_the_client_is_not_answered_by_another() {
     in_any_pieces(|| {
         for mut talk in
             [Talk::clear().opened(), Talk::secure().authenticated(), Talk::secure().bound()]
@@ -300,7 +300,7 @@ fn an_error_of_the_client_is_not_answered_by_another() {
 
 /// RFC 6120 4.9.1.2 and its example: what is wrong with a header is said by whom it was for, to whom it was from.
 #[test]
-fn an_error_in_the_header_is_addressed_like_its_answer() {
+fn rfc6120_4_9_1_2_an_error_in_the_header_is_addressed_like_its_answer() {
     for (this, that, from, condition) in [
         ("etherx", "wrong", "montague.lit", "invalid-namespace"),
         ("version='1.0'>", "version='0.1'>", "montague.lit", "unsupported-version"),

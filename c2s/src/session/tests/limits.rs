@@ -47,7 +47,7 @@ fn who_has_authenticated_has_as_long_again_to_bind() {
 }
 
 #[test]
-fn a_silent_client_is_asked_for_a_sign_of_life() {
+fn rfc6120_4_6_2_a_silent_client_is_asked_for_a_sign_of_life() {
     let mut talk = Talk::secure().bound();
     let heard = talk.now;
     assert_eq!(talk.session.deadline(), Some(heard + 300 * SECOND));
@@ -63,7 +63,7 @@ fn a_silent_client_is_asked_for_a_sign_of_life() {
 }
 
 #[test]
-fn any_byte_is_a_sign_of_life() {
+fn rfc6120_4_6_2_any_byte_is_a_sign_of_life() {
     let mut talk = Talk::secure().bound();
     for _ in 0..3 {
         talk.wait(300 * SECOND);

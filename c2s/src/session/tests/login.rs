@@ -38,7 +38,7 @@ fn a_login_from_header_to_bound() {
 }
 
 #[test]
-fn challenges_and_responses_go_to_the_exchange_in_turn() {
+fn rfc6120_6_4_3_challenges_and_responses_go_to_the_exchange_in_turn() {
     let mut talk = Talk::secure().opened();
     talk.hear(&auth("SCRAM-SHA-1", "biwsbj1qdWxpZXQscj1yT3ByTkdmd0ViZVJXZ2JORWtxTw=="));
     assert!(matches!(talk.effect(), Effect::Authenticate(Ask::Begin { .. })));
@@ -55,7 +55,7 @@ fn challenges_and_responses_go_to_the_exchange_in_turn() {
 }
 
 #[test]
-fn without_initial_response_an_empty_challenge_asks_for_it() {
+fn rfc6120_6_4_2_without_initial_response_an_empty_challenge_asks_for_it() {
     let mut talk = Talk::secure().opened();
     talk.hear(&auth("PLAIN", ""));
     talk.says(&format!("<challenge xmlns='{}'/>", ns::SASL));
@@ -151,7 +151,7 @@ fn a09_no_stanza_is_processed_before_authentication() {
 }
 
 #[test]
-fn data_must_be_strict_base64() {
+fn rfc6120_6_5_5_data_must_be_strict_base64() {
     in_any_pieces(|| {
         let bad =
             ["A", "AA", "AA=", "AB==", " AA==", "AA==\n", "A A=", "A-_=", "====", "==", "AA==AA=="];
@@ -174,7 +174,7 @@ fn data_must_be_strict_base64() {
 }
 
 #[test]
-fn what_is_out_of_turn_fails_and_may_be_tried_again() {
+fn rfc6120_6_4_5_what_is_out_of_turn_fails_and_may_be_tried_again() {
     in_any_pieces(|| {
         let abort = format!("<abort xmlns='{}'/>", ns::SASL);
         let response = format!("<response xmlns='{}'>AA==</response>", ns::SASL);
@@ -194,7 +194,7 @@ fn what_is_out_of_turn_fails_and_may_be_tried_again() {
 
 /// RFC 6120 6.4.2.
 #[test]
-fn another_auth_discards_the_exchange_under_way() {
+fn rfc6120_6_4_2_another_auth_discards_the_exchange_under_way() {
     in_any_pieces(|| {
         let challenge = || {
             let challenge = Response::Proceed(b"r=1".to_vec());
@@ -244,7 +244,7 @@ fn a08_the_sixth_failed_login_ends_the_stream() {
 
 /// RFC 6120 6.4.6: but what was said in the clear proves nothing.
 #[test]
-fn who_an_encrypted_header_said_it_is_must_log_in() {
+fn rfc6120_6_4_6_who_an_encrypted_header_said_it_is_must_log_in() {
     let claim = header("capulet.lit").replace("to=", "from='nurse@capulet.lit' to=");
     let mut settings = Settings::new("capulet.lit");
     settings.require_tls = false;
@@ -266,7 +266,7 @@ fn who_an_encrypted_header_said_it_is_must_log_in() {
 }
 
 #[test]
-fn the_header_after_authentication_is_from_who_authenticated() {
+fn rfc6120_4_9_3_9_the_header_after_authentication_is_from_who_authenticated() {
     for (from, good) in [("nurse@capulet.lit", false), (JULIET, true)] {
         let mut talk = Talk::secure().opened();
         talk.hear(&auth("PLAIN", PLAIN));
@@ -284,7 +284,7 @@ fn the_header_after_authentication_is_from_who_authenticated() {
 }
 
 #[test]
-fn after_authentication_there_is_no_other() {
+fn rfc6120_6_4_6_after_authentication_there_is_no_other() {
     for mut talk in [Talk::secure().authenticated(), Talk::secure().bound()] {
         talk.hear(&auth("PLAIN", PLAIN));
         talk.fails("unsupported-stanza-type");
@@ -309,7 +309,7 @@ fn nothing_is_read_while_an_answer_is_under_way() {
 }
 
 #[test]
-fn the_client_asks_for_a_resource_or_leaves_it_to_the_server() {
+fn rfc6120_7_6_and_7_7_the_client_asks_for_a_resource_or_leaves_it_to_the_server() {
     let cases = [
         ("<resource>balcony</resource>", Some("balcony")),
         ("<resource>a&amp;b</resource>", Some("a&b")),
@@ -331,7 +331,7 @@ fn the_client_asks_for_a_resource_or_leaves_it_to_the_server() {
 }
 
 #[test]
-fn a_request_to_bind_may_use_any_prefix() {
+fn rfc6120_4_8_5_a_request_to_bind_may_use_any_prefix() {
     let mut talk = Talk::secure().authenticated();
     talk.hear(&format!(
         "<iq type='set' id='b' xmlns:b='{}'><b:bind><b:resource>balcony</b:resource></b:bind></iq>",
@@ -341,7 +341,7 @@ fn a_request_to_bind_may_use_any_prefix() {
 }
 
 #[test]
-fn a_claim_that_fails_may_be_tried_again_but_not_for_ever() {
+fn rfc6120_7_7_3_a_claim_that_fails_may_be_tried_again_but_not_for_ever() {
     let mut talk = Talk::secure().authenticated();
     let outcomes = [
         (ClaimError::BadResource, "bad-request"),
@@ -372,7 +372,7 @@ fn an_account_deleted_meanwhile_is_not_bound() {
 }
 
 #[test]
-fn before_a_resource_is_bound_nothing_else_goes() {
+fn rfc6120_7_1_before_a_resource_is_bound_nothing_else_goes() {
     in_any_pieces(|| {
         let cases = [
             ("<presence/>".into(), "not-authorized"),

@@ -3,14 +3,14 @@
 use super::*;
 
 #[test]
-fn the_features_in_the_clear_are_starttls_alone() {
+fn rfc6120_5_3_1_the_features_in_the_clear_are_starttls_alone() {
     let mut talk = Talk::clear();
     talk.hear(&header("capulet.lit"));
     talk.says(&format!("{}{TLS_ONLY}", answer_header("capulet.lit", None)));
 }
 
 #[test]
-fn the_features_of_a_secure_stream_are_the_mechanisms_in_order() {
+fn rfc6120_6_3_3_the_features_of_a_secure_stream_are_the_mechanisms_in_order() {
     let mut settings = Settings::new("capulet.lit");
     settings.mechanisms.rotate_left(1);
     let names: Vec<_> = settings.mechanisms.iter().map(|name| name.as_str()).collect();
@@ -28,7 +28,7 @@ fn the_features_of_a_secure_stream_are_the_mechanisms_in_order() {
 }
 
 #[test]
-fn where_tls_is_optional_both_are_offered() {
+fn rfc6120_5_3_1_where_tls_is_optional_both_are_offered() {
     let mut settings = Settings::new("capulet.lit");
     settings.require_tls = false;
     let mut talk = Talk::new(settings, false, false);
@@ -40,7 +40,7 @@ fn where_tls_is_optional_both_are_offered() {
 }
 
 #[test]
-fn the_answer_is_to_the_bare_address_that_the_client_says_it_has() {
+fn rfc6120_4_7_2_the_answer_is_to_the_bare_address_that_the_client_says_it_has() {
     let mut talk = Talk::clear();
     let from = "from='Juliet@capulet.lit/balcony' to='Capulet.lit'";
     talk.hear(&header("capulet.lit").replace("to='capulet.lit'", from));
@@ -49,7 +49,7 @@ fn the_answer_is_to_the_bare_address_that_the_client_says_it_has() {
 
 /// RFC 6120 4.9.1.2, 4.9.1.3: whatever is wrong with the header, the error comes on a stream.
 #[test]
-fn a_wrong_header_gets_a_header_an_error_and_a_footer() {
+fn rfc6120_4_9_1_2_a_wrong_header_gets_a_header_an_error_and_a_footer() {
     let good = header("capulet.lit");
     let from = |from: &str| good.replace("to=", &format!("from='{from}' to="));
     let cases = [
@@ -83,7 +83,7 @@ fn a_wrong_header_gets_a_header_an_error_and_a_footer() {
 }
 
 #[test]
-fn higher_versions_are_answered_with_ours() {
+fn rfc6120_4_7_5_higher_versions_are_answered_with_ours() {
     for version in ["1.0", "1.1", "01.0", "2.13"] {
         let mut talk = Talk::clear();
         talk.hear(
@@ -114,7 +114,7 @@ fn t01_nothing_sent_ahead_in_the_clear_is_read_after_tls() {
 }
 
 #[test]
-fn starttls_begins_a_new_stream() {
+fn rfc6120_5_4_3_3_starttls_begins_a_new_stream() {
     let mut talk = Talk::clear();
     talk.hear(&header("capulet.lit").replace("to=", "from='romeo@montague.lit' to="));
     assert!(talk.poll().is_none());
@@ -133,7 +133,7 @@ fn starttls_begins_a_new_stream() {
 }
 
 #[test]
-fn starttls_out_of_place_ends_the_stream() {
+fn rfc6120_5_4_2_2_starttls_out_of_place_ends_the_stream() {
     in_any_pieces(|| {
         let starttls = format!("<starttls xmlns='{}'/>", ns::TLS);
         let expected = format!("<failure xmlns='{}'/></stream:stream>", ns::TLS);
@@ -229,7 +229,7 @@ fn x14_the_domain_stays_over_the_restart_after_sasl() {
 
 /// RFC 6120 5.4.3.3: anybody may have changed it on the way.
 #[test]
-fn the_domain_that_was_asked_for_in_the_clear_is_forgotten() {
+fn rfc6120_5_4_3_3_the_domain_that_was_asked_for_in_the_clear_is_forgotten() {
     let mut talk = Talk::clear().opened();
     talk.hear(&format!("<starttls xmlns='{}'/>", ns::TLS));
     assert!(matches!(talk.effect(), Effect::StartTls));
@@ -246,7 +246,7 @@ fn the_domain_that_was_asked_for_in_the_clear_is_forgotten() {
 }
 
 #[test]
-fn a_footer_is_answered_by_a_footer() {
+fn rfc6120_4_4_a_footer_is_answered_by_a_footer() {
     in_any_pieces(|| {
         for mut talk in
             [Talk::clear().opened(), Talk::secure().authenticated(), Talk::secure().bound()]
@@ -272,7 +272,7 @@ fn a_client_that_goes_without_a_word_is_not_spoken_to() {
 }
 
 #[test]
-fn at_shutdown_every_stream_is_told_so() {
+fn rfc6120_4_9_3_20_at_shutdown_every_stream_is_told_so() {
     for mut talk in [Talk::clear(), Talk::clear().opened(), Talk::secure().bound()] {
         talk.event(Event::Shutdown);
         talk.fails("system-shutdown");
