@@ -18,7 +18,12 @@ impl Module for StanzaIds {
     }
 
     fn declare(self: Arc<Self>, declare: &mut Declare) {
-        declare.xep(359, "Unique and Stable Stanza IDs", "0.7.0");
+        declare.xep_without(
+            359,
+            "Unique and Stable Stanza IDs",
+            "0.7.0",
+            "ids of the server's own",
+        );
         // The sender's account would give one as well as the recipient's.
         for side in [Side::Sender, Side::Recipient] {
             let this = self.clone();

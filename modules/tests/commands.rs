@@ -184,13 +184,21 @@ fn xep0050_3_3_a_session_belongs_to_one_session_of_one_operator_and_runs_out() {
 #[test]
 fn r03_an_operator_has_so_many_forms_at_once() {
     let house = House::new();
-    let mut nurse = house.online("nurse@localhost/room");
+    let mut nurse = house.connect("nurse@localhost/room");
     let node = format!("node='{ADMIN}announce'");
-    for _ in 0..10 {
-        assert!(ask(&mut nurse, &command(&node, "")).contains("executing"));
+    let mut ids = Vec::new();
+    for _ in 0..11 {
+        house.clock.advance(1);
+        ids.push(session(&ask(&mut nurse, &command(&node, ""))));
     }
-    refused(&ask(&mut nurse, &command(&node, "")), "wait", "resource-constraint");
-    completed(&call(&mut nurse, "get-online-users-num"));
+    let mut fill_in = |id: &str| {
+        let form = form(&[("announcement", &["x"])]);
+        ask(&mut nurse, &command(&format!("{node} sessionid='{id}'"), &form))
+    };
+    assert!(fill_in(&ids[0]).contains("<session-expired "), "the oldest made room");
+    for id in [&ids[1], &ids[10]] {
+        assert!(!fill_in(id).contains("<error "));
+    }
 }
 
 #[test]

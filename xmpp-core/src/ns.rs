@@ -30,8 +30,6 @@ pub const DATA_FORM: &str = "jabber:x:data";
 pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
 /// XEP-0077: In-Band Registration.
 pub const REGISTER: &str = "jabber:iq:register";
-/// XEP-0077 8: the stream feature.
-pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
 /// XEP-0133: Service Administration, and its forms' type.
 pub const ADMIN: &str = "http://jabber.org/protocol/admin";
 /// XEP-0012: Last Activity.
