@@ -104,6 +104,8 @@ pub struct Page {
     pub content_type: HeaderValue,
     /// Its `Content-Security-Policy`.
     pub policy: HeaderValue,
+    /// Whether scripts of any origin may read it.
+    pub any_origin: bool,
     /// Its content.
     pub body: Bytes,
 }
@@ -143,6 +145,7 @@ impl Page {
             status,
             content_type: HeaderValue::from_static(TEXT),
             policy: NO_CONTENT_POLICY,
+            any_origin: false,
             body: text.into(),
         }
     }
@@ -243,6 +246,10 @@ impl Site {
             _ => not_allowed(&HeaderValue::from_static("GET, HEAD")),
         };
         reply.headers_mut().insert(CONTENT_SECURITY_POLICY, page.policy);
+        if page.any_origin {
+            let any = HeaderValue::from_static("*");
+            reply.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, any);
+        }
         reply.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
         Ok(reply)
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     config::{Config, keys},
-    page,
+    host_meta, page,
 };
 use bosh_cm::{Insecure, Manager, Terms, http::Site, websocket};
 use c2s::Rate;
@@ -140,6 +140,8 @@ fn after_auth(limits: &keys::Limits) -> Limits {
 
 /// What the HTTP listeners serve.
 pub(crate) fn site(config: &Config, manager: Arc<Manager>) -> Site {
+    let urls = (config.public_bosh.as_deref(), config.public_websocket.as_deref());
+    let host_meta = host_meta::pages(urls.0, urls.1);
     let chat_page = config.chat_page.then(|| page::page(&config.bosh_path));
     Site {
         manager,
@@ -147,7 +149,7 @@ pub(crate) fn site(config: &Config, manager: Arc<Manager>) -> Site {
         websocket: config.websocket_path.clone(),
         origins: config.origins.clone(),
         proxies: config.trusted.clone(),
-        pages: chat_page.into_iter().collect(),
+        pages: chat_page.into_iter().chain(host_meta).collect(),
         head_bytes: config.limits.http_head,
         patience: Duration::from_secs(config.limits.http_timeout),
     }

@@ -8,11 +8,17 @@ use std::{fmt::Write, sync::Arc};
 use xmpp_core::xml::escape_into;
 
 /// What is no module: the ways in.
-const DOORS: [Xep; 4] = [
+const DOORS: [Xep; 5] = [
     Xep {
         number: 124,
         name: "Bidirectional-streams Over Synchronous HTTP (BOSH)",
         version: "1.11.2",
+        lacks: None,
+    },
+    Xep {
+        number: 156,
+        name: "Discovering Alternative XMPP Connection Methods",
+        version: "1.4.0",
         lacks: None,
     },
     Xep { number: 206, name: "XMPP Over BOSH", version: "1.4", lacks: None },
@@ -21,7 +27,7 @@ const DOORS: [Xep; 4] = [
 ];
 
 /// The RFCs that README.md names.
-const RFCS: [u16; 5] = [5802, 6120, 6121, 7622, 7677];
+const RFCS: [u16; 6] = [5802, 6120, 6121, 7395, 7622, 7677];
 
 /// All of them, by their number.
 pub(crate) fn all() -> Vec<Xep> {

@@ -84,6 +84,11 @@ table! {
         /// The web origins whose pages may use both, such as ["https://chat.example.org"]. []: any; no cookies are ever
         /// involved, so that a page gets nowhere without a password.
         origins: Vec<String> = Vec::new();
+        /// Where the world finds BOSH: an address with https:, told at /.well-known/host-meta and host-meta.json
+        /// (XEP-0156), which https://YOUR.DOMAIN has to answer.
+        public_bosh: Option<String> = None, sample "\"https://chat.example.org/http-bind\"";
+        /// Where the world finds WebSocket: an address with wss:, told likewise.
+        public_websocket: Option<String> = None, sample "\"wss://chat.example.org/xmpp-websocket\"";
     }
 }
 

@@ -60,6 +60,10 @@ pub struct Config {
     pub websocket_path: String,
     /// The web origins whose pages may use both; empty: any.
     pub origins: Vec<String>,
+    /// Where the world finds BOSH.
+    pub public_bosh: Option<String>,
+    /// Where the world finds WebSocket.
+    pub public_websocket: Option<String>,
     /// The operator's certificate; `None`: a self-signed one.
     pub certificate: Option<CertificateFiles>,
     /// The store.
@@ -146,6 +150,12 @@ impl Config {
             bosh_path: http_path("http.bosh", &file.http.bosh)?,
             websocket_path: http_path("http.websocket", &file.http.websocket)?,
             origins: origins(&file.http.origins)?,
+            public_bosh: public("http.public_bosh", "https://", file.http.public_bosh)?,
+            public_websocket: public(
+                "http.public_websocket",
+                "wss://",
+                file.http.public_websocket,
+            )?,
             certificate: certificate(file.tls, base)?,
             store: store(&file.store.url, &data)?,
             durability: match &*file.store.durability {
@@ -232,6 +242,18 @@ fn origins(written: &[String]) -> Result<Vec<String>, ConfigError> {
         })?;
     }
     Ok(written.to_vec())
+}
+
+/// An address for everybody to read, in safety (XEP-0156 4).
+fn public(key: &str, scheme: &str, written: Option<String>) -> Result<Option<String>, ConfigError> {
+    let is_good =
+        |url: &String| is_uri(url) && url.strip_prefix(scheme).is_some_and(|r| !r.is_empty());
+    match written {
+        Some(url) if !is_good(&url) => {
+            Err(ConfigError(format!("{key}: {url:?} is not an address that begins with {scheme}")))
+        }
+        written => Ok(written),
+    }
 }
 
 fn certificate(written: keys::Tls, base: &Path) -> Result<Option<CertificateFiles>, ConfigError> {

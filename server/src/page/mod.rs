@@ -29,6 +29,7 @@ pub(crate) fn page(bosh_path: &str) -> Page {
         status: StatusCode::OK,
         content_type: HeaderValue::from_static("text/html; charset=utf-8"),
         policy: HeaderValue::try_from(policy).expect("base64 is fit for a header"),
+        any_origin: false,
         body: Bytes::from(html),
     }
 }
