@@ -297,7 +297,11 @@ impl Session {
 
     /// Binds a resource that nobody else has.
     pub(crate) async fn bind(&mut self) -> Result<(), Stop> {
-        let resource = net::random::token();
+        self.bind_as(&net::random::token()).await
+    }
+
+    /// Binds this resource, or what the server makes of it.
+    pub(crate) async fn bind_as(&mut self, resource: &str) -> Result<(), Stop> {
         let bind = format!(
             "<iq xmlns='{}' type='set' id='bind'><bind xmlns='{}'><resource>{resource}</resource></bind></iq>",
             ns::CLIENT,

@@ -240,7 +240,7 @@ impl Answer {
 
     /// Its status and the beginning of its body, in one line.
     pub(crate) fn show(&self) -> String {
-        const SHOWN: usize = 120;
+        const SHOWN: usize = 240;
         let text = String::from_utf8_lossy(&self.body);
         let mut line = format!("{}", self.status);
         let shown: String =

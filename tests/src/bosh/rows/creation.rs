@@ -4,6 +4,7 @@ use super::row;
 use crate::bosh::{AT_ONCE_TIME, Lab, Outcome, Row, Stop};
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, time::timeout};
+use xmpp_core::ns;
 
 pub(super) const ROWS: &[Row] = &[
     row!(
@@ -177,8 +178,14 @@ async fn no_to(lab: Arc<Lab>) -> Outcome {
     Ok(())
 }
 
+/// A manager that leaves it to the server forwards what that says (XEP-0124 17.2).
 async fn unknown_domain(lab: Arc<Lab>) -> Outcome {
-    lab.ask().set("to", "unknown.invalid").answer().await?.expect("host-unknown")
+    let answer = lab.ask().set("to", "unknown.invalid").answer().await?;
+    let error = answer.payload(ns::STREAMS, "error");
+    if error.is_some_and(|error| error.child(ns::STREAM_ERRORS, "host-unknown").is_some()) {
+        return answer.expect("remote-stream-error");
+    }
+    answer.expect("host-unknown")
 }
 
 async fn host_gone(_: Arc<Lab>) -> Outcome {

@@ -162,13 +162,19 @@ async fn inherited(lab: Arc<Lab>) -> Outcome {
 async fn stream_error(lab: Arc<Lab>) -> Outcome {
     let mut session = lab.romeo().await?;
     // RFC 6120 4.9.3.24: a first-level child that is no stanza.
-    let mut answer = session.turn("", "<neither xmlns='urn:example:no-stanza'/>").await?;
-    for _ in 0..3 {
-        if answer.is_terminate() {
-            break;
-        }
-        answer = session.turn("", "").await?;
+    let mut pending = session.send("", "<neither xmlns='urn:example:no-stanza'/>").await?;
+    let mut answer = pending.next(PATIENCE / 3).await?;
+    if answer.is_none() {
+        // RFC 6120 7.7.2.2: some servers ignore that, but tell whoever loses the resource to another.
+        let mut other = lab.ask().open().await?;
+        let features = other.features().await?;
+        other.authenticate(0, &features).await?;
+        other.restart("true", "").await?;
+        let resource = session.jid.rsplit_once('/').map_or("", |(_, resource)| resource);
+        other.bind_as(resource).await?;
+        answer = pending.next(PATIENCE / 3).await?;
     }
+    let answer = answer.ok_or_else(|| Stop::not_measured("the server makes no stream error"))?;
     answer.expect("remote-stream-error")?;
     let error = answer.payload(ns::STREAMS, "error");
     let error =
@@ -178,20 +184,14 @@ async fn stream_error(lab: Arc<Lab>) -> Outcome {
     Ok(())
 }
 
-/// How long a session lives that says nothing any more, made short by a pause where that is offered.
-async fn die(session: &mut Session) -> Result<Duration, Stop> {
-    match session.maxpause() {
-        Ok(_) => {
-            session.turn("pause='3'", "").await?.alive()?;
-            Ok(Duration::from_secs(8))
-        }
-        Err(_) => Ok(Duration::from_secs(session.inactivity()? + 8)),
-    }
+/// How long it takes until a session that says nothing any more is dead for certain.
+fn dies(session: &Session) -> Result<Duration, Stop> {
+    Ok(Duration::from_secs(session.inactivity()? + 8))
 }
 
 async fn dead_iq(lab: Arc<Lab>) -> Outcome {
-    let (mut romeo, mut juliet) = (lab.romeo().await?, lab.juliet().await?);
-    let time = die(&mut romeo).await?;
+    let (romeo, mut juliet) = (lab.romeo().await?, lab.juliet().await?);
+    let time = dies(&romeo)?;
     let iq = format!(
         "<iq xmlns='{}' type='get' id='dead' to='{}'><ping xmlns='{}'/></iq>",
         ns::CLIENT,
@@ -221,7 +221,7 @@ async fn dead_message(lab: Arc<Lab>) -> Outcome {
     romeo.exchange("", PRESENCE, |node| node.name == "presence").await?;
     // What comes by itself after the first presence is taken first.
     romeo.echo("online").await?;
-    let time = die(&mut romeo).await?;
+    let time = dies(&romeo)?;
     juliet.tell(&romeo.jid, &id).await?;
     sleep(time).await;
     romeo.gone().await?;
