@@ -15,4 +15,4 @@ pub mod websocket;
 
 pub use driver::{Insecure, Manager, Settings};
 pub use session::Terms;
-pub use upstream::{Pipe, TcpUpstream, Upstream, Visitor};
+pub use upstream::{Pipe, Servers, Upstream, Visitor};

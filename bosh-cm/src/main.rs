@@ -1,150 +1,208 @@
-//! The program `bosh-cm`: a BOSH connection manager in front of one XMPP server.
+//! The program `bosh-cm`: a BOSH connection manager in front of any XMPP server.
+
+mod config;
 
 use anyhow::Context;
 use bosh_cm::{
-    Manager, Settings, TcpUpstream,
-    http::{HEAD_BYTES, PATIENCE, Site, serve},
-    websocket::Terms,
+    Manager, Servers, Settings, Terms,
+    http::{Site, serve},
+    upstream::{Place, Protection, Trust, Way},
+    websocket,
 };
-use clap::Parser;
-use ipnet::IpNet;
+use clap::{Parser, Subcommand, error::ErrorKind};
+use config::Config;
 use net::{
     address::{AddressBook, AddressLimits},
     listener::Listener,
+    service::Resolver,
+    tls::client::trusting,
 };
-use std::{
-    io::{self, IsTerminal, Write},
-    net::SocketAddr,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use program::{Source, one_line, print, report, tell};
+use std::{collections::HashMap, path::Path, process::ExitCode, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
-use xmpp_core::Jid;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use xmpp_core::xml::Limits;
 
-/// How long sessions may take to learn that the program stops.
-const DRAIN: Duration = Duration::from_secs(5);
-/// HTTP connections. A client may well open one for each request.
-const CONNECTIONS: AddressLimits =
-    AddressLimits { total: 20_000, per_address: 100, new_per_minute: 600, trusted: Vec::new() };
+const PROGRAM: &str = "bosh-cm";
+/// The ALPN protocol of XEP-0368.
+const ALPN: &str = "xmpp-client";
 
-/// A connection manager: lets web clients reach an XMPP server over BOSH (XEP-0124, XEP-0206) and over WebSocket
+/// A connection manager: lets web clients reach any XMPP server over BOSH (XEP-0124, XEP-0206) and over WebSocket
 /// (RFC 7395).
 ///
-/// Standard output carries `listening http ADDRESS:PORT` and then `ready`; the log goes to standard error
-/// (RUST_LOG sets its detail). SIGTERM and SIGINT tell every session `system-shutdown` and end the program.
+/// Standard output carries `listening http ADDRESS:PORT` for each listener and then `ready`; the log goes to standard
+/// error (RUST_LOG sets its detail). SIGTERM and SIGINT tell every session `system-shutdown` and end the program.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = PROGRAM, version)]
 struct Arguments {
-    /// The XMPP server's client port, reached over plain TCP.
-    #[arg(long, value_name = "HOST:PORT")]
-    upstream: String,
+    /// What to do; serve where nothing is said.
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    source: Source,
+}
 
-    /// Allow an upstream that is not on this host. Passwords then cross the network in the clear, unless it is
-    /// protected otherwise.
-    #[arg(long)]
-    upstream_anywhere: bool,
-
-    /// Where to listen for HTTP. Put a proxy with HTTPS in front for visitors from other hosts.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5280")]
-    listen: SocketAddr,
-
-    /// The path of BOSH.
-    #[arg(long, value_name = "PATH", default_value = "/http-bind")]
-    path: String,
-
-    /// The path of WebSocket.
-    #[arg(long, value_name = "PATH", default_value = "/xmpp-websocket")]
-    websocket: String,
-
-    /// A domain to serve; may be repeated. Without it the upstream decides.
-    #[arg(long = "domain", value_name = "DOMAIN", value_parser = domain)]
-    domains: Vec<String>,
-
-    /// A domain that is not served any more, as its visitors are to be told; may be repeated.
-    #[arg(long = "gone", value_name = "DOMAIN", value_parser = domain)]
-    gone: Vec<String>,
-
-    /// A web origin whose scripts may use both endpoints, such as https://chat.example; may be repeated. Without
-    /// it every origin may.
-    #[arg(long = "origin", value_name = "ORIGIN")]
-    origins: Vec<String>,
-
-    /// Proxies that are believed when they name a visitor's address; may be repeated.
-    #[arg(long = "trusted", value_name = "CIDR", default_values = ["127.0.0.0/8", "::1/128"])]
-    trusted: Vec<IpNet>,
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or Ctrl-C (the default)
+    Run(Source),
+    /// Read the configuration and say whether it can be served
+    Check(Source),
+    /// Print every key with its explanation and default
+    ExampleConfig,
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
-    match run(arguments) {
+    match perform() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _closed = writeln!(io::stderr(), "bosh-cm: {error:#}");
+            report(PROGRAM, &error);
             ExitCode::from(2)
         }
     }
 }
 
-#[tokio::main]
-async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    for (option, path) in [("--path", &arguments.path), ("--websocket", &arguments.websocket)] {
-        anyhow::ensure!(path.starts_with('/'), "{option} {path}: has to begin with /");
+fn perform() -> anyhow::Result<()> {
+    let Arguments { command, source: before } =
+        Arguments::try_parse().map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
+            _ => one_line(PROGRAM, &error),
+        })?;
+    match command.unwrap_or(Command::Run(Source::default())) {
+        Command::Run(mut source) => {
+            source.put_before(before)?;
+            program::log_to_stderr("info")?;
+            run(Config::load(&source)?)
+        }
+        Command::Check(mut source) => {
+            source.put_before(before)?;
+            servers(&Config::load(&source)?)?;
+            tell("the configuration is good");
+            Ok(())
+        }
+        Command::ExampleConfig => {
+            anyhow::ensure!(before.is_empty(), "--config and --set have no meaning here");
+            print(program::config::example::<config::File>(config::EXAMPLE).trim_end());
+            Ok(())
+        }
     }
-    anyhow::ensure!(arguments.path != arguments.websocket, "--websocket: it is the path of BOSH");
-    let book =
-        AddressBook::new(AddressLimits { trusted: arguments.trusted.clone(), ..CONNECTIONS });
-    let listener = Listener::bind(arguments.listen, book).context("--listen")?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+}
 
-    let websocket = Terms { domains: arguments.domains.clone(), ..Terms::default() };
-    let mut settings = Settings { websocket: Arc::new(websocket), ..Settings::default() };
-    settings.terms.domains = arguments.domains;
-    settings.terms.gone = arguments.gone;
-    settings.sessions.trusted = arguments.trusted.clone();
-    let upstream = TcpUpstream::new(arguments.upstream, arguments.upstream_anywhere);
-    let manager = Manager::new(settings, Arc::new(upstream));
+#[tokio::main]
+async fn run(config: Config) -> anyhow::Result<()> {
+    // Before anything is announced: whoever reads `ready` may send a signal at once.
+    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
+
+    let manager = Manager::new(settings(&config), Arc::new(servers(&config)?));
     let site = Arc::new(Site {
         manager: Arc::clone(&manager),
-        bosh: arguments.path,
-        websocket: arguments.websocket,
-        origins: arguments.origins,
-        proxies: arguments.trusted,
+        bosh: config.bosh_path,
+        websocket: config.websocket_path,
+        origins: config.origins,
+        proxies: config.trusted.clone(),
         pages: Vec::new(),
-        head_bytes: HEAD_BYTES,
-        patience: PATIENCE,
+        head_bytes: config.limits.http_head,
+        patience: Duration::from_secs(config.limits.http_timeout),
     });
+    let book = AddressBook::new(AddressLimits {
+        total: config.limits.connections,
+        per_address: config.limits.connections_per_address,
+        new_per_minute: config.limits.connections_per_minute,
+        trusted: config.trusted,
+    });
+    let listeners = config.http.iter().map(|address| Listener::bind(*address, Arc::clone(&book)));
+    let listeners = listeners.collect::<Result<Vec<_>, _>>();
+    let listeners = listeners.map_err(|error| anyhow::anyhow!("http.listen: {error}"))?;
+    let (shutdown, serving) = (CancellationToken::new(), TaskTracker::new());
+    for listener in listeners {
+        print(&format!("listening http {}", listener.local_addr()));
+        serving.spawn(serve(listener, None, Arc::clone(&site), shutdown.clone()));
+    }
+    print("ready");
 
-    let mut out = io::stdout();
-    writeln!(out, "listening http {}", listener.local_addr())?;
-    writeln!(out, "ready")?;
-    out.flush()?;
-
-    let shutdown = CancellationToken::new();
-    let serving = tokio::spawn(serve(listener, None, site, shutdown.clone()));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     shutdown.cancel();
-    manager.shut(DRAIN).await;
-    serving.await.context("the listener failed")
+    manager.shut(Duration::from_secs(config.limits.drain)).await;
+    serving.close();
+    serving.wait().await;
+    Ok(())
 }
 
-/// A domain as addresses have it.
-fn domain(text: &str) -> Result<String, String> {
-    let jid: Jid = text.parse().map_err(|error| format!("{error}"))?;
-    match jid.local().is_none() && jid.resource().is_none() {
-        true => Ok(jid.domain().to_owned()),
-        false => Err("this is not a domain".into()),
+fn settings(config: &Config) -> Settings {
+    let limits = &config.limits;
+    let domains: Vec<_> = config.domains.keys().cloned().collect();
+    Settings {
+        websocket: Arc::new(websocket::Terms {
+            domains: domains.clone(),
+            ..websocket::Terms::default()
+        }),
+        terms: Terms {
+            domains: domains.clone(),
+            gone: config.gone.clone(),
+            hold: limits.hold.into(),
+            wait: Duration::from_secs(limits.wait),
+            inactivity: Duration::from_secs(limits.inactivity),
+            polling: Duration::from_secs(limits.polling),
+            max_pause: Duration::from_secs(limits.pause),
+            ..Terms::default()
+        },
+        sessions: AddressLimits {
+            total: limits.sessions,
+            per_address: limits.sessions_per_address,
+            new_per_minute: limits.sessions_per_minute,
+            trusted: config.trusted.clone(),
+        },
+        strays: limits.strays_per_minute,
+        body: Limits { bytes: limits.http_body, ..Settings::default().body },
+        ..Settings::default()
     }
+}
+
+/// The ways to the servers. Reads certificates of authorities, and how the system looks up names.
+fn servers(config: &Config) -> anyhow::Result<Servers> {
+    let looks_up = config.domains.values().any(|way| way.server.is_none());
+    let resolver = match looks_up {
+        true => Some(Arc::new(Resolver::system().context("cannot look up SRV records")?)),
+        false => None,
+    };
+    let mut trusts = HashMap::new();
+    let mut way = |way: &config::Way| -> anyhow::Result<Arc<Way>> {
+        let mut trust = || match trusts.get(&way.ca) {
+            Some(trust) => Ok(Trust::clone(trust)),
+            None => {
+                let trust = trust(way.ca.as_deref());
+                let trust = trust.with_context(|| format!("{}.ca", way.table))?;
+                trusts.insert(way.ca.clone(), trust.clone());
+                anyhow::Ok(trust)
+            }
+        };
+        let place = match (&way.server, &resolver) {
+            (Some((server, protection)), _) => {
+                let protection = match protection {
+                    config::Protection::Loopback => Protection::Loopback,
+                    config::Protection::StartTls => Protection::StartTls(trust()?),
+                    config::Protection::Direct => Protection::Direct(trust()?),
+                };
+                Place::Fixed(server.clone(), protection)
+            }
+            (None, resolver) => {
+                let resolver = resolver.as_ref().expect("made where a way has no server");
+                Place::LookUp(Arc::clone(resolver), trust()?)
+            }
+        };
+        Ok(Arc::new(Way { place, proxy_protocol: way.proxy_protocol }))
+    };
+    let named = config.domains.iter().map(|(domain, one)| Ok((domain.clone(), way(one)?)));
+    Ok(Servers {
+        named: named.collect::<anyhow::Result<_>>()?,
+        others: config.others.as_ref().map(&mut way).transpose()?,
+    })
+}
+
+fn trust(authorities: Option<&Path>) -> anyhow::Result<Trust> {
+    Ok(Trust { start_tls: trusting(authorities, &[])?, direct: trusting(authorities, &[ALPN])? })
 }

@@ -1,5 +1,9 @@
 //! The way to the XMPP server.
 
+mod servers;
+
+pub use servers::{Place, Protection, Servers, Trust, Way};
+
 use crate::session::Condition;
 use bytes::{Buf, Bytes, BytesMut};
 use std::{
@@ -15,12 +19,11 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    net::{TcpStream, lookup_host},
     time::timeout,
 };
 
-/// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(10);
+/// How long connecting may take, to all targets together.
+const CONNECT: Duration = Duration::from_secs(20);
 /// How long the server may take to read the end of a stream and close its side.
 const LINGER: Duration = Duration::from_secs(5);
 /// Bytes read at once.
@@ -47,46 +50,6 @@ pub trait Upstream: Send + Sync + 'static {
     /// A connected byte stream for this domain, ready for a stream header. An error is
     /// `remote-connection-failed`; [`io::ErrorKind::NotFound`] is `host-unknown`.
     fn connect(&self, domain: &str, visitor: Visitor) -> Connecting<'_>;
-}
-
-/// One server at a fixed address, over plain TCP: whoever asks for which domain ends there, whatever the
-/// client's `route` says (threat B07).
-///
-/// The stream is not encrypted, so the server has to be on the same host (XEP-0124 19.2), or on a network
-/// that the operator vouches for.
-#[derive(Debug)]
-pub struct TcpUpstream {
-    address: String,
-    anywhere: bool,
-}
-
-impl TcpUpstream {
-    /// `HOST:PORT`. Unless `anywhere`, connections to addresses other than loopback fail.
-    pub fn new(address: impl Into<String>, anywhere: bool) -> Self {
-        Self { address: address.into(), anywhere }
-    }
-}
-
-impl Upstream for TcpUpstream {
-    fn connect(&self, _domain: &str, _visitor: Visitor) -> Connecting<'_> {
-        Box::pin(async move {
-            let mut failure = io::Error::other("the upstream has no address on loopback");
-            for address in lookup_host(&self.address).await.map_err(io::Error::other)? {
-                if !self.anywhere && !address.ip().to_canonical().is_loopback() {
-                    continue;
-                }
-                match TcpStream::connect(address).await {
-                    Ok(stream) => {
-                        stream.set_nodelay(true)?;
-                        return Ok(Box::new(stream) as Box<dyn Pipe>);
-                    }
-                    Err(error) => failure = error,
-                }
-            }
-            // Not "no such host": whether the domain is served is not known.
-            Err(io::Error::other(failure))
-        })
-    }
 }
 
 /// A session's connection to its server, from the first attempt on; or another stream that is written by turns.
@@ -117,7 +80,7 @@ pub(crate) enum Did {
 }
 
 impl Line {
-    /// Connects, for at most ten seconds.
+    /// Connects, for at most [`CONNECT`].
     pub(crate) fn open(upstream: Arc<dyn Upstream>, domain: String, visitor: Visitor) -> Self {
         let connecting = async move {
             let connecting = upstream.connect(&domain, visitor);

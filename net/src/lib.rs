@@ -6,5 +6,7 @@
 pub mod address;
 pub mod hashing;
 pub mod listener;
+pub mod proxy;
 pub mod random;
+pub mod service;
 pub mod tls;

@@ -3,6 +3,7 @@
 use crate::Ephemeral;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use program::{Source, one_line};
 use std::{fmt, path::PathBuf};
 
 /// Stonechat: an XMPP server with a BOSH connection manager.
@@ -30,7 +31,7 @@ impl Cli {
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
                 anyhow::anyhow!("say add, passwd, del or list after `user`")
             }
-            _ => one_line(&error),
+            _ => one_line("stonechat", &error),
         })
     }
 
@@ -48,25 +49,6 @@ impl Cli {
         }
         Ok(command)
     }
-}
-
-/// What clap has to say, without the usage that follows, which says where help is.
-fn one_line(error: &clap::Error) -> anyhow::Error {
-    let text = error.to_string();
-    let mut paragraphs = text.split("\n\n").map(str::trim);
-    let what = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
-    let mut line = what.split_whitespace().collect::<Vec<_>>().join(" ");
-    for paragraph in paragraphs {
-        if let Some(tip) = paragraph.strip_prefix("tip: ").filter(|tip| tip.contains("similar")) {
-            line.push_str(": ");
-            line.push_str(tip);
-        }
-    }
-    let usage = text.split_once("Usage: ").map_or("stonechat", |(_, usage)| usage);
-    // The commands stand before the arguments.
-    let is_command = |word: &&str| word.starts_with(|first: char| first.is_ascii_lowercase());
-    let command: Vec<_> = usage.split_whitespace().take_while(is_command).collect();
-    anyhow::anyhow!("{line}: see `{} --help`", command.join(" "))
 }
 
 /// The commands.
@@ -90,34 +72,6 @@ pub enum Command {
         #[arg(long)]
         doap: bool,
     },
-}
-
-/// Where the configuration comes from.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Source {
-    /// The configuration file [default: ./stonechat.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Set one key over the file; VALUE is TOML, or else a string; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-}
-
-impl Source {
-    fn is_empty(&self) -> bool {
-        self.config.is_none() && self.set.is_empty()
-    }
-
-    fn put_before(&mut self, mut before: Self) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            self.config.is_none() || before.config.is_none(),
-            "--config stands there twice: name one file"
-        );
-        self.config = self.config.take().or(before.config);
-        before.set.append(&mut self.set);
-        self.set = before.set;
-        Ok(())
-    }
 }
 
 impl Command {

@@ -1,8 +1,9 @@
 //! `stonechat run`: serve until a signal says stop.
 
-use crate::{Server, cli::Source, load, print};
+use crate::{Server, load};
 use anyhow::Context;
 use modules::End;
+use program::{Source, print};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves by this configuration, which is read again at each restart.

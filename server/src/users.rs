@@ -18,7 +18,7 @@ use xmpp_core::{BareJid, sasl::Credentials};
 /// Runs one of the commands; what `list` finds goes through `print`.
 pub(crate) async fn run(mut action: UserAction, print: impl Fn(&str)) -> anyhow::Result<()> {
     let source = std::mem::take(action.source());
-    let config = Config::load(source.config.as_deref(), &source.set)?;
+    let config = Config::load(&source)?;
     match &config.store {
         StoreUrl::Memory => {
             bail!("store.url: accounts in \"memory:\" exist only inside a running server")

@@ -68,7 +68,8 @@ def test_bosh_cm_in_front_of_prosody(tmp_path):
 async def play(folder):
     users = {"romeo": "montague", "juliet": "capulet"}
     async with prosody(folder, users) as port:
-        command = [BINARIES / "bosh-cm", "--upstream", f"127.0.0.1:{port}", "--listen", "127.0.0.1:0"]
+        sets = ["http.listen=['127.0.0.1:0']", f"upstream.server=127.0.0.1:{port}", "upstream.tls=none"]
+        command = [BINARIES / "bosh-cm", *(f"--set={one}" for one in sets)]
         async with Process(*command) as manager, chromium() as browser:
             url = f"http://127.0.0.1:{manager.ports['http']}/http-bind"
             async with strophe_page(browser) as romeo, strophe_page(browser) as juliet:

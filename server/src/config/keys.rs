@@ -1,43 +1,7 @@
 //! Every key of the configuration, declared once: the type, the default and the words that explain it.
 //! Parsing, the check for unknown keys and the commented example all come from these declarations.
 
-use serde::{Deserialize, Serialize};
-
-/// One key as the example and the checks need it.
-#[derive(Debug, Clone, Copy)]
-pub struct Key {
-    /// The name inside its table.
-    pub name: &'static str,
-    /// Its lines of explanation.
-    pub doc: &'static [&'static str],
-    /// What stands in the example for a key that has no default.
-    pub sample: &'static str,
-}
-
-/// Declares a table of keys: a struct with defaults, and the list of its [`Key`]s.
-macro_rules! table {
-    ($(#[doc = $about:literal])* $name:ident { $($(#[doc = $doc:literal])* $key:ident : $type:ty = $default:expr $(, sample $sample:literal)?;)* }) => {
-        $(#[doc = $about])*
-        #[derive(Debug, Clone, Serialize, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        pub struct $name { $($(#[doc = $doc])* pub $key: $type,)* }
-
-        impl Default for $name {
-            fn default() -> Self {
-                Self { $($key: $default,)* }
-            }
-        }
-
-        impl $name {
-            /// The keys in order.
-            pub const KEYS: &'static [Key] = &[$(Key {
-                name: stringify!($key),
-                doc: &[$($doc),*],
-                sample: concat!($($sample)?),
-            }),*];
-        }
-    };
-}
+use program::{file, table};
 
 fn strings<const N: usize>(texts: [&str; N]) -> Vec<String> {
     texts.map(str::to_owned).to_vec()
@@ -295,34 +259,19 @@ table! {
     }
 }
 
-/// The whole file as it is written.
-#[derive(Debug, Clone, Default)]
-#[allow(missing_docs)]
-pub struct File {
-    pub top: Top,
-    pub c2s: C2s,
-    pub http: Http,
-    pub https: Https,
-    pub tls: Tls,
-    pub registration: Registration,
-    pub store: Store,
-    pub auth: Auth,
-    pub archive: Archive,
-    pub contact: Contact,
-    pub limits: Limits,
+file! {
+    /// The whole file as it is written.
+    File of "stonechat" {
+        top: Top = "";
+        c2s: C2s = "c2s";
+        http: Http = "http";
+        https: Https = "https";
+        tls: Tls = "tls";
+        registration: Registration = "registration";
+        store: Store = "store";
+        auth: Auth = "auth";
+        archive: Archive = "archive";
+        contact: Contact = "contact";
+        limits: Limits = "limits";
+    }
 }
-
-/// Every table with its keys; the first has no name.
-pub const TABLES: &[(&str, &[Key])] = &[
-    ("", Top::KEYS),
-    ("c2s", C2s::KEYS),
-    ("http", Http::KEYS),
-    ("https", Https::KEYS),
-    ("tls", Tls::KEYS),
-    ("registration", Registration::KEYS),
-    ("store", Store::KEYS),
-    ("auth", Auth::KEYS),
-    ("archive", Archive::KEYS),
-    ("contact", Contact::KEYS),
-    ("limits", Limits::KEYS),
-];

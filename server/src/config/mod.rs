@@ -1,23 +1,26 @@
-//! The configuration: written text ([`keys`]), read and checked ([`text`]), raised to what it means
-//! ([`Config`]).
+//! The configuration: what may be written ([`keys`]), raised to what it means ([`Config`]).
 
 pub mod keys;
-pub mod text;
+#[cfg(test)]
+mod tests;
 
 use ipnet::IpNet;
 use keys::{File, Limits};
 use modules::Contacts;
+use program::{
+    Source,
+    config::{self, ConfigError, addresses, check, http_path, networks, origins},
+};
 use roster_store::Durability;
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 use xmpp_core::{BareJid, Jid, sasl::MechanismName};
 
-/// What is wrong with a configuration, in one line that says what to change.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(pub String);
+/// What stands above the keys in the example.
+pub const EXAMPLE: &str = "# Every key of stonechat.toml with its default. Nothing here needs to be written down:\n\
+     # no file at all is a working configuration.\n";
 
 /// Where the store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,35 +94,22 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads `file` if given, else `stonechat.toml` here if it is there, and applies `sets` in order.
-    pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Self, ConfigError> {
-        let path = match file {
-            Some(path) => Some(path.to_owned()),
-            None => Some(PathBuf::from("stonechat.toml")).filter(|path| path.exists()),
-        };
-        let (mut table, base) = match &path {
-            None => (toml::Table::new(), Path::new(".")),
-            Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    ConfigError(format!("--config: cannot read {}: {error}", path.display()))
-                })?;
-                let table = text::parse(&text, &path.display().to_string())?;
-                (table, path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new(".")))
-            }
-        };
-        for assignment in sets {
-            text::set(&mut table, assignment)?;
-        }
-        Self::from_file(text::read(table)?, base)
+    /// Reads the file that is named, else `stonechat.toml` here if it is there, and applies what is set over it.
+    ///
+    /// # Errors
+    /// One line that says which key is wrong, and how.
+    pub fn load(source: &Source) -> Result<Self, ConfigError> {
+        let (file, base) = config::load(source)?;
+        Self::from_file(file, &base)
     }
 
     /// Only defaults, with these `KEY=VALUE`s: what tests start from.
     pub fn with(sets: &[&str]) -> Result<Self, ConfigError> {
         let mut table = toml::Table::new();
         for assignment in sets {
-            text::set(&mut table, assignment)?;
+            config::set(&mut table, assignment)?;
         }
-        Self::from_file(text::read(table)?, Path::new("."))
+        Self::from_file(config::read(table)?, Path::new("."))
     }
 
     /// Raises what was written to what it means; `base` is the folder that `data` is relative to.
@@ -149,7 +139,7 @@ impl Config {
             https: addresses("https.listen", &file.https.listen)?,
             bosh_path: http_path("http.bosh", &file.http.bosh)?,
             websocket_path: http_path("http.websocket", &file.http.websocket)?,
-            origins: origins(&file.http.origins)?,
+            origins: origins("http.origins", &file.http.origins)?,
             public_bosh: public("http.public_bosh", "https://", file.http.public_bosh)?,
             public_websocket: public(
                 "http.public_websocket",
@@ -169,7 +159,7 @@ impl Config {
             },
             mechanisms: mechanisms(&file.auth.mechanisms)?,
             iterations: file.auth.iterations,
-            trusted: file.limits.trusted.iter().map(|t| network(t)).collect::<Result<_, _>>()?,
+            trusted: networks("limits.trusted", &file.limits.trusted)?,
             contacts: contacts(file.contact)?,
             registration: file.registration.enabled,
             limits: file.limits,
@@ -178,10 +168,6 @@ impl Config {
             data,
         })
     }
-}
-
-fn check(holds: bool, message: impl FnOnce() -> String) -> Result<(), ConfigError> {
-    if holds { Ok(()) } else { Err(ConfigError(message())) }
 }
 
 fn domains(written: &[String]) -> Result<Vec<String>, ConfigError> {
@@ -210,38 +196,6 @@ fn admins(written: &[String], domains: &[String]) -> Result<Vec<BareJid>, Config
         Ok(jid)
     };
     written.iter().map(admin).collect()
-}
-
-fn addresses(key: &str, written: &[String]) -> Result<Vec<SocketAddr>, ConfigError> {
-    let parse = |text: &String| {
-        text.parse().map_err(|_| {
-            ConfigError(format!("{key}: {text:?} is not ADDRESS:PORT, such as \"[::]:5222\""))
-        })
-    };
-    written.iter().map(parse).collect()
-}
-
-fn http_path(key: &str, written: &str) -> Result<String, ConfigError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    check(written.len() > 1 && written.starts_with('/') && written.bytes().all(plain), || {
-        format!("{key}: {written:?} is not a path, such as \"/http-bind\"")
-    })?;
-    Ok(written.to_owned())
-}
-
-/// Origins as browsers write them (RFC 6454 6.2): they are compared byte by byte.
-fn origins(written: &[String]) -> Result<Vec<String>, ConfigError> {
-    for origin in written {
-        let rest = ["https://", "http://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
-        let plain =
-            |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase() && byte != b'/';
-        check(rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain)), || {
-            format!(
-                "http.origins: {origin:?} is not an origin, such as \"https://chat.example.org\""
-            )
-        })?;
-    }
-    Ok(written.to_vec())
 }
 
 /// An address for everybody to read, in safety (XEP-0156 4).
@@ -319,12 +273,6 @@ fn is_uri(text: &str) -> bool {
             && !rest.contains(|c: char| {
                 c.is_whitespace() || c.is_control() || "<>\"{}|\\^`".contains(c)
             })
-    })
-}
-
-fn network(written: &str) -> Result<IpNet, ConfigError> {
-    written.parse::<IpNet>().or_else(|_| written.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
-        ConfigError(format!("limits.trusted: {written:?} is not an address or a network"))
     })
 }
 

@@ -107,7 +107,7 @@ impl Report {
     }
 
     fn print(&self, line: &str) {
-        crate::print(line);
+        program::print(line);
     }
 }
 

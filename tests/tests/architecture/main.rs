@@ -22,10 +22,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("router", &["xmpp-core"]),
     ("script", &["xmpp-core"]),
     ("net", &["xmpp-core"]),
+    ("program", &[]),
     ("modules", &["xmpp-core", "router", "roster-store"]),
     ("c2s", &["xmpp-core", "router", "net", "roster-store"]),
     ("s2s", &["xmpp-core", "router", "net"]),
-    ("bosh-cm", &["xmpp-core", "net"]),
+    ("bosh-cm", &["xmpp-core", "net", "program"]),
     (
         "server",
         &[
@@ -35,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "modules",
             "script",
             "net",
+            "program",
             "c2s",
             "s2s",
             "bosh-cm",
@@ -49,6 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "modules",
             "script",
             "net",
+            "program",
             "c2s",
             "s2s",
             "bosh-cm",
