@@ -146,7 +146,7 @@ pub fn cases() -> Vec<Case> {
             "x14_restart_for_no_host",
             Authenticated,
             |met| request(met, " xmpp:restart='true' to='@'/>"),
-            BAD,
+            Terminate("improper-addressing"),
         ),
         // RFC 9110 15.5.16: no coding is announced, so none is taken.
         body("x15_gzip", Fresh, |_| vec![0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3], Status(415))
