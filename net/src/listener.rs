@@ -7,10 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ipnet::IpNet;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Mutex, Semaphore, mpsc},
+    time::timeout,
+};
 
-use crate::address::{AddressBook, Permit};
+use crate::{
+    address::{AddressBook, Permit, is_within},
+    proxy,
+};
 
 /// Connections that wait to be accepted; more arrive in a burst after a restart.
 const BACKLOG: i32 = 1024;
@@ -22,11 +30,25 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(120);
 /// Between two such questions.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
 
+/// How long a proxy may take to say whose connection it brings.
+const HEADER_TIME: Duration = Duration::from_secs(5);
+/// Connections whose proxies have yet to say so. Proxies are trusted; this only bounds what a broken one costs.
+const HEADERS: usize = 1024;
+
 /// A bound listener that counts connections per address.
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     book: Arc<AddressBook>,
+    proxies: Option<Proxies>,
+}
+
+/// Those who have to say whose connection they bring ([`proxy`]).
+struct Proxies {
+    networks: Vec<IpNet>,
+    waiting: Arc<Semaphore>,
+    done: mpsc::Sender<(TcpStream, SocketAddr)>,
+    next: Mutex<mpsc::Receiver<(TcpStream, SocketAddr)>>,
 }
 
 /// Why an address cannot be listened on.
@@ -53,13 +75,29 @@ impl Listener {
             }
             bound => bound,
         };
-        bound.and_then(|socket| Ok(Self { address: socket.local_addr()?, socket, book })).map_err(
-            |error| match error.kind() {
+        bound
+            .and_then(|socket| {
+                Ok(Self { address: socket.local_addr()?, socket, book, proxies: None })
+            })
+            .map_err(|error| match error.kind() {
                 io::ErrorKind::AddrInUse => BindError::InUse(address),
                 io::ErrorKind::PermissionDenied => BindError::Denied(address),
                 _ => BindError::Other(address, error),
-            },
-        )
+            })
+    }
+
+    /// Connections from these networks have to begin with a header of the PROXY protocol, version 2; the address in it is
+    /// the peer's for everything that follows. From anywhere else such a header is not understood (threat B08).
+    #[must_use]
+    pub fn behind(mut self, proxies: &[IpNet]) -> Self {
+        let (done, next) = mpsc::channel(1);
+        self.proxies = (!proxies.is_empty()).then(|| Proxies {
+            networks: proxies.to_vec(),
+            waiting: Arc::new(Semaphore::new(HEADERS)),
+            done,
+            next: Mutex::new(next),
+        });
+        self
     }
 
     /// The address listened on, with the port that the system chose where port 0 was asked for.
@@ -72,7 +110,11 @@ impl Listener {
     /// the system is out of something. Cancel-safe.
     pub async fn accept(&self) -> (TcpStream, SocketAddr, Permit) {
         loop {
-            let (stream, peer) = match self.socket.accept().await {
+            let accepted = tokio::select! {
+                accepted = self.socket.accept() => accepted.map(|accepted| (accepted, false)),
+                introduced = introduced(&self.proxies) => Ok((introduced, true)),
+            };
+            let ((stream, peer), introduced) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) if is_of_one_connection(&error) => continue,
                 Err(error) => {
@@ -82,6 +124,13 @@ impl Listener {
                 }
             };
             let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+            if !introduced
+                && let Some(proxies) = &self.proxies
+                && is_within(&proxies.networks, peer.ip())
+            {
+                proxies.listen_to(stream, peer);
+                continue;
+            }
             let outcome = match self.book.admit(peer.ip(), Instant::now()) {
                 Ok(permit) => set_options(&stream).map(|()| permit).map_err(|e| e.to_string()),
                 Err(refused) => {
@@ -97,6 +146,40 @@ impl Listener {
                 }
             }
         }
+    }
+}
+
+/// The next connection whose proxy has said whose it is. Cancel-safe.
+async fn introduced(proxies: &Option<Proxies>) -> (TcpStream, SocketAddr) {
+    match proxies {
+        Some(proxies) => {
+            let next = proxies.next.lock().await.recv().await;
+            next.expect("the listener holds the other end")
+        }
+        None => std::future::pending().await,
+    }
+}
+
+impl Proxies {
+    /// Reads the header in a task of its own: a slow proxy makes nobody wait.
+    fn listen_to(&self, mut stream: TcpStream, proxy: SocketAddr) {
+        let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else {
+            tracing::warn!(%proxy, "too many connections without a PROXY header");
+            return;
+        };
+        let done = self.done.clone();
+        tokio::spawn(async move {
+            let read = timeout(HEADER_TIME, proxy::read(&mut stream)).await;
+            match read.unwrap_or_else(|late| Err(late.into())) {
+                Ok(visitor) => {
+                    let visitor = visitor.map_or(proxy, |visitor| SocketAddr::new(visitor, 0));
+                    // An error is the end of the listener.
+                    let _closed = done.send((stream, visitor)).await;
+                }
+                Err(error) => tracing::warn!(%proxy, %error, "no PROXY header"),
+            }
+            drop(place);
+        });
     }
 }
 
@@ -213,6 +296,47 @@ mod tests {
         drop((first, permit));
         let admitted = TcpStream::connect(to).await.unwrap();
         assert_eq!(next.await.unwrap(), admitted.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn b08_a_visitor_behind_a_proxy_is_counted_by_its_own_address() {
+        let loopback: IpNet = "127.0.0.0/8".parse().unwrap();
+        let listener = listen("127.0.0.1:0", 1).behind(&[loopback]);
+        let to = listener.local_addr();
+        let visitor: IpAddr = [203, 0, 113, 9].into();
+        let connect = async || {
+            let mut stream = TcpStream::connect(to).await.unwrap();
+            stream.write_all(&proxy::header(Some(visitor), to)).await.unwrap();
+            stream.write_all(b"<").await.unwrap();
+            stream
+        };
+        // Whoever does not say whose it is holds up nobody.
+        let silent = TcpStream::connect(to).await.unwrap();
+        let (first, (mut stream, peer, permit)) = tokio::join!(connect(), listener.accept());
+        assert_eq!(peer.ip(), visitor);
+        let mut byte = [0];
+        stream.read_exact(&mut byte).await.unwrap();
+        assert_eq!(&byte, b"<");
+        // The same visitor again is one too many; another is not.
+        let second = connect().await;
+        let mut other = TcpStream::connect(to).await.unwrap();
+        other.write_all(&proxy::header(Some([203, 0, 113, 10].into()), to)).await.unwrap();
+        assert_eq!(listener.accept().await.1.ip(), IpAddr::from([203, 0, 113, 10]));
+        drop((first, second, permit, silent));
+    }
+
+    #[tokio::test]
+    async fn b08_from_anywhere_else_the_header_is_not_looked_at() {
+        let listener = listen("127.0.0.1:0", 1).behind(&["192.0.2.0/24".parse().unwrap()]);
+        let to = listener.local_addr();
+        let header = proxy::header(Some([203, 0, 113, 9].into()), to);
+        let mut client = TcpStream::connect(to).await.unwrap();
+        client.write_all(&header).await.unwrap();
+        let (mut stream, peer, _permit) = listener.accept().await;
+        assert_eq!(peer, client.local_addr().unwrap());
+        let mut got = vec![0; header.len()];
+        stream.read_exact(&mut got).await.unwrap();
+        assert_eq!(got, header, "it is the stream's, which is no XML");
     }
 
     #[tokio::test]

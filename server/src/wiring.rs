@@ -103,6 +103,7 @@ impl Server {
         ] {
             for listener in bind(key, addresses)? {
                 self.listening.push(Listening { kind, address: listener.local_addr() });
+                let listener = listener.behind(&config.proxies);
                 self.tasks.spawn(Arc::clone(&self.door).listen(listener, direct));
             }
         }

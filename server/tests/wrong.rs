@@ -44,6 +44,7 @@ fn keys_and_values() {
         ("data=1", &["data: 1 is not a string"]),
         ("c2s.listen=['5222']", &["c2s.listen: \"5222\" is not ADDRESS:PORT"]),
         ("c2s.direct_tls=['localhost:1']", &["c2s.direct_tls: \"localhost:1\""]),
+        ("c2s.proxies=['cm']", &["c2s.proxies: \"cm\""]),
         ("c2s.require_tls=yes", &["c2s.require_tls: \"yes\" is not true or false"]),
         ("http.listen=['127.0.0.1']", &["http.listen: \"127.0.0.1\""]),
         ("http.bosh=bosh", &["http.bosh: \"bosh\" is not a path"]),

@@ -31,6 +31,9 @@ table! {
         listen: Vec<String> = strings(["[::]:5222"]);
         /// Where clients connect with TLS from the first byte (XEP-0368).
         direct_tls: Vec<String> = strings(["[::]:5223"]);
+        /// Connection managers and proxies in front: what comes from these addresses has to begin with the PROXY
+        /// protocol, version 2, and the address it names counts for every limit.
+        proxies: Vec<String> = Vec::new();
         /// Whether nothing but STARTTLS is possible on an unprotected stream (RFC 6120 5.3.1).
         require_tls: bool = true;
     }

@@ -51,6 +51,8 @@ pub struct Config {
     pub c2s: Vec<SocketAddr>,
     /// Listeners for direct TLS.
     pub direct_tls: Vec<SocketAddr>,
+    /// Those who say whose connection they bring.
+    pub proxies: Vec<IpNet>,
     /// Whether STARTTLS is required.
     pub require_tls: bool,
     /// HTTP listeners.
@@ -134,6 +136,7 @@ impl Config {
             domains,
             c2s: addresses("c2s.listen", &file.c2s.listen)?,
             direct_tls: addresses("c2s.direct_tls", &file.c2s.direct_tls)?,
+            proxies: networks("c2s.proxies", &file.c2s.proxies)?,
             require_tls: file.c2s.require_tls,
             http: addresses("http.listen", &file.http.listen)?,
             https: addresses("https.listen", &file.https.listen)?,
