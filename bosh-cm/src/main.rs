@@ -141,7 +141,7 @@ fn settings(config: &Config) -> Settings {
             ..websocket::Terms::default()
         }),
         terms: Terms {
-            domains: domains.clone(),
+            domains,
             gone: config.gone.clone(),
             hold: limits.hold.into(),
             wait: Duration::from_secs(limits.wait),
