@@ -66,7 +66,7 @@ table! {
 table! {
     /// Limits. Each holds before memory grows.
     Limits {
-        /// Addresses that limits per address do not count, and whose Forwarded, X-Forwarded-For and
+        /// Addresses that limits per address do not count, and whose X-Forwarded-For and
         /// X-Forwarded-Proto are believed.
         trusted: Vec<String> = strings(["127.0.0.0/8", "::1"]);
         /// Sessions of all visitors.
