@@ -28,10 +28,10 @@ def stage(request, data, tmp_path):
 
 
 class Stage:
-    """A server of its own, on which romeo uses the library that the story is told with and all others slixmpp."""
+    """A server of its own, on which romeo uses the library that the story is told with (`romeos`) and all others slixmpp."""
 
-    def __init__(self, library, accounts, folder):
-        self.library, self.folder = library, folder / "data"
+    def __init__(self, romeos, accounts, folder):
+        self.romeos, self.folder = romeos, folder / "data"
         shutil.copytree(accounts, self.folder)
 
     def play(self, story, *sets):
@@ -46,7 +46,7 @@ class Stage:
         return library(jid, password or PASSWORDS[jid], self.server.ports["c2s"], register)
 
     def romeo(self, password=None):
-        return self.on(self.library, ROMEO, password)
+        return self.on(self.romeos, ROMEO, password)
 
     def juliet(self):
         return self.on(Slixmpp, JULIET)
@@ -158,7 +158,7 @@ def test_an_account_is_made_changed_and_given_up(stage):
     benvolio, friend = "benvolio@localhost", "peace"
 
     async def story(stage):
-        async with stage.on(stage.library, benvolio, friend, register=True) as person:
+        async with stage.on(stage.romeos, benvolio, friend, register=True) as person:
             await person.available()
             await person.change_password("kindness")
             with contextlib.suppress(Exception):

@@ -98,7 +98,7 @@ async fn row_2_a_client_that_pipelines_never_waits_for_the_request_before() {
         assert_eq!(first.answer().await.body, format!("<body {BODY}/>"));
     }
     server.expect(&MESSAGE.repeat(3)).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::advance(Duration::from_secs(1)).await;
     let next = post(&body(&sid, 104, "", "<b xmlns='x'/>"));
     first.raw(&next.as_bytes()[..1]).await;
     assert_eq!(first.answer().await.body, format!("<body {BODY}/>"), "its first byte is enough");

@@ -3,15 +3,13 @@
 use crate::{Door, Origin, Settings, driver::wire::Io};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::FutureExt;
-use net::{hashing::Hashing, random, tls::Tls};
+use net::{
+    hashing::Hashing,
+    random,
+    tls::{self, Tls},
+};
 use roster_store::{Accounts, Caps, memory::Memory};
 use router::{BoxFuture, Directory, Environment, LoadError, Record, Router};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
-};
 use std::{
     mem,
     sync::Arc,
@@ -22,7 +20,6 @@ use tokio::{
     task::JoinHandle,
     time::Instant,
 };
-use tokio_rustls::TlsConnector;
 use xmpp_core::{
     BareJid, Jid, ns,
     sasl::{Credentials, MechanismName, client},
@@ -224,52 +221,7 @@ pub(super) async fn connect_tls<S: Io>(
     io: S,
     alpn: &[&str],
 ) -> std::io::Result<tokio_rustls::client::TlsStream<S>> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-        .with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    let name = ServerName::try_from("verona.lit").unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, io).await
-}
-
-/// Takes any certificate whose key the server has.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+    tls::client::connect(io, "verona.lit", tls::client::trusting_anyone(alpn)).await
 }
 
 /// The data in one element.
