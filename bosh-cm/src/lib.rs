@@ -8,7 +8,6 @@
 
 pub mod driver;
 pub mod http;
-mod pipeline;
 pub mod session;
 pub mod upstream;
 pub mod websocket;

@@ -1,12 +1,83 @@
 //! Where one HTTP/1 request ends and the next begins, so that whoever answers the first can know that there is
 //! another behind it. It judges nothing: that is done by who reads the requests.
 
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::watch,
+};
+
 /// What a line that tells a length may be long; longer ones are of no interest.
 const LINE: usize = 64;
 
+/// A connection that tells how many requests have begun to arrive on it.
+pub(super) struct Watched<S> {
+    stream: S,
+    requests: Requests,
+    begun: watch::Sender<u64>,
+}
+
+impl<S> Watched<S> {
+    /// The connection, and the number.
+    pub(super) fn new(stream: S) -> (Self, watch::Receiver<u64>) {
+        let (begun, seen) = watch::channel(0);
+        (Self { stream, requests: Requests::default(), begun }, seen)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let begun = self.requests.follow(&buf.filled()[before..]);
+        if begun > 0 {
+            self.begun.send_modify(|count| *count += begun);
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
 /// Follows the bytes of one connection.
 #[derive(Default)]
-pub(crate) struct Requests {
+struct Requests {
     place: Place,
     /// The line of the head that is being read, as far as it is of interest.
     line: Vec<u8>,
@@ -27,7 +98,7 @@ enum Place {
 
 impl Requests {
     /// How many requests begin in what comes next.
-    pub(crate) fn follow(&mut self, mut bytes: &[u8]) -> u64 {
+    fn follow(&mut self, mut bytes: &[u8]) -> u64 {
         let mut begun = 0;
         while let Some(first) = bytes.first() {
             match self.place {

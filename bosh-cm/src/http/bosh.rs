@@ -1,0 +1,111 @@
+//! The endpoint of BOSH.
+
+use super::{
+    HangUp, Peer, Site, Turn,
+    reply::{Reply, TEXT, answered, not_allowed, refusal, reply},
+};
+use bytes::BytesMut;
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE,
+        CONTENT_ENCODING, ORIGIN, TRANSFER_ENCODING,
+    },
+};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use tokio::time::timeout;
+
+/// Bytes of a body read and dropped once it is too large.
+const DROPPED: usize = 16_777_216;
+/// For how long a browser remembers that it may post here.
+const PREFLIGHT_SECONDS: HeaderValue = HeaderValue::from_static("86400");
+
+impl Site {
+    /// Answers one request to the endpoint, with the headers that all its answers carry.
+    pub(super) async fn bosh(
+        &self,
+        request: Request<Incoming>,
+        peer: &Peer,
+        turn: Turn,
+    ) -> Result<Reply, HangUp> {
+        let origin = request.headers().get(ORIGIN).cloned();
+        let mut reply = match *request.method() {
+            Method::POST => self.post(request, peer, turn).await?,
+            Method::OPTIONS => preflight(),
+            Method::GET | Method::HEAD => {
+                let text = "This is a BOSH endpoint (XEP-0124): XMPP clients post to it.\n";
+                reply(StatusCode::OK, HeaderValue::from_static(TEXT), text.into())
+            }
+            _ => not_allowed(&HeaderValue::from_static("POST, OPTIONS, GET, HEAD")),
+        };
+        self.dress(reply.headers_mut(), origin);
+        Ok(reply)
+    }
+
+    async fn post(
+        &self,
+        request: Request<Incoming>,
+        peer: &Peer,
+        turn: Turn,
+    ) -> Result<Reply, HangUp> {
+        let visitor = self.visitor(request.headers(), peer);
+        // Whoever is between might read a chunked request with a length otherwise than we do (threat B06).
+        if request.headers().contains_key(TRANSFER_ENCODING) {
+            return Ok(refusal(StatusCode::LENGTH_REQUIRED));
+        }
+        // RFC 9110 8.4, threat X15: no coding is announced, so none is undone.
+        if request.headers().contains_key(CONTENT_ENCODING) {
+            return Ok(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        }
+        let shares = request.version() >= Version::HTTP_2;
+        let body = read(request.into_body(), self.manager.body_bytes());
+        let body = match timeout(self.patience, body).await {
+            Ok(Ok(Some(body))) => body,
+            Ok(Ok(None)) => return Ok(refusal(StatusCode::PAYLOAD_TOO_LARGE)),
+            Ok(Err(HangUp)) => return Err(HangUp),
+            Err(_) => return Ok(refusal(StatusCode::REQUEST_TIMEOUT)),
+        };
+        let pressed = async {
+            match shares {
+                true => std::future::pending().await,
+                false => turn.pressed().await,
+            }
+        };
+        let answer = self.manager.request(body, visitor, pressed).await.ok_or(HangUp)?;
+        Ok(answered(answer))
+    }
+}
+
+/// The leave for scripts to post.
+fn preflight() -> Reply {
+    let mut reply = Response::new(Full::default());
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    let headers = reply.headers_mut();
+    let methods = HeaderValue::from_static("POST, OPTIONS");
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Content-Type"));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS);
+    reply
+}
+
+/// Reads a body of at most so many bytes; `None` if it is larger. Some of the rest is read and dropped, since
+/// the answer to a client that still sends gets lost when the connection closes.
+async fn read(mut body: Incoming, max: usize) -> Result<Option<BytesMut>, HangUp> {
+    let expected = body.size_hint().lower().try_into().unwrap_or(max).min(max);
+    let mut bytes = BytesMut::with_capacity(expected);
+    let mut dropped = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| HangUp)?.into_data() else { continue };
+        if dropped == 0 && bytes.len() + data.len() <= max {
+            bytes.extend_from_slice(&data);
+            continue;
+        }
+        bytes = BytesMut::new();
+        dropped += data.len();
+        if dropped > DROPPED {
+            break;
+        }
+    }
+    Ok((dropped == 0).then_some(bytes))
+}

@@ -1,0 +1,68 @@
+//! Answers, and the headers that all of an endpoint's carry.
+
+use super::Site;
+use crate::session::{Answer, Condition};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{
+        ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY,
+        CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use http_body_util::Full;
+
+/// Nothing in an answer is to be run or shown (threat U03).
+pub(super) const NO_CONTENT_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'");
+pub(super) const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+pub(super) type Reply = Response<Full<Bytes>>;
+
+impl Site {
+    /// What every answer of an endpoint carries, errors too: the leave for scripts of other origins to read
+    /// it, and the warning not to keep it or to make anything else of it.
+    pub(super) fn dress(&self, headers: &mut HeaderMap, origin: Option<HeaderValue>) {
+        headers.insert(CACHE_CONTROL, NO_STORE);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+        headers.insert(CONTENT_SECURITY_POLICY, NO_CONTENT_POLICY);
+        if self.origins.is_empty() {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            return;
+        }
+        headers.insert(VARY, HeaderValue::from_static("Origin"));
+        let known = |origin: &HeaderValue| self.origins.iter().any(|one| origin == one.as_str());
+        if let Some(origin) = origin.filter(known) {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        }
+    }
+}
+
+pub(super) fn answered(answer: Answer) -> Reply {
+    let status = StatusCode::from_u16(answer.status).expect("one of four codes");
+    let content = HeaderValue::from_str(&answer.content).expect("one of a few types");
+    reply(status, content, answer.body)
+}
+
+pub(super) fn reply(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Reply {
+    let mut reply = Response::new(Full::new(body));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, content_type);
+    reply
+}
+
+/// The answer to a body that was not read to its end, so the connection is of no further use.
+pub(super) fn refusal(status: StatusCode) -> Reply {
+    let mut reply = answered(Condition::PolicyViolation.answer(true));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    reply
+}
+
+pub(super) fn not_allowed(allow: &HeaderValue) -> Reply {
+    let text = Bytes::from_static(b"This method is not for here.\n");
+    let mut reply = reply(StatusCode::METHOD_NOT_ALLOWED, HeaderValue::from_static(TEXT), text);
+    reply.headers_mut().insert(ALLOW, allow.clone());
+    reply
+}
