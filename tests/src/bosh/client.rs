@@ -180,7 +180,7 @@ pub(crate) struct Session {
     pub(crate) keys: VecDeque<String>,
     /// Every request that [`exchange`](Self::exchange) sent, with its answer.
     pub(crate) log: Vec<(String, Answer)>,
-    /// Connections whose answers nobody reads.
+    /// Connections of messages whose answers nobody reads.
     unread: Vec<Connection>,
 }
 
@@ -353,6 +353,22 @@ impl Session {
             }
         }
         Err(Stop::Fail(format!("message {last} does not arrive; {ids:?} did")))
+    }
+
+    /// Reads the answer to a message, and whatever is answered after it, until the error comes that tells of its fate.
+    pub(crate) async fn error_to(&mut self, told: Connection, id: &str) -> Result<(), Stop> {
+        let error = |answer: &Answer| {
+            let mut found = answer.payloads().iter().filter(|node| is_message(node, id));
+            found.any(|node| node.attr("type") == Some("error"))
+        };
+        let mut next = told;
+        for _ in 0..STEPS {
+            if error(next.answer(PATIENCE).await?.alive()?) {
+                return Ok(());
+            }
+            next = self.send("", "").await?;
+        }
+        Err(Stop::Fail(format!("nobody tells what became of {id}")))
     }
 
     /// The seconds of silence that the session survives; not measured where they are too many to sit out.

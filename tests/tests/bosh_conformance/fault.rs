@@ -61,4 +61,8 @@ pub enum Fault {
     SilenceFromRequest,
     /// It leaves the `<stream:error/>` out.
     ErrorsBare,
+    /// It drops the messages that a dead session did not take.
+    UndeliveredDropped,
+    /// It sends them back as errors, which is no fault.
+    UndeliveredComesBack,
 }

@@ -105,4 +105,6 @@ faults! {
     GuessableSids: sids_that_can_be_guessed fails ["69"];
     SilenceFromRequest: silence_counted_from_the_request fails ["52"];
     ErrorsBare: stream_errors_without_their_element fails ["75"];
+    UndeliveredDropped: messages_of_dead_sessions_dropped fails ["76b"];
+    UndeliveredComesBack: messages_of_dead_sessions_that_come_back fails [];
 }

@@ -543,7 +543,7 @@ impl Manager {
 
     fn bury(&self, table: &mut Table, session: Session) {
         for raw in session.outbox {
-            server::undelivered(table, session.user.unwrap_or_default(), raw);
+            server::undelivered(self, table, session.user.unwrap_or_default(), raw);
         }
     }
 

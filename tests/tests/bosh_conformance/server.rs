@@ -32,8 +32,8 @@ pub fn take(manager: &Manager, table: &mut Table, sid: &str, node: &Node, raw: &
         "iq" if !known => {
             refuse(table, sid, node);
         }
-        "iq" if node.attr("type") == Some("get") => deliver(table, node, raw, sid),
-        "message" => deliver(table, node, raw, sid),
+        "iq" if node.attr("type") == Some("get") => deliver(manager, table, node, raw, sid),
+        "message" => deliver(manager, table, node, raw, sid),
         "presence" if node.attr("type").is_none() => {
             session.outbox.push(format!(
                 "<presence xmlns='{}' from='{}'/>",
@@ -61,9 +61,21 @@ pub fn take(manager: &Manager, table: &mut Table, sid: &str, node: &Node, raw: &
 }
 
 /// What a session did not take when it died.
-pub fn undelivered(table: &mut Table, user: &str, raw: String) {
+pub fn undelivered(manager: &Manager, table: &mut Table, user: &str, raw: String) {
     let node = Node::parse(raw.as_bytes(), "").unwrap();
     match &*node.name {
+        "message" if manager.has(Fault::UndeliveredDropped) => {}
+        "message" if manager.has(Fault::UndeliveredComesBack) => {
+            let from = node.attr("from").unwrap();
+            if let Some(sid) = sid_of(table, from) {
+                table.sessions.get_mut(&sid).unwrap().outbox.push(format!(
+                    "<message xmlns='{}' type='error' id='{}'><error type='wait'><recipient-unavailable xmlns='{}'/></error></message>",
+                    ns::CLIENT,
+                    node.attr("id").unwrap(),
+                    ns::STANZA_ERRORS
+                ));
+            }
+        }
         "message" => table.offline.push((user.to_owned(), raw)),
         "iq" => {
             let from = node.attr("from").unwrap().to_owned();
@@ -98,7 +110,7 @@ fn refuse(table: &mut Table, sid: &str, node: &Node) {
     }
 }
 
-fn deliver(table: &mut Table, node: &Node, raw: &str, from: &str) {
+fn deliver(manager: &Manager, table: &mut Table, node: &Node, raw: &str, from: &str) {
     let to = node.attr("to").unwrap_or_default();
     let from = table.sessions[from].jid.clone();
     let stamped =
@@ -107,7 +119,7 @@ fn deliver(table: &mut Table, node: &Node, raw: &str, from: &str) {
         Some(sid) => table.sessions.get_mut(&sid).unwrap().outbox.push(stamped),
         None => {
             let user = to.split('@').next().unwrap_or_default().to_owned();
-            undelivered(table, &user, stamped);
+            undelivered(manager, table, &user, stamped);
         }
     }
 }

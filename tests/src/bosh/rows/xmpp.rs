@@ -222,7 +222,7 @@ async fn dead_message(lab: Arc<Lab>) -> Outcome {
     // What comes by itself after the first presence is taken first.
     romeo.echo("online").await?;
     let time = dies(&romeo)?;
-    juliet.tell(&romeo.jid, &id).await?;
+    let told = juliet.send("", &message(&romeo.jid, &id)).await?;
     sleep(time).await;
     romeo.gone().await?;
     let mut next = lab.romeo().await?;
@@ -231,10 +231,10 @@ async fn dead_message(lab: Arc<Lab>) -> Outcome {
     next.turn("type='terminate'", "<presence xmlns='jabber:client' type='unavailable'/>").await?;
     match back {
         Ok(_) => Ok(()),
-        // As good: its sender knows.
-        Err(_) => match juliet.exchange("", "", |node| is_message(node, &id)).await {
-            Ok(error) if error.attr("type") == Some("error") => Ok(()),
-            _ => Err(Stop::fail("the message is lost, and nobody told")),
+        // As good: its sender knows, by the answer to the message itself if that was still held.
+        Err(_) => match juliet.error_to(told, &id).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Stop::fail("the message is lost, and nobody told")),
         },
     }
 }
