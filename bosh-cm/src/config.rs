@@ -43,6 +43,10 @@ table! {
         websocket: String = "/xmpp-websocket".into();
         /// Web origins whose scripts may use both, such as ["https://chat.example.org"]. []: all.
         origins: Vec<String> = Vec::new();
+        /// Whether BOSH bodies may be compressed: requests, and answers after login. Where an attacker can make others
+        /// send what it chooses, the length of what it is compressed with says something of the secrets beside it, even
+        /// under TLS (CRIME, BREACH): leave it off unless bytes are dear.
+        compression: bool = false;
     }
 }
 
@@ -128,6 +132,8 @@ pub(crate) struct Config {
     pub(crate) gone: Vec<String>,
     /// Web origins; none: all.
     pub(crate) origins: Vec<String>,
+    /// Whether BOSH bodies may be compressed.
+    pub(crate) compression: bool,
     /// The ways to the servers of these domains.
     pub(crate) domains: BTreeMap<String, Way>,
     /// The way to the server of all other domains.
@@ -203,6 +209,7 @@ impl Config {
             http: addresses("http.listen", &file.http.listen)?,
             bosh_path: http_path("http.bosh", &file.http.bosh)?,
             origins: origins("http.origins", &file.http.origins)?,
+            compression: file.http.compression,
             domains,
             others,
             trusted: networks("limits.trusted", &file.limits.trusted)?,

@@ -148,6 +148,7 @@ fn settings(config: &Config) -> Settings {
             inactivity: Duration::from_secs(limits.inactivity),
             polling: Duration::from_secs(limits.polling),
             max_pause: Duration::from_secs(limits.pause),
+            compression: config.compression,
             ..Terms::default()
         },
         sessions: AddressLimits {

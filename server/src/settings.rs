@@ -90,6 +90,7 @@ pub(crate) fn manager(config: &Config) -> bosh_cm::Settings {
             polling: Duration::from_secs(limits.bosh_polling),
             max_pause: Duration::from_secs(limits.bosh_pause),
             stranger_bytes: limits.preauth_bytes + bosh_cm::session::ENVELOPE,
+            compression: config.compression,
             ..Terms::default()
         },
         insecure: if config.require_tls {

@@ -2,14 +2,16 @@
 
 use super::{
     HangUp, Peer, Site, Turn,
+    coding::{Coding, Packed, compressed},
     reply::{Reply, TEXT, answered, not_allowed, refusal, reply},
 };
+use crate::session::Condition;
 use bytes::BytesMut;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{
-        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE,
-        CONTENT_ENCODING, ORIGIN, TRANSFER_ENCODING,
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, ORIGIN,
+        TRANSFER_ENCODING,
     },
 };
 use http_body_util::{BodyExt, Full};
@@ -32,7 +34,7 @@ impl Site {
         let origin = request.headers().get(ORIGIN).cloned();
         let mut reply = match *request.method() {
             Method::POST => self.post(request, peer, turn).await?,
-            Method::OPTIONS => preflight(),
+            Method::OPTIONS => preflight(self.compresses()),
             Method::GET | Method::HEAD => {
                 let text = "This is a BOSH endpoint (XEP-0124): XMPP clients post to it.\n";
                 reply(StatusCode::OK, HeaderValue::from_static(TEXT), text.into())
@@ -54,10 +56,11 @@ impl Site {
         if request.headers().contains_key(TRANSFER_ENCODING) {
             return Ok(refusal(StatusCode::LENGTH_REQUIRED));
         }
-        // RFC 9110 8.4, threat X15: no coding is announced, so none is undone.
-        if request.headers().contains_key(CONTENT_ENCODING) {
-            return Ok(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-        }
+        let coding = match Coding::of_request(request.headers(), self.compresses()) {
+            Ok(coding) => coding,
+            Err(refusal) => return Ok(refusal),
+        };
+        let back = self.compresses().then(|| Coding::of_answer(request.headers()));
         let shares = request.version() >= Version::HTTP_2;
         let body = read(request.into_body(), self.manager.body_bytes());
         let body = match timeout(self.patience, body).await {
@@ -66,6 +69,12 @@ impl Site {
             Ok(Err(HangUp)) => return Err(HangUp),
             Err(_) => return Ok(refusal(StatusCode::REQUEST_TIMEOUT)),
         };
+        let body = match coding.map(|coding| coding.inflate(&body, self.manager.body_bytes())) {
+            None => body,
+            Some(Ok(body)) => body,
+            Some(Err(Packed::TooLarge)) => return Ok(refusal(StatusCode::PAYLOAD_TOO_LARGE)),
+            Some(Err(Packed::Broken)) => return Ok(answered(Condition::BadRequest.answer(false))),
+        };
         let pressed = async {
             match shares {
                 true => std::future::pending().await,
@@ -73,18 +82,27 @@ impl Site {
             }
         };
         let answer = self.manager.request(body, visitor, pressed).await.ok_or(HangUp)?;
-        Ok(answered(answer))
+        Ok(match back {
+            Some(coding) => compressed(answer, coding),
+            None => answered(answer),
+        })
+    }
+
+    /// Whether bodies may be compressed.
+    fn compresses(&self) -> bool {
+        self.manager.settings.terms.compression
     }
 }
 
-/// The leave for scripts to post.
-fn preflight() -> Reply {
+/// The leave for scripts to post, and to say how a body is compressed.
+fn preflight(compresses: bool) -> Reply {
     let mut reply = Response::new(Full::default());
     *reply.status_mut() = StatusCode::NO_CONTENT;
     let headers = reply.headers_mut();
     let methods = HeaderValue::from_static("POST, OPTIONS");
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Content-Type"));
+    let names = if compresses { "Content-Type, Content-Encoding" } else { "Content-Type" };
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(names));
     headers.insert(ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS);
     reply
 }

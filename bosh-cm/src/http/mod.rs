@@ -2,10 +2,12 @@
 //!
 //! - `connection`: one connection, from its first byte to its last.
 //! - `bosh`, `websocket`: the two endpoints.
+//! - `coding`: compressed requests and answers.
 //! - `visitor`: whose connection it is, and whether the way to it was secure.
 //! - `reply`: answers, and the headers that all of them carry.
 
 mod bosh;
+mod coding;
 mod connection;
 mod patience;
 mod pipeline;

@@ -31,7 +31,7 @@ impl Site {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             return;
         }
-        headers.insert(VARY, HeaderValue::from_static("Origin"));
+        headers.append(VARY, HeaderValue::from_static("Origin"));
         let known = |origin: &HeaderValue| self.origins.iter().any(|one| origin == one.as_str());
         if let Some(origin) = origin.filter(known) {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);

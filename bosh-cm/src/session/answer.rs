@@ -16,6 +16,8 @@ pub struct Answer {
     pub content: Arc<str>,
     /// One `<body/>` element.
     pub body: Bytes,
+    /// Whether it may be compressed: its client has authenticated.
+    pub compressible: bool,
 }
 
 /// A terminal binding condition (XEP-0124 17.2).
@@ -90,7 +92,8 @@ impl Condition {
     /// same whatever the status.
     pub fn answer(&self, modern: bool) -> Answer {
         let body = terminal(Some(self), &[]);
-        Answer { status: self.status(modern), content: CONTENT.into(), body }
+        let (status, content) = (self.status(modern), CONTENT.into());
+        Answer { status, content, body, compressible: false }
     }
 }
 

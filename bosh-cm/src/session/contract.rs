@@ -12,6 +12,9 @@ const STREAMS: usize = 4;
 /// What a `<body/>` may be longer than what it carries.
 pub const ENVELOPE: usize = 8_192;
 
+/// How requests may be compressed, as `accept` says it (XEP-0124 7.2).
+pub const CODINGS: &str = "gzip,deflate";
+
 /// What sessions are granted (XEP-0124 7.2). Times are whole seconds on the wire.
 #[derive(Debug, Clone)]
 pub struct Terms {
@@ -34,11 +37,13 @@ pub struct Terms {
     /// The largest request, in bytes, of a session that has not authenticated. Requests before their turn
     /// wait in memory.
     pub stranger_bytes: usize,
+    /// Whether requests, and after authentication answers, may be compressed. It is for who serves HTTP to do so.
+    pub compression: bool,
 }
 
 impl Default for Terms {
     /// Hold up to 4, wait 60 s, inactivity 60 s, polling 2 s, pause 120 s, 4 streams, 16 KiB before
-    /// authentication.
+    /// authentication, nothing compressed.
     fn default() -> Self {
         Self {
             domains: Vec::new(),
@@ -50,6 +55,7 @@ impl Default for Terms {
             max_pause: Duration::from_secs(120),
             streams: STREAMS,
             stranger_bytes: Limits::BEFORE_AUTH.bytes + ENVELOPE,
+            compression: false,
         }
     }
 }

@@ -21,7 +21,7 @@ mod window;
 
 pub use answer::{Answer, CONTENT, Condition};
 pub(crate) use answer::{Kind, Payload};
-pub use contract::{Conn, ENVELOPE, Effect, End, Event, StreamId, Terms};
+pub use contract::{CODINGS, Conn, ENVELOPE, Effect, End, Event, StreamId, Terms};
 pub use request::{Malformed, RID_MAX, Request, VERSION, Version, Wish};
 
 use answer::{EMPTY, again, body, terminal};
@@ -221,6 +221,9 @@ impl Session {
             ("maxpause", seconds(self.terms.max_pause)),
             ("xmpp:restartlogic", "true".into()),
         ];
+        if self.terms.compression {
+            first.news.push(("accept", CODINGS.into()));
+        }
         // XEP-0124 16.2
         if self.terms.streams > 1 {
             first.news.push(("stream", first.name.to_string()));
@@ -534,7 +537,9 @@ impl Session {
     }
 
     fn answer_with(&mut self, conn: Conn, status: u16, body: Bytes) {
-        let answer = Answer { status, content: self.content.clone(), body };
+        // Threat X15
+        let compressible = self.stranger_bytes.is_none();
+        let answer = Answer { status, content: self.content.clone(), body, compressible };
         self.effects.push_back(Effect::Answer(conn, answer));
     }
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by its name and line")]
 
+mod coding;
 mod hostile;
 mod program;
 mod sessions;

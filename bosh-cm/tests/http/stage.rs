@@ -204,6 +204,10 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: String,
+    /// What its `Vary` lines name, sorted.
+    pub(crate) vary: Vec<String>,
+    /// The body as it came, if that is no text.
+    pub(crate) packed: Vec<u8>,
 }
 
 impl<S: Pipe> Browser<S> {
@@ -261,7 +265,11 @@ impl<S: Pipe> Browser<S> {
             let (name, value) = line.split_once(':').expect("a header");
             (name.to_ascii_lowercase(), value.trim().to_owned())
         };
-        let headers: HashMap<_, _> = lines.map(header).collect();
+        let headers: Vec<_> = lines.map(header).collect();
+        let vary = headers.iter().filter(|(name, _)| name == "vary");
+        let mut vary: Vec<_> = vary.map(|(_, value)| value.to_ascii_lowercase()).collect();
+        vary.sort();
+        let headers: HashMap<_, _> = headers.into_iter().collect();
         assert!(!headers.contains_key("transfer-encoding"), "{head}");
         let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
         let length = if is_head { 0 } else { length };
@@ -269,8 +277,12 @@ impl<S: Pipe> Browser<S> {
             assert!(self.fill().await, "half a body");
         }
         let rest = self.buffer.split_off(length);
-        let body = String::from_utf8(std::mem::replace(&mut self.buffer, rest)).unwrap();
-        Some(Answer { version, status, headers, body })
+        let body = String::from_utf8(std::mem::replace(&mut self.buffer, rest));
+        let (body, packed) = match body {
+            Ok(body) => (body, Vec::new()),
+            Err(packed) => (String::new(), packed.into_bytes()),
+        };
+        Some(Answer { version, status, headers, body, vary, packed })
     }
 
     async fn fill(&mut self) -> bool {

@@ -51,6 +51,10 @@ table! {
         /// The web origins whose pages may use both, such as ["https://chat.example.org"]. []: any; no cookies are ever
         /// involved, so that a page gets nowhere without a password.
         origins: Vec<String> = Vec::new();
+        /// Whether BOSH bodies may be compressed: requests, and answers after login. Where an attacker can make others
+        /// send what it chooses, the length of what it is compressed with says something of the secrets beside it, even
+        /// under TLS (CRIME, BREACH): leave it off unless bytes are dear.
+        compression: bool = false;
         /// Where the world finds BOSH: an address with https:, told at /.well-known/host-meta and host-meta.json
         /// (XEP-0156), which https://YOUR.DOMAIN has to answer.
         public_bosh: Option<String> = None, sample "\"https://chat.example.org/http-bind\"";

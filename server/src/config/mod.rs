@@ -65,6 +65,8 @@ pub struct Config {
     pub websocket_path: String,
     /// The web origins whose pages may use both; empty: any.
     pub origins: Vec<String>,
+    /// Whether BOSH bodies may be compressed.
+    pub compression: bool,
     /// Where the world finds BOSH.
     pub public_bosh: Option<String>,
     /// Where the world finds WebSocket.
@@ -143,6 +145,7 @@ impl Config {
             bosh_path: http_path("http.bosh", &file.http.bosh)?,
             websocket_path: http_path("http.websocket", &file.http.websocket)?,
             origins: origins("http.origins", &file.http.origins)?,
+            compression: file.http.compression,
             public_bosh: public("http.public_bosh", "https://", file.http.public_bosh)?,
             public_websocket: public(
                 "http.public_websocket",

@@ -61,6 +61,12 @@ pub enum Fault {
     SilenceFromRequest,
     /// It leaves the `<stream:error/>` out.
     ErrorsBare,
+    /// It compresses long responses, whoever asks.
+    GzipUnasked,
+    /// Its compressed responses lack their end.
+    GzipCutShort,
+    /// It announces gzip, and takes what is compressed for what it looks like.
+    GzipNotUndone,
     /// It drops the messages that a dead session did not take.
     UndeliveredDropped,
     /// It sends them back as errors, which is no fault.

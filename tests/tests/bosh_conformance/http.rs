@@ -4,7 +4,12 @@ use crate::{
     fault::Fault,
     manager::{Manager, Pending, Reply},
 };
-use std::{sync::Arc, time::Duration};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use std::{
+    io::{Read, Write},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     time::timeout,
@@ -14,11 +19,15 @@ use tokio::{
 const BODY: usize = 256 * 1024;
 /// How long a request may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(60);
+/// Answers from so many bytes on are compressed where they may be.
+const WORTH: usize = 1_000;
 
 struct Request {
     method: String,
     /// Whether the connection ends with the answer.
     last: bool,
+    /// Whether the answer may be compressed.
+    takes_gzip: bool,
     body: Vec<u8>,
 }
 
@@ -26,12 +35,12 @@ struct Request {
 /// that one back.
 pub async fn serve(manager: Arc<Manager>, mut stream: DuplexStream) {
     let mut buffer = Vec::new();
-    while let Ok(Some(request)) = timeout(ARRIVAL, read(&mut stream, &mut buffer)).await {
+    while let Ok(Some(request)) = timeout(ARRIVAL, read(&manager, &mut stream, &mut buffer)).await {
         let Ok(request) = request else {
-            let _gone = stream.write_all(&head(&manager, 413, &Reply::plain(""))).await;
+            let _gone = stream.write_all(&written(&manager, 413, &Reply::plain(""), false)).await;
             return;
         };
-        let last = request.last;
+        let Request { last, takes_gzip, .. } = request;
         let (status, reply) = match request.method.as_str() {
             "POST" => {
                 let asked = manager.request(&request.body);
@@ -43,7 +52,8 @@ pub async fn serve(manager: Arc<Manager>, mut stream: DuplexStream) {
             "OPTIONS" => (204, Reply::plain("")),
             _ => (200, Reply::plain("BOSH is spoken here.")),
         };
-        if stream.write_all(&head(&manager, status, &reply)).await.is_err() || last {
+        let written = written(&manager, status, &reply, takes_gzip);
+        if stream.write_all(&written).await.is_err() || last {
             return;
         }
     }
@@ -69,7 +79,11 @@ async fn held(
 }
 
 /// The next request; `None` at the end of the connection, an error if it is too long.
-async fn read(stream: &mut DuplexStream, buffer: &mut Vec<u8>) -> Option<Result<Request, ()>> {
+async fn read(
+    manager: &Manager,
+    stream: &mut DuplexStream,
+    buffer: &mut Vec<u8>,
+) -> Option<Result<Request, ()>> {
     loop {
         if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
@@ -79,10 +93,16 @@ async fn read(stream: &mut DuplexStream, buffer: &mut Vec<u8>) -> Option<Result<
                 return Some(Err(()));
             }
             if buffer.len() >= end + 4 + length {
-                let body = buffer[end + 4..end + 4 + length].to_vec();
+                let mut body = buffer[end + 4..end + 4 + length].to_vec();
                 buffer.drain(..end + 4 + length);
+                if head.contains("Content-Encoding: gzip") && !manager.has(Fault::GzipNotUndone) {
+                    let packed = std::mem::take(&mut body);
+                    GzDecoder::new(&packed[..]).read_to_end(&mut body).unwrap();
+                }
                 let method = head.split(' ').next().unwrap().to_owned();
-                return Some(Ok(Request { method, last: head.contains("HTTP/1.0"), body }));
+                let last = head.contains("HTTP/1.0");
+                let takes_gzip = head.contains("Accept-Encoding: gzip");
+                return Some(Ok(Request { method, last, takes_gzip, body }));
             }
         }
         if stream.read_buf(buffer).await.ok()? == 0 {
@@ -91,7 +111,7 @@ async fn read(stream: &mut DuplexStream, buffer: &mut Vec<u8>) -> Option<Result<
     }
 }
 
-fn head(manager: &Manager, status: u16, reply: &Reply) -> Vec<u8> {
+fn written(manager: &Manager, status: u16, reply: &Reply, takes_gzip: bool) -> Vec<u8> {
     let Reply { content, body, .. } = reply;
     let mut head = format!(
         "HTTP/1.1 {status} Said\r\nContent-Type: {content}\r\nX-Content-Type-Options: nosniff\r\n\
@@ -108,5 +128,16 @@ fn head(manager: &Manager, status: u16, reply: &Reply) -> Vec<u8> {
         head += "Transfer-Encoding: chunked\r\n\r\n";
         return format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).into_bytes();
     }
-    format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    let mut body = body.clone().into_bytes();
+    if body.len() >= WORTH && (takes_gzip || manager.has(Fault::GzipUnasked)) {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&body).unwrap();
+        body = encoder.finish().unwrap();
+        if manager.has(Fault::GzipCutShort) {
+            body.truncate(body.len() - 9);
+        }
+        head += "Content-Encoding: gzip\r\n";
+    }
+    head += &format!("Content-Length: {}\r\n\r\n", body.len());
+    [head.into_bytes(), body].concat()
 }

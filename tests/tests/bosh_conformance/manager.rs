@@ -1,7 +1,7 @@
 //! A small connection manager, made for one purpose: to have one fault at a time.
 //!
-//! It answers a request at once, or holds it; timers are tasks on the paused clock. It offers acknowledgements, keys
-//! and pauses, but neither several streams nor compression.
+//! It answers a request at once, or holds it; timers are tasks on the paused clock. It offers acknowledgements, keys,
+//! pauses and gzip, but not several streams.
 
 use crate::{fault::Fault, server};
 use bytes::Bytes;
@@ -236,7 +236,7 @@ impl Manager {
         let content = if self.has(Fault::FixedContentType) { TEXT_XML.into() } else { content };
         let attributes = format!(
             "sid='{sid}' wait='{wait}' hold='{hold}' requests='{}' ver='1.{ver}' polling='{POLLING}' \
-             inactivity='{inactivity}' maxpause='{MAXPAUSE}' from='localhost' ack='{last}' \
+             inactivity='{inactivity}' maxpause='{MAXPAUSE}' accept='gzip' from='localhost' ack='{last}' \
              xmpp:version='1.0' xmpp:restartlogic='true'",
             hold + room
         );
