@@ -86,28 +86,13 @@ impl AddressBook {
     /// Counts one more connection from this address, or tells which limit it would break.
     pub fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Permit, Refused> {
         let mut pages = self.pages();
-        let network = if is_within(&self.limits.trusted, address) {
-            None
-        } else {
-            if pages.open >= self.limits.total {
-                return Err(Refused::Total);
-            }
-            let network = network_of(address);
-            pages.make_room(self.limits.total, now);
-            let page = pages.of.entry(network).or_insert(Page { open: 0, new: Allowance(now) });
-            if page.open >= self.limits.per_address {
-                return Err(Refused::PerAddress);
-            }
-            if !page.new.has(self.limits.new_connections(), now) {
-                return Err(Refused::TooOften);
-            }
-            page.new.spend(self.limits.new_connections(), now);
-            page.open += 1;
-            Some(network)
-        };
-        pages.open += 1;
+        let admitted = pages.admit(&self.limits, address, now);
+        match admitted {
+            Ok(_) => pages.open += 1,
+            Err(refused) => pages.refused[refused as usize] += 1,
+        }
         drop(pages);
-        Ok(Permit { book: self.clone(), network, authenticated: false })
+        Ok(Permit { book: self.clone(), network: admitted?, authenticated: false })
     }
 
     /// Whether this address is not limited.
@@ -118,6 +103,13 @@ impl AddressBook {
     /// Connections open now.
     pub fn open(&self) -> usize {
         self.pages().open
+    }
+
+    /// How many connections each limit has refused so far.
+    pub fn refused(&self) -> [(Refused, u64); 3] {
+        let counts = self.pages().refused;
+        [Refused::Total, Refused::PerAddress, Refused::TooOften]
+            .map(|limit| (limit, counts[limit as usize]))
     }
 
     fn pages(&self) -> MutexGuard<'_, Pages> {
@@ -211,6 +203,8 @@ struct Pages {
     /// Connections open, trusted ones included.
     open: usize,
     of: HashMap<IpAddr, Page>,
+    /// How many were not admitted, by limit.
+    refused: [u64; 3],
 }
 
 struct Page {
@@ -219,6 +213,33 @@ struct Page {
 }
 
 impl Pages {
+    /// What one more connection from this address is counted by, nothing where it is trusted.
+    fn admit(
+        &mut self,
+        limits: &AddressLimits,
+        address: IpAddr,
+        now: Instant,
+    ) -> Result<Option<IpAddr>, Refused> {
+        if is_within(&limits.trusted, address) {
+            return Ok(None);
+        }
+        if self.open >= limits.total {
+            return Err(Refused::Total);
+        }
+        let network = network_of(address);
+        self.make_room(limits.total, now);
+        let page = self.of.entry(network).or_insert(Page { open: 0, new: Allowance(now) });
+        if page.open >= limits.per_address {
+            return Err(Refused::PerAddress);
+        }
+        if !page.new.has(limits.new_connections(), now) {
+            return Err(Refused::TooOften);
+        }
+        page.new.spend(limits.new_connections(), now);
+        page.open += 1;
+        Ok(Some(network))
+    }
+
     /// Keeps the book bounded. Twice the total, so that what must stay is at most half of it and this
     /// walk is rare.
     fn make_room(&mut self, total: usize, now: Instant) {

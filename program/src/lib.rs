@@ -1,7 +1,8 @@
 //! What our programs have in common, so that `stonechat` and `bosh-cm` feel alike: a configuration whose keys are
-//! declared once ([`config`]), errors in one line, the log on standard error.
+//! declared once ([`config`]), numbers for operators ([`metrics`]), errors in one line, the log on standard error.
 
 pub mod config;
+pub mod metrics;
 
 use anyhow::Context;
 use clap::Args;

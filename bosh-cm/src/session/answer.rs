@@ -18,53 +18,77 @@ pub struct Answer {
     pub body: Bytes,
     /// Whether it may be compressed: its client has authenticated.
     pub compressible: bool,
+    /// What it says, for who counts.
+    pub gist: Gist,
+}
+
+/// What an answer comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gist {
+    /// Payloads.
+    Payloads,
+    /// No payloads, whatever attributes.
+    Empty,
+    /// What was said before, since it was asked for again (XEP-0124 14.3).
+    Repeat,
+    /// That the request is to be sent again (XEP-0124 17.3).
+    Again,
+    /// The end of the session (XEP-0124 13, 17.2).
+    Last,
 }
 
 /// A terminal binding condition (XEP-0124 17.2).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.name())]
 pub enum Condition {
     /// The form of a request is unacceptable.
-    #[error("bad-request")]
     BadRequest,
     /// The domain asked for is not served here any more.
-    #[error("host-gone")]
     HostGone,
     /// The domain asked for is not served here.
-    #[error("host-unknown")]
     HostUnknown,
     /// The domain is missing, or is not one.
-    #[error("improper-addressing")]
     ImproperAddressing,
     /// The fault is here.
-    #[error("internal-server-error")]
     InternalServerError,
     /// A bad session or request identifier; which of them is not told (XEP-0124 14.3).
-    #[error("item-not-found")]
     ItemNotFound,
     /// Another request ended the session.
-    #[error("other-request")]
     OtherRequest,
     /// The client broke the rules of the session.
-    #[error("policy-violation")]
     PolicyViolation,
     /// The server cannot be reached, or no longer.
-    #[error("remote-connection-failed")]
     RemoteConnectionFailed,
     /// The server closed the stream with an error, which stands in the body.
-    #[error("remote-stream-error")]
     RemoteStreamError,
     /// The service is at this address instead.
-    #[error("see-other-uri")]
     SeeOtherUri(Box<str>),
     /// The connection manager is stopping.
-    #[error("system-shutdown")]
     SystemShutdown,
     /// What has no condition of its own, by the stream error of this name (RFC 6120 4.9.3).
-    #[error("undefined-condition")]
     UndefinedCondition(&'static str),
 }
 
 impl Condition {
+    /// Its name as an attribute says it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad-request",
+            Self::HostGone => "host-gone",
+            Self::HostUnknown => "host-unknown",
+            Self::ImproperAddressing => "improper-addressing",
+            Self::InternalServerError => "internal-server-error",
+            Self::ItemNotFound => "item-not-found",
+            Self::OtherRequest => "other-request",
+            Self::PolicyViolation => "policy-violation",
+            Self::RemoteConnectionFailed => "remote-connection-failed",
+            Self::RemoteStreamError => "remote-stream-error",
+            Self::SeeOtherUri(_) => "see-other-uri",
+            Self::SystemShutdown => "system-shutdown",
+            Self::UndefinedCondition(_) => "undefined-condition",
+        }
+    }
+
     /// The status to send it with: 200, or for a client that named no version the code that preceded
     /// the condition (XEP-0124 17.1).
     pub fn status(&self, modern: bool) -> u16 {
@@ -93,7 +117,7 @@ impl Condition {
     pub fn answer(&self, modern: bool) -> Answer {
         let body = terminal(Some(self), &[]);
         let (status, content) = (self.status(modern), CONTENT.into());
-        Answer { status, content, body, compressible: false }
+        Answer { status, content, body, compressible: false, gist: Gist::Last }
     }
 }
 
@@ -136,8 +160,8 @@ pub(super) fn body(attributes: &[(&str, &str)], payloads: &[Payload]) -> Bytes {
 
 /// The last word of a session: a condition, or none where the end was asked for.
 pub(super) fn terminal(condition: Option<&Condition>, payloads: &[Payload]) -> Bytes {
-    let name = condition.map(Condition::to_string);
-    let attributes = [("type", "terminate"), ("condition", name.as_deref().unwrap_or_default())];
+    let name = condition.map(Condition::name);
+    let attributes = [("type", "terminate"), ("condition", name.unwrap_or_default())];
     let attributes = &attributes[..1 + usize::from(name.is_some())];
     match condition.and_then(Condition::detail) {
         Some(detail) => body(attributes, &[detail]),

@@ -19,7 +19,7 @@ mod tests;
 mod undelivered;
 mod window;
 
-pub use answer::{Answer, CONTENT, Condition};
+pub use answer::{Answer, CONTENT, Condition, Gist};
 pub(crate) use answer::{Kind, Payload};
 pub use contract::{CODINGS, Conn, ENVELOPE, Effect, End, Event, StreamId, Terms};
 pub use request::{Malformed, RID_MAX, Request, VERSION, Version, Wish};
@@ -239,7 +239,7 @@ impl Session {
             Place::Worn => self.fail(Some(conn), Condition::PolicyViolation),
             Place::Answered(body) => {
                 self.idle_since = now;
-                self.answer(conn, body);
+                self.answer(conn, body, Gist::Repeat);
             }
             // XEP-0124 14.3
             Place::Open(before) => {
@@ -421,7 +421,8 @@ impl Session {
         batch.payloads.extend(why.and_then(Condition::detail));
         let conn = held.ticket.conn;
         let attributes = self.attributes(now, &held, &batch);
-        let body = if attributes.is_empty() && batch.payloads.is_empty() {
+        let gist = if batch.payloads.is_empty() { Gist::Empty } else { Gist::Payloads };
+        let body = if attributes.is_empty() && gist == Gist::Empty {
             EMPTY
         } else {
             let attributes: Vec<_> = attributes.iter().map(|(name, to)| (*name, &**to)).collect();
@@ -434,7 +435,7 @@ impl Session {
         if let Some(conn) = conn {
             self.introduced = true;
             self.idle_since = now;
-            self.answer(conn, body);
+            self.answer(conn, body, gist);
         }
     }
 
@@ -477,7 +478,7 @@ impl Session {
 
     /// Has a request repeated.
     fn send_back(&mut self, rid: u64, conn: Conn) {
-        self.answer(conn, again(self.ack(rid)));
+        self.answer(conn, again(self.ack(rid)), Gist::Again);
     }
 
     /// The request on this connection broke the session: it learns why, the others that it was another
@@ -509,13 +510,13 @@ impl Session {
             }
             pending.extend(error);
             let status = end.condition().map_or(200, |one| one.status(self.modern));
-            self.answer_with(first, status, terminal(end.condition(), &pending));
+            self.answer_with(first, status, terminal(end.condition(), &pending), Gist::Last);
         }
         for conn in conns {
             match end.condition() {
                 Some(condition) => self.answer_terminal(conn, condition),
                 // XEP-0124 13
-                None => self.answer(conn, EMPTY),
+                None => self.answer(conn, EMPTY, Gist::Empty),
             }
         }
         self.finish(end);
@@ -528,18 +529,19 @@ impl Session {
         self.effects.push_back(Effect::End(end));
     }
 
-    fn answer(&mut self, conn: Conn, body: Bytes) {
-        self.answer_with(conn, 200, body);
+    fn answer(&mut self, conn: Conn, body: Bytes, gist: Gist) {
+        self.answer_with(conn, 200, body, gist);
     }
 
     fn answer_terminal(&mut self, conn: Conn, condition: &Condition) {
-        self.answer_with(conn, condition.status(self.modern), terminal(Some(condition), &[]));
+        let body = terminal(Some(condition), &[]);
+        self.answer_with(conn, condition.status(self.modern), body, Gist::Last);
     }
 
-    fn answer_with(&mut self, conn: Conn, status: u16, body: Bytes) {
+    fn answer_with(&mut self, conn: Conn, status: u16, body: Bytes, gist: Gist) {
         // Threat X15
         let compressible = self.stranger_bytes.is_none();
-        let answer = Answer { status, content: self.content.clone(), body, compressible };
+        let answer = Answer { status, content: self.content.clone(), body, compressible, gist };
         self.effects.push_back(Effect::Answer(conn, answer));
     }
 }

@@ -23,6 +23,24 @@ fn an_address_has_so_many_connections_at_a_time() {
 }
 
 #[test]
+fn what_each_limit_refused_is_counted() {
+    let book = AddressBook::new(AddressLimits { total: 5, new_per_minute: 4, ..limits() });
+    let now = Instant::now();
+    let mut open: Vec<_> = Vec::new();
+    for address in ["192.0.2.1", "192.0.2.2"] {
+        open.extend((0..3).filter_map(|_| book.admit(ip(address), now).ok()));
+    }
+    assert!(book.admit(ip("192.0.2.1"), now).is_err());
+    open.clear();
+    for _ in 0..4 {
+        drop(book.admit(ip("192.0.2.1"), now));
+    }
+    open.extend((0..4).filter_map(|_| book.admit(ip("192.0.2.3"), now).ok()));
+    let (total, each, often) = (Refused::Total, Refused::PerAddress, Refused::TooOften);
+    assert_eq!(book.refused(), [(total, 2), (each, 1), (often, 3)]);
+}
+
+#[test]
 fn an_ipv6_64_is_one_address() {
     let (book, now) = (AddressBook::new(limits()), Instant::now());
     let _open: Vec<_> = (1..=3)
