@@ -51,6 +51,15 @@ table! {
 }
 
 table! {
+    /// Numbers for operators.
+    Metrics {
+        /// Where they are shown: /metrics for Prometheus, / as a page for people. Whoever gets there may look, so keep it to
+        /// yourself, as ["127.0.0.1:9280"] does. []: nowhere.
+        listen: Vec<String> = Vec::new();
+    }
+}
+
+table! {
     /// How a server is reached.
     Server {
         /// HOST:PORT of its port for clients. Absent: the SRV records of the domain say where it is, and whether TLS
@@ -85,6 +94,10 @@ table! {
         connections_per_address: u32 = 200;
         /// New HTTP connections of one address in a minute.
         connections_per_minute: u32 = 1_800;
+        /// Requests of all visitors that wait for an answer.
+        requests: usize = 20_000;
+        /// Requests of one address that wait for an answer.
+        requests_per_address: u32 = 200;
         /// Requests of one address in a minute that name a session which is not there.
         strays_per_minute: u32 = 20;
         /// Bytes of an HTTP request's head.
@@ -93,6 +106,12 @@ table! {
         http_body: usize = 270_336;
         /// Seconds for the head of an HTTP request, and again for its body.
         http_timeout: u64 = 10;
+        /// Bytes of one message over WebSocket.
+        websocket_message: usize = 262_144;
+        /// Bytes of one message over WebSocket before authentication; a BOSH request may have as many and 8192 more.
+        preauth_bytes: usize = 8_192;
+        /// Fragments of one WebSocket message.
+        websocket_fragments: u32 = 64;
         /// Seconds of silence that end a session.
         inactivity: u64 = 60;
         /// Seconds between two empty polls of a session at least.
@@ -113,6 +132,7 @@ file! {
     File of "bosh-cm" {
         top: Top = "";
         http: Http = "http";
+        metrics: Metrics = "metrics";
         upstream: Server = "upstream";
         domain: BTreeMap<String, Server> = "domain";
         limits: Limits = "limits";
@@ -124,6 +144,8 @@ file! {
 pub(crate) struct Config {
     /// HTTP listeners.
     pub(crate) http: Vec<SocketAddr>,
+    /// Listeners that show numbers.
+    pub(crate) metrics: Vec<SocketAddr>,
     /// The path of BOSH.
     pub(crate) bosh_path: String,
     /// The path of WebSocket.
@@ -207,6 +229,7 @@ impl Config {
             gone: gone.collect::<Result<_, _>>()?,
             websocket_path: http_path("http.websocket", &file.http.websocket)?,
             http: addresses("http.listen", &file.http.listen)?,
+            metrics: addresses("metrics.listen", &file.metrics.listen)?,
             bosh_path: http_path("http.bosh", &file.http.bosh)?,
             origins: origins("http.origins", &file.http.origins)?,
             compression: file.http.compression,
@@ -270,6 +293,8 @@ fn limits(limits: &Limits) -> Result<(), ConfigError> {
     at_least("http_head", count(limits.http_head), 8_192)?;
     // RFC 6120 13.12: a stanza of 10,000 bytes has to fit, and the body around it.
     at_least("http_body", count(limits.http_body), 16_384)?;
+    at_least("websocket_message", count(limits.websocket_message), 10_000)?;
+    at_least("preauth_bytes", count(limits.preauth_bytes), 1_024)?;
     for (key, value) in [
         ("sessions", count(limits.sessions)),
         ("sessions_per_address", limits.sessions_per_address.into()),
@@ -277,6 +302,9 @@ fn limits(limits: &Limits) -> Result<(), ConfigError> {
         ("connections", count(limits.connections)),
         ("connections_per_address", limits.connections_per_address.into()),
         ("connections_per_minute", limits.connections_per_minute.into()),
+        ("requests", count(limits.requests)),
+        ("requests_per_address", limits.requests_per_address.into()),
+        ("websocket_fragments", limits.websocket_fragments.into()),
         ("http_timeout", limits.http_timeout),
         ("inactivity", limits.inactivity),
         ("wait", limits.wait),
@@ -357,6 +385,10 @@ mod tests {
             (&[GOOD, "http.origins=['https://a.example/']"], "http.origins: "),
             (&[GOOD, "http.bosh=bind"], "http.bosh: \"bind\" is not a path"),
             (&[GOOD, "http.listen=['5280']"], "http.listen: \"5280\""),
+            (&[GOOD, "metrics.listen=['9280']"], "metrics.listen: \"9280\""),
+            (&[GOOD, "limits.websocket_message=9999"], "limits.websocket_message: 9999"),
+            (&[GOOD, "limits.preauth_bytes=1000"], "limits.preauth_bytes: 1000"),
+            (&[GOOD, "limits.requests_per_address=0"], "limits.requests_per_address: 0"),
             (&[GOOD, "limits.trusted=['me']"], "limits.trusted: \"me\""),
             (&[GOOD, "limits.hold=0"], "limits.hold: 0 is less than 1"),
             (&[GOOD, "colour=red"], "`bosh-cm example-config` lists all keys"),

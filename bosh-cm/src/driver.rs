@@ -1,8 +1,9 @@
 //! All sessions, and the task that moves each of them between HTTP and its server.
 
 use crate::{
+    gauges::{Books, Gauges, limit},
     session::{
-        Answer, Condition, Conn, ENVELOPE, Effect, End, Event, Malformed, Request, Session,
+        Answer, Condition, Conn, ENVELOPE, Effect, End, Event, Gist, Malformed, Request, Session,
         StreamId, Terms,
     },
     upstream::{Did, Line, Upstream, Visitor},
@@ -10,6 +11,7 @@ use crate::{
 };
 use bytes::BytesMut;
 use net::address::{AddressBook, AddressLimits, Attempts, Permit, Refused};
+use program::metrics::Metrics;
 use std::{
     collections::HashMap,
     future::poll_fn,
@@ -42,6 +44,8 @@ pub struct Settings {
     /// Sessions in all, of one address, and new ones of one address before they authenticate. One may hold
     /// some MiB, but about 100 KiB before it authenticates.
     pub sessions: AddressLimits,
+    /// Requests that wait for an answer, in all and of one address. Each may hold as much as `body` allows.
+    pub requests: AddressLimits,
     /// Requests per minute of one address that may name a session which is not there; further ones are not
     /// answered (threat B01).
     pub strays: u32,
@@ -65,7 +69,7 @@ pub enum Insecure {
 
 impl Default for Settings {
     /// Sessions over any connection; 10,000 in all, 100 per address, of which 30 new per minute, loopback not
-    /// counted; 20 strays per minute; stanzas of 256 KiB.
+    /// counted; twice as many requests that wait; 20 strays per minute; stanzas of 256 KiB.
     fn default() -> Self {
         let trusted = ["127.0.0.0/8", "::1/128"].map(|net| net.parse().expect("a network"));
         Self {
@@ -75,6 +79,12 @@ impl Default for Settings {
                 total: 10_000,
                 per_address: 100,
                 new_per_minute: 30,
+                trusted: trusted.to_vec(),
+            },
+            requests: AddressLimits {
+                total: 20_000,
+                per_address: 200,
+                new_per_minute: u32::MAX,
                 trusted: trusted.to_vec(),
             },
             strays: 20,
@@ -94,6 +104,9 @@ pub struct Manager {
     pub(crate) settings: Settings,
     pub(crate) upstream: Arc<dyn Upstream>,
     pub(crate) book: Arc<AddressBook>,
+    /// Requests that wait for an answer.
+    requests: Arc<AddressBook>,
+    pub(crate) gauges: Gauges,
     strays: Attempts,
     table: Mutex<Table>,
     /// Numbers requests.
@@ -118,10 +131,25 @@ struct Entry {
     secure: bool,
 }
 
+/// An answer on its way.
+#[derive(Debug)]
+pub struct Delivery {
+    /// What is to be sent.
+    pub answer: Answer,
+    /// When the server sent what is in it, where it waited for nothing else: see [`Manager::delivered`].
+    pub pushed: Option<std::time::Instant>,
+}
+
+impl From<Answer> for Delivery {
+    fn from(answer: Answer) -> Self {
+        Self { answer, pushed: None }
+    }
+}
+
 /// What comes to a session's door.
 enum Knock {
     /// A request.
-    Request { conn: Conn, request: Box<Request>, reply: oneshot::Sender<Answer> },
+    Request { conn: Conn, request: Box<Request>, reply: oneshot::Sender<Delivery> },
     /// This connection's client waits with more.
     Pressed(Conn),
 }
@@ -139,6 +167,8 @@ impl Manager {
     pub fn new(settings: Settings, upstream: Arc<dyn Upstream>) -> Arc<Self> {
         Arc::new(Self {
             book: AddressBook::new(settings.sessions.clone()),
+            requests: AddressBook::new(settings.requests.clone()),
+            gauges: Gauges::new(),
             strays: Attempts::per_minute(settings.strays, settings.sessions.trusted.clone()),
             terms: Arc::new(settings.terms.clone()),
             settings,
@@ -170,16 +200,42 @@ impl Manager {
         raw: BytesMut,
         visitor: Visitor,
         pressed: impl Future<Output = ()>,
-    ) -> Option<Answer> {
+    ) -> Option<Delivery> {
+        let place = visitor.address.map(|address| self.requests.admit(address, now())).transpose();
+        let delivery = match place {
+            Ok(_place) => self.take(raw, visitor, pressed).await?,
+            Err(refused) => Answer::busy(refused == Refused::Total).into(),
+        };
+        self.gauges.answered(delivery.answer.gist);
+        Some(delivery)
+    }
+
+    /// An answer was written.
+    pub fn delivered(&self, pushed: std::time::Instant) {
+        self.gauges.bosh.pushes.record(now() - pushed);
+    }
+
+    /// All that is counted here, with the HTTP connections that this book counts.
+    pub fn tell(&self, out: &mut Metrics, connections: &AddressBook) {
+        let (sessions, requests) = (&self.book, &self.requests);
+        self.gauges.tell(out, &Books { connections, sessions, requests });
+    }
+
+    async fn take(
+        self: &Arc<Self>,
+        raw: BytesMut,
+        visitor: Visitor,
+        pressed: impl Future<Output = ()>,
+    ) -> Option<Delivery> {
         let request = match Request::parse(raw, &self.settings.body) {
             Ok(request) => request,
-            Err(malformed) => return Some(self.refuse(malformed)),
+            Err(malformed) => return Some(self.refuse(malformed).into()),
         };
         let Some(sid) = &request.sid else {
             return Some(self.create(request, visitor, pressed).await);
         };
         let entry = self.table().sessions.get(sid).cloned();
-        let Some(entry) = entry else { return self.stray(visitor) };
+        let Some(entry) = entry else { return self.stray(visitor).map(Delivery::from) };
         if entry.secure && !visitor.secure {
             return None;
         }
@@ -191,7 +247,7 @@ impl Manager {
             Err(_) => None,
         };
         // It ended while this request was at the door.
-        Some(answer.unwrap_or_else(|| Condition::ItemNotFound.answer(entry.modern)))
+        Some(answer.unwrap_or_else(|| Condition::ItemNotFound.answer(entry.modern).into()))
     }
 
     /// Stops: no new sessions, and every session is told `system-shutdown`. Those whose client does not ask
@@ -229,6 +285,7 @@ impl Manager {
     fn stray(&self, visitor: Visitor) -> Option<Answer> {
         if let Some(address) = visitor.address {
             if !self.strays.allowed(address, now()) {
+                self.gauges.limits.add(limit::STRAYS);
                 return None;
             }
             self.strays.count(address, now());
@@ -241,7 +298,7 @@ impl Manager {
         request: Request,
         visitor: Visitor,
         pressed: impl Future<Output = ()>,
-    ) -> Answer {
+    ) -> Delivery {
         let (reply, answer) = oneshot::channel();
         let modern = request.has_version();
         let conn = self.conn();
@@ -250,11 +307,11 @@ impl Manager {
             Err(condition) => {
                 // As often as a stranger likes, so not for the usual log.
                 debug!(%condition, address = visitor.address.map(tracing::field::display), "session refused");
-                return condition.answer(modern);
+                return condition.answer(modern).into();
             }
         };
         let answer = wait(conn, answer, &door, pressed).await;
-        answer.unwrap_or_else(|| Condition::InternalServerError.answer(modern))
+        answer.unwrap_or_else(|| Condition::InternalServerError.answer(modern).into())
     }
 
     fn begin(
@@ -262,7 +319,7 @@ impl Manager {
         request: &Request,
         visitor: Visitor,
         conn: Conn,
-        reply: oneshot::Sender<Answer>,
+        reply: oneshot::Sender<Delivery>,
     ) -> Result<mpsc::Sender<Knock>, Condition> {
         if self.stop.is_cancelled() {
             return Err(Condition::SystemShutdown);
@@ -327,10 +384,10 @@ fn refusal(refused: Refused) -> Condition {
 /// Waits for the answer on this connection; `None`: the session has ended without one.
 async fn wait(
     conn: Conn,
-    mut answer: oneshot::Receiver<Answer>,
+    mut answer: oneshot::Receiver<Delivery>,
     door: &mpsc::Sender<Knock>,
     pressed: impl Future<Output = ()>,
-) -> Option<Answer> {
+) -> Option<Delivery> {
     tokio::select! {
         biased;
         answer = &mut answer => return answer.ok(),
@@ -350,8 +407,11 @@ async fn run(
     visitor: Visitor,
 ) {
     let manager = Arc::clone(&seat.manager);
+    let _open = manager.gauges.bosh.begin();
     let mut lines = Lines::default();
     let mut told = false;
+    // When the server said what the session has just heard.
+    let mut pushed = None;
     let timer = sleep_until(Instant::now());
     tokio::pin!(timer);
     let end = 'session: loop {
@@ -380,7 +440,10 @@ async fn run(
                         wire.line.write(bytes);
                     }
                 }
-                Effect::Answer(conn, answer) => waiting.answer(conn, answer),
+                Effect::Answer(conn, answer) => {
+                    let pushed = pushed.filter(|_| answer.gist == Gist::Payloads);
+                    waiting.answer(conn, Delivery { answer, pushed });
+                }
                 Effect::Authenticated(stream) => {
                     let further = lines.get(stream).and_then(|wire| wire.permit.as_mut());
                     if let Some(permit) = further.or(seat.permit.as_mut()) {
@@ -395,6 +458,7 @@ async fn run(
                 Effect::End(end) => break 'session Some(end),
             }
         }
+        pushed = None;
         let deadline = session.deadline();
         if let Some(deadline) = deadline {
             timer.as_mut().reset(deadline.into());
@@ -411,7 +475,9 @@ async fn run(
             (stream, did) = lines.turn(&session) => match did {
                 Did::Read => {
                     if let Some(wire) = lines.get(stream) {
-                        session.handle(now(), Event::Received(stream, &mut wire.input));
+                        let now = now();
+                        pushed = Some(now);
+                        session.handle(now, Event::Received(stream, &mut wire.input));
                     }
                 }
                 Did::Wrote(bytes) => session.handle(now(), Event::Written(stream, bytes)),
@@ -433,6 +499,7 @@ async fn run(
         }
     };
     let number = seat.number;
+    manager.gauges.bosh.end(end.as_ref().map(End::name));
     match end {
         Some(End::Condition(condition)) => info!(session = number, %condition, "session ends"),
         Some(end) => info!(session = number, ?end, "session ends"),
@@ -482,13 +549,13 @@ impl Lines {
 }
 
 /// The connections that wait for an answer of one session: as many as its window has places.
-struct Waiting(Vec<(Conn, oneshot::Sender<Answer>)>);
+struct Waiting(Vec<(Conn, oneshot::Sender<Delivery>)>);
 
 impl Waiting {
-    fn answer(&mut self, conn: Conn, answer: Answer) {
+    fn answer(&mut self, conn: Conn, delivery: Delivery) {
         if let Some(at) = self.0.iter().position(|(one, _)| *one == conn) {
             // If the connection is gone the client will ask for the answer again.
-            let _gone = self.0.swap_remove(at).1.send(answer);
+            let _gone = self.0.swap_remove(at).1.send(delivery);
         }
     }
 

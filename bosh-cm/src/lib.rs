@@ -5,8 +5,10 @@
 //! - [`websocket`]: one WebSocket session likewise, and its own driver.
 //! - [`upstream`]: the way to the XMPP server.
 //! - [`http`]: the listener's side; a [`http::Site`] can carry other pages too.
+//! - [`gauges`]: what it counts of itself, and the listener that shows it.
 
 pub mod driver;
+pub mod gauges;
 pub mod http;
 pub mod session;
 pub mod upstream;

@@ -5,7 +5,9 @@ mod config;
 use anyhow::Context;
 use bosh_cm::{
     Manager, Servers, Settings, Terms,
+    gauges::{self, http::Board},
     http::{Site, serve},
+    session::ENVELOPE,
     upstream::{Place, Protection, Trust, Way},
     websocket,
 };
@@ -17,8 +19,10 @@ use net::{
     service::Resolver,
     tls::client::trusting,
 };
-use program::{Source, one_line, print, report, tell};
-use std::{collections::HashMap, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use program::{Source, metrics::Metrics, one_line, print, report, tell};
+use std::{
+    collections::HashMap, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use xmpp_core::xml::Limits;
@@ -30,7 +34,7 @@ const ALPN: &str = "xmpp-client";
 /// A connection manager: lets web clients reach any XMPP server over BOSH (XEP-0124, XEP-0206) and over WebSocket
 /// (RFC 7395).
 ///
-/// Standard output carries `listening http ADDRESS:PORT` for each listener and then `ready`; the log goes to standard
+/// Standard output carries `listening KIND ADDRESS:PORT` for each listener (http, metrics) and then `ready`; the log goes to standard
 /// error (RUST_LOG sets its detail). SIGTERM and SIGINT tell every session `system-shutdown` and end the program.
 #[derive(Parser)]
 #[command(name = PROGRAM, version)]
@@ -111,13 +115,17 @@ async fn run(config: Config) -> anyhow::Result<()> {
         new_per_minute: config.limits.connections_per_minute,
         trusted: config.trusted,
     });
-    let listeners = config.http.iter().map(|address| Listener::bind(*address, Arc::clone(&book)));
-    let listeners = listeners.collect::<Result<Vec<_>, _>>();
-    let listeners = listeners.map_err(|error| anyhow::anyhow!("http.listen: {error}"))?;
+    let listeners = bind("http.listen", &config.http, &book)?;
+    let boards = bind("metrics.listen", &config.metrics, &gauges::http::book())?;
     let (shutdown, serving) = (CancellationToken::new(), TaskTracker::new());
     for listener in listeners {
         print(&format!("listening http {}", listener.local_addr()));
         serving.spawn(serve(listener, None, Arc::clone(&site), shutdown.clone()));
+    }
+    let board = Arc::new(board(Arc::clone(&manager), book));
+    for listener in boards {
+        print(&format!("listening metrics {}", listener.local_addr()));
+        serving.spawn(gauges::http::serve(listener, Arc::clone(&board), shutdown.clone()));
     }
     print("ready");
 
@@ -125,11 +133,32 @@ async fn run(config: Config) -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    shutdown.cancel();
+    // The listeners last: whoever asks meanwhile is told (XEP-0124 17.2, `system-shutdown`).
     manager.shut(Duration::from_secs(config.limits.drain)).await;
+    shutdown.cancel();
     serving.close();
     serving.wait().await;
     Ok(())
+}
+
+/// Listens on each of the addresses that stand under this key.
+fn bind(
+    key: &str,
+    addresses: &[SocketAddr],
+    book: &Arc<AddressBook>,
+) -> anyhow::Result<Vec<Listener>> {
+    let bound = addresses.iter().map(|address| Listener::bind(*address, Arc::clone(book)));
+    bound.collect::<Result<_, _>>().map_err(|error| anyhow::anyhow!("{key}: {error}"))
+}
+
+/// The numbers of the manager, and of the HTTP connections that this book counts.
+fn board(manager: Arc<Manager>, connections: Arc<AddressBook>) -> Board {
+    let collect = move || {
+        let mut metrics = Metrics::default();
+        manager.tell(&mut metrics, &connections);
+        metrics
+    };
+    Board { title: "bosh-cm", collect: Box::new(collect) }
 }
 
 fn settings(config: &Config) -> Settings {
@@ -138,7 +167,10 @@ fn settings(config: &Config) -> Settings {
     Settings {
         websocket: Arc::new(websocket::Terms {
             domains: domains.clone(),
-            ..websocket::Terms::default()
+            gone: config.gone.clone(),
+            before_auth: Limits { bytes: limits.preauth_bytes, ..Limits::BEFORE_AUTH },
+            after_auth: Limits { bytes: limits.websocket_message, ..Limits::AFTER_AUTH },
+            fragments: limits.websocket_fragments,
         }),
         terms: Terms {
             domains,
@@ -149,12 +181,19 @@ fn settings(config: &Config) -> Settings {
             polling: Duration::from_secs(limits.polling),
             max_pause: Duration::from_secs(limits.pause),
             compression: config.compression,
+            stranger_bytes: limits.preauth_bytes + ENVELOPE,
             ..Terms::default()
         },
         sessions: AddressLimits {
             total: limits.sessions,
             per_address: limits.sessions_per_address,
             new_per_minute: limits.sessions_per_minute,
+            trusted: config.trusted.clone(),
+        },
+        requests: AddressLimits {
+            total: limits.requests,
+            per_address: limits.requests_per_address,
+            new_per_minute: u32::MAX,
             trusted: config.trusted.clone(),
         },
         strays: limits.strays_per_minute,

@@ -221,20 +221,19 @@ impl Metrics {
 
 impl Metric {
     /// With these labels it is so many.
-    pub fn is(&mut self, labels: &[Label], count: u64) -> &mut Self {
-        self.sample("", labels, Value::Count(count))
+    pub fn count(&mut self, labels: &[Label], count: u64) {
+        self.sample("", labels, Value::Count(count));
     }
 
     /// All of a [`Tally`], whose values have this name, with these labels besides.
-    pub fn are(&mut self, labels: &[Label], name: &'static str, tally: &Tally) -> &mut Self {
+    pub fn tally(&mut self, labels: &[Label], name: &'static str, tally: &Tally) {
         for (value, count) in tally.get() {
-            self.is(&[labels, &[(name, value)]].concat(), count);
+            self.count(&[labels, &[(name, value)]].concat(), count);
         }
-        self
     }
 
     /// With these labels it took so long.
-    pub fn took(&mut self, labels: &[Label], histogram: &Histogram) -> &mut Self {
+    pub fn times(&mut self, labels: &[Label], histogram: &Histogram) {
         let bounds = BUCKETS.iter().map(|(_, text)| *text).chain(["+Inf"]);
         let mut sum = 0;
         for (bound, count) in bounds.zip(&histogram.counts) {
@@ -243,13 +242,12 @@ impl Metric {
         }
         let time = Duration::from_micros(histogram.micros.load(Ordering::Relaxed));
         self.sample("_sum", labels, Value::Time(time));
-        self.sample("_count", labels, Value::Count(sum))
+        self.sample("_count", labels, Value::Count(sum));
     }
 
-    fn sample(&mut self, suffix: &'static str, labels: &[Label], value: Value) -> &mut Self {
+    fn sample(&mut self, suffix: &'static str, labels: &[Label], value: Value) {
         debug_assert!(labels.iter().all(|(name, value)| is_name(name) && is_plain(value)));
         self.samples.push(Sample { suffix, labels: labels.to_vec(), value });
-        self
     }
 }
 
@@ -278,12 +276,10 @@ mod tests {
         let tally = Tally::of(&["b", "a"]);
         tally.add("c");
         tally.add("b");
-        metrics.counter("drops_total", "Drops.").is(&[], 3);
-        metrics.gauge("rooms", "Rooms.").is(&[("of", "us")], 1).are(
-            &[("of", "them")],
-            "by",
-            &tally,
-        );
+        metrics.counter("drops_total", "Drops.").count(&[], 3);
+        let rooms = metrics.gauge("rooms", "Rooms.");
+        rooms.count(&[("of", "us")], 1);
+        rooms.tally(&[("of", "them")], "by", &tally);
         assert_eq!(
             metrics.text(),
             "# HELP drops_total Drops.\n# TYPE drops_total counter\ndrops_total 3\n\
@@ -301,7 +297,7 @@ mod tests {
         let counts = histogram.counts.each_ref().map(|count| count.load(Ordering::Relaxed));
         assert_eq!(counts, [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
         let mut metrics = Metrics::default();
-        metrics.histogram("it_seconds", "It.").took(&[("over", "tcp")], &histogram);
+        metrics.histogram("it_seconds", "It.").times(&[("over", "tcp")], &histogram);
         let text = metrics.text();
         assert!(text.contains("it_seconds_bucket{over=\"tcp\",le=\"0.00025\"} 3\n"), "{text}");
         assert!(text.contains("it_seconds_bucket{over=\"tcp\",le=\"+Inf\"} 6\n"), "{text}");

@@ -109,6 +109,7 @@ pub(crate) fn manager(config: &Config) -> bosh_cm::Settings {
         },
         websocket: Arc::new(websocket::Terms {
             domains: config.domains.clone(),
+            gone: Vec::new(),
             before_auth: before_auth(limits),
             after_auth: after_auth(limits),
             fragments: limits.websocket_fragments,

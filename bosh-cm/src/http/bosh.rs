@@ -5,7 +5,7 @@ use super::{
     coding::{Coding, Packed, compressed},
     reply::{Reply, TEXT, answered, not_allowed, refusal, reply},
 };
-use crate::session::Condition;
+use crate::{gauges::limit, session::Condition};
 use bytes::BytesMut;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
@@ -65,26 +65,39 @@ impl Site {
         let body = read(request.into_body(), self.manager.body_bytes());
         let body = match timeout(self.patience, body).await {
             Ok(Ok(Some(body))) => body,
-            Ok(Ok(None)) => return Ok(refusal(StatusCode::PAYLOAD_TOO_LARGE)),
+            Ok(Ok(None)) => return Ok(self.over(limit::BODY)),
             Ok(Err(HangUp)) => return Err(HangUp),
-            Err(_) => return Ok(refusal(StatusCode::REQUEST_TIMEOUT)),
+            Err(_) => return Ok(self.over(limit::TIME)),
         };
         let body = match coding.map(|coding| coding.inflate(&body, self.manager.body_bytes())) {
             None => body,
             Some(Ok(body)) => body,
-            Some(Err(Packed::TooLarge)) => return Ok(refusal(StatusCode::PAYLOAD_TOO_LARGE)),
+            Some(Err(Packed::TooLarge)) => return Ok(self.over(limit::BODY)),
             Some(Err(Packed::Broken)) => return Ok(answered(Condition::BadRequest.answer(false))),
         };
+        let pushes = turn.pushes.clone();
         let pressed = async {
             match shares {
                 true => std::future::pending().await,
                 false => turn.pressed().await,
             }
         };
-        let answer = self.manager.request(body, visitor, pressed).await.ok_or(HangUp)?;
+        let delivery = self.manager.request(body, visitor, pressed).await.ok_or(HangUp)?;
+        if let Some(since) = delivery.pushed {
+            pushes.begin(since);
+        }
         Ok(match back {
-            Some(coding) => compressed(answer, coding),
-            None => answered(answer),
+            Some(coding) => compressed(delivery.answer, coding),
+            None => answered(delivery.answer),
+        })
+    }
+
+    /// The answer to a request that broke this limit, and was not read to its end.
+    fn over(&self, limit: &'static str) -> Reply {
+        self.manager.gauges.limits.add(limit);
+        refusal(match limit {
+            limit::TIME => StatusCode::REQUEST_TIMEOUT,
+            _ => StatusCode::PAYLOAD_TOO_LARGE,
         })
     }
 

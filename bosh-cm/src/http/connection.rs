@@ -1,6 +1,11 @@
 //! One HTTP connection, from its first byte to its last.
 
-use super::{HEAD_BYTES, Peer, Site, patience::Impatient, pipeline::Watched};
+use super::{
+    HEAD_BYTES, Peer, Site,
+    patience::{Impatient, Pushes},
+    pipeline::Watched,
+};
+use crate::gauges::limit;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::sync::{
@@ -20,12 +25,13 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let address = peer.address;
-    let (stream, seen) = Watched::new(Impatient::new(stream));
+    let pushes = Pushes::new(Arc::clone(&site.manager));
+    let (stream, seen) = Watched::new(Impatient::new(stream, pushes.clone()));
     let count = AtomicU64::new(0);
     let service = service_fn(|request| {
         let count = count.fetch_add(1, Ordering::Relaxed) + 1;
-        let (site, turn) = (Arc::clone(&site), Turn { count, begun: seen.clone() });
-        let peer = peer.clone();
+        let turn = Turn { count, begun: seen.clone(), pushes: pushes.clone() };
+        let (site, peer) = (Arc::clone(&site), peer.clone());
         async move { site.respond(request, peer, turn).await }
     });
     let connection = http1::Builder::new()
@@ -43,6 +49,11 @@ where
         }
     };
     if let Err(error) = outcome {
+        if error.is_timeout() {
+            site.manager.gauges.limits.add(limit::TIME);
+        } else if error.is_parse_too_large() {
+            site.manager.gauges.limits.add(limit::HEAD);
+        }
         debug!(%error, address = address.map(tracing::field::display), "HTTP connection ends");
     }
 }
@@ -53,6 +64,8 @@ pub(super) struct Turn {
     count: u64,
     /// How many have begun to arrive.
     begun: watch::Receiver<u64>,
+    /// Answers that are about to be written on it.
+    pub(super) pushes: Pushes,
 }
 
 impl Turn {

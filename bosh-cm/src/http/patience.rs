@@ -1,10 +1,12 @@
-//! A connection whose other side may not leave what it is sent untaken for long.
+//! A connection whose other side may not leave what it is sent untaken for long, and that tells when an answer is written.
 
+use crate::driver::Manager;
 use std::{
-    io,
+    io, mem,
     pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -19,11 +21,33 @@ pub(super) const WRITE_TIME: Duration = Duration::from_secs(60);
 pub(super) struct Impatient<S> {
     stream: S,
     stuck: Option<Pin<Box<Sleep>>>,
+    pushes: Pushes,
+}
+
+/// Since when answers are under way that will be written next: of HTTP/1 one, of HTTP/2 as many as it has streams.
+#[derive(Clone)]
+pub(super) struct Pushes(Arc<(Arc<Manager>, Mutex<Vec<Instant>>)>);
+
+impl Pushes {
+    pub(super) fn new(manager: Arc<Manager>) -> Self {
+        Self(Arc::new((manager, Mutex::default())))
+    }
+
+    /// The server sent this answer's payloads at this moment.
+    pub(super) fn begin(&self, since: Instant) {
+        self.0.1.lock().unwrap_or_else(PoisonError::into_inner).push(since);
+    }
+
+    fn written(&self) {
+        let (manager, pushes) = &*self.0;
+        let pushes = mem::take(&mut *pushes.lock().unwrap_or_else(PoisonError::into_inner));
+        pushes.into_iter().for_each(|since| manager.delivered(since));
+    }
 }
 
 impl<S> Impatient<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, stuck: None }
+    pub(super) fn new(stream: S, pushes: Pushes) -> Self {
+        Self { stream, stuck: None, pushes }
     }
 
     fn watch<T>(
@@ -33,6 +57,7 @@ impl<S> Impatient<S> {
     ) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.stuck = None;
+            self.pushes.written();
             return outcome;
         }
         let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(WRITE_TIME)));

@@ -40,7 +40,7 @@ impl Site {
 }
 
 pub(super) fn answered(answer: Answer) -> Reply {
-    let status = StatusCode::from_u16(answer.status).expect("one of four codes");
+    let status = StatusCode::from_u16(answer.status).expect("one of a few codes");
     let content = HeaderValue::from_str(&answer.content).expect("one of a few types");
     reply(status, content, answer.body)
 }

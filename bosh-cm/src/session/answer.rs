@@ -22,6 +22,16 @@ pub struct Answer {
     pub gist: Gist,
 }
 
+impl Answer {
+    /// There are too many requests that wait for an answer, in all or of this address: the request was not looked at,
+    /// and is to be sent again (XEP-0124 17.3; RFC 6585 4).
+    pub fn busy(in_all: bool) -> Self {
+        let status = if in_all { 503 } else { 429 };
+        let (content, body) = (CONTENT.into(), again(None));
+        Self { status, content, body, compressible: false, gist: Gist::Again }
+    }
+}
+
 /// What an answer comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gist {
@@ -35,6 +45,22 @@ pub enum Gist {
     Again,
     /// The end of the session (XEP-0124 13, 17.2).
     Last,
+}
+
+impl Gist {
+    /// Each of them, in order.
+    pub const ALL: [Self; 5] = [Self::Payloads, Self::Empty, Self::Repeat, Self::Again, Self::Last];
+
+    /// One word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Payloads => "payloads",
+            Self::Empty => "empty",
+            Self::Repeat => "repeat",
+            Self::Again => "error",
+            Self::Last => "terminate",
+        }
+    }
 }
 
 /// A terminal binding condition (XEP-0124 17.2).

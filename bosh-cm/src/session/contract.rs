@@ -128,6 +128,16 @@ pub enum End {
 }
 
 impl End {
+    /// One word, for who counts: the condition's if there is one.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Terminated => "closed",
+            Self::Inactive => "silent",
+            Self::Finished => "finished",
+            Self::Condition(condition) => condition.name(),
+        }
+    }
+
     /// What the client is told, where it did not end in good order.
     pub(super) fn condition(&self) -> Option<&Condition> {
         match self {

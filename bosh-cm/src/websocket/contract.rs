@@ -11,6 +11,8 @@ use xmpp_core::{error::StreamCondition, xml::Limits};
 pub struct Terms {
     /// The domains served; empty: whatever the upstream connects to.
     pub domains: Vec<String>,
+    /// Domains that are not served any more, whatever else is: `host-gone`.
+    pub gone: Vec<String>,
     /// What one message of a client may hold that has not authenticated.
     pub before_auth: Limits,
     /// What one message may hold after that.
@@ -24,6 +26,7 @@ impl Default for Terms {
     fn default() -> Self {
         Self {
             domains: Vec::new(),
+            gone: Vec::new(),
             before_auth: Limits::BEFORE_AUTH,
             after_auth: Limits::AFTER_AUTH,
             fragments: 64,
@@ -113,4 +116,19 @@ pub enum End {
     Error(StreamCondition),
     /// The client does not speak WebSocket as it has to be.
     Violation(Violation),
+}
+
+impl End {
+    /// One word, for who counts: the condition's if there is one.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Lost => "lost",
+            Self::Silent => "silent",
+            Self::Finished => "finished",
+            Self::Moved => "see-other-uri",
+            Self::Error(condition) => condition.name(),
+            Self::Violation(violation) => violation.name(),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The task that moves a WebSocket's session between its client and its server.
 
-use super::{Admission, Effect, Event, session::Session};
+use super::{Admission, Effect, End, Event, session::Session};
 use crate::{
     driver::{Insecure, Manager, now},
     upstream::{Did, Line, Pipe, Visitor},
@@ -49,7 +49,10 @@ impl Guest {
         let mut session = Session::new(now(), net::random::token(), admission, terms);
         let (mut client, mut heard) = (Line::over(stream), BytesMut::new());
         let (mut server, mut received): (Option<Line>, _) = (None, BytesMut::new());
+        let _open = manager.gauges.websocket.begin();
         let mut told = false;
+        // When the server said what the session has just heard, and what is not written yet.
+        let (mut heard_at, mut pushed): (Option<std::time::Instant>, _) = (None, None);
         let timer = sleep_until(Instant::now());
         tokio::pin!(timer);
         let end = 'session: loop {
@@ -64,7 +67,10 @@ impl Guest {
                             server.write(bytes);
                         }
                     }
-                    Effect::Send(bytes) => client.write(bytes),
+                    Effect::Send(bytes) => {
+                        client.write(bytes);
+                        pushed = pushed.or(heard_at);
+                    }
                     Effect::Authenticated => {
                         if let Some(permit) = &mut self.permit {
                             permit.authenticated();
@@ -78,6 +84,7 @@ impl Guest {
                     Effect::End(end) => break 'session Some(end),
                 }
             }
+            heard_at = None;
             let deadline = session.deadline();
             if let Some(deadline) = deadline {
                 timer.as_mut().reset(deadline.into());
@@ -86,11 +93,19 @@ impl Guest {
             tokio::select! {
                 did = poll_fn(|cx| client.poll(cx, reads_client, &mut heard)) => session.handle(now(), match did {
                     Did::Read => Event::Heard(&mut heard),
-                    Did::Wrote(bytes) => Event::Sent(bytes),
+                    Did::Wrote(bytes) => {
+                        if let Some(pushed) = pushed.take() {
+                            manager.gauges.websocket.pushes.record(now() - pushed);
+                        }
+                        Event::Sent(bytes)
+                    }
                     Did::Close | Did::Fail(_) => Event::Lost,
                 }),
                 did = poll_fn(|cx| poll(&mut server, cx, reads_server, &mut received)) => session.handle(now(), match did {
-                    Did::Read => Event::Received(&mut received),
+                    Did::Read => {
+                        heard_at = Some(now());
+                        Event::Received(&mut received)
+                    }
                     Did::Wrote(bytes) => Event::Written(bytes),
                     Did::Fail(condition) => Event::Failed(condition),
                     Did::Close => Event::Closed,
@@ -103,6 +118,7 @@ impl Guest {
                 () = manager.kill.cancelled() => break None,
             }
         };
+        manager.gauges.websocket.end(end.as_ref().map(End::name));
         match end {
             Some(end) => info!(session = number, ?end, "session ends"),
             None => info!(session = number, "session cut off"),

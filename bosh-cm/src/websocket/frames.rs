@@ -68,6 +68,17 @@ pub enum Violation {
 }
 
 impl Violation {
+    /// One word, for who counts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Protocol(_) => "protocol",
+            Self::Binary => "binary",
+            Self::NotText => "not-text",
+            Self::Fragments => "fragments",
+            Self::TooLarge => "too-large",
+        }
+    }
+
     /// The close code (RFC 6455 7.4.1).
     pub fn code(self) -> u16 {
         match self {

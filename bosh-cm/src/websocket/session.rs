@@ -240,7 +240,7 @@ impl Session {
 
     /// The client opens its stream, for the first time or again (RFC 7395 3.4, 3.7).
     fn open(&mut self, now: Instant, open: &Element) -> Result<(), StreamError> {
-        let to = domain(open.attr("to").as_deref(), &self.terms.domains)?;
+        let to = domain(open.attr("to").as_deref(), &self.terms)?;
         // RFC 6120 4.7.5, 4.9.3.25
         let version = open.attr("version").and_then(|text| version(&text));
         if version.is_none_or(|(major, _)| major == 0) {
@@ -507,14 +507,16 @@ impl Session {
 }
 
 /// The domain that an `<open/>` is for, prepared.
-fn domain(to: Option<&str>, served: &[String]) -> Result<String, StreamError> {
+fn domain(to: Option<&str>, terms: &Terms) -> Result<String, StreamError> {
     // RFC 6120 4.7.2: a client must say whom it wants.
     let to = to.ok_or_else(|| StreamError::new(StreamCondition::HostUnknown))?;
     let to: Jid = to.parse().map_err(|_| StreamError::new(StreamCondition::ImproperAddressing))?;
     if to.local().is_some() || !to.is_bare() {
         return Err(StreamCondition::ImproperAddressing.into());
     }
-    match served.is_empty() || served.iter().any(|one| one == to.domain()) {
+    let is_in = |names: &[String]| names.iter().any(|one| one == to.domain());
+    match terms.domains.is_empty() || is_in(&terms.domains) {
+        _ if is_in(&terms.gone) => Err(StreamCondition::HostGone.into()),
         true => Ok(to.domain().to_owned()),
         false => Err(StreamCondition::HostUnknown.into()),
     }

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by its name and line")]
 
 mod coding;
+mod drain;
+mod gauges;
 mod hostile;
 mod program;
 mod sessions;

@@ -3,6 +3,7 @@
 use crate::stage::{Answer, BODY, Browser, FEATURES, HEADER};
 use net::tls::{Mode, Tls};
 use std::{
+    collections::HashMap,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -13,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-const NO_TLS: &str = "upstream.tls=none";
+pub(crate) const NO_TLS: &str = "upstream.tls=none";
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -25,7 +26,21 @@ fn program(arguments: &[&str]) -> Command {
 }
 
 /// A running program; it does not outlive its test.
-struct Running(Child);
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Tells it to stop.
+    pub(crate) fn terminate(&self) {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// What it ends with.
+    pub(crate) async fn status(mut self) -> Option<i32> {
+        let wait = tokio::task::spawn_blocking(move || self.0.wait().unwrap().code());
+        wait.await.unwrap()
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -34,15 +49,23 @@ impl Drop for Running {
 }
 
 /// A program that runs with these settings, and the address that it says it listens on.
-fn running(sets: &[&str]) -> (Running, String) {
+pub(crate) fn running(sets: &[&str]) -> (Running, String) {
+    let (child, listening) = listening(sets);
+    (child, listening["http"].clone())
+}
+
+/// A program that runs with these settings, and the address of each kind that it says it listens on.
+pub(crate) fn listening(sets: &[&str]) -> (Running, HashMap<String, String>) {
     let sets = ["http.listen=['127.0.0.1:0']"].iter().chain(sets);
     let arguments: Vec<_> = sets.flat_map(|set| ["--set", set]).collect();
     let mut child = Running(program(&arguments).spawn().unwrap());
-    let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
-    let first = lines.next().unwrap().unwrap();
-    let address = first.strip_prefix("listening http ").expect("where it listens").to_owned();
-    assert_eq!(lines.next().unwrap().unwrap(), "ready");
-    (child, address)
+    let lines = BufReader::new(child.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let lines = lines.take_while(|line| line != "ready").map(|line| {
+        let (kind, address) = line.strip_prefix("listening ").unwrap().split_once(' ').unwrap();
+        (kind.to_owned(), address.to_owned())
+    });
+    let addresses = lines.collect();
+    (child, addresses)
 }
 
 /// The first answer of a session with this domain.
@@ -55,7 +78,7 @@ async fn opened(address: &str, domain: &str) -> Answer {
 async fn it_stands_before_any_server_and_stops_when_told() {
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstream = format!("upstream.server={}", server.local_addr().unwrap());
-    let (mut child, address) = running(&[&upstream, NO_TLS]);
+    let (child, address) = running(&[&upstream, NO_TLS]);
     let mut browser = Browser::new(TcpStream::connect(address).await.unwrap());
     browser.send(&format!("<body {BODY} rid='1' to='example.com' ver='1.6'/>")).await;
 
@@ -71,14 +94,13 @@ async fn it_stands_before_any_server_and_stops_when_told() {
     browser.send(&format!("<body {BODY} rid='2' sid='{sid}'><a xmlns='x'/></body>")).await;
     let read = upstream.read(&mut header).await.unwrap();
     assert_eq!(&header[..read], b"<a xmlns='x'/>");
-    let pid = child.0.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    child.terminate();
     assert!(browser.answer().await.is_terminal("system-shutdown"));
     let mut rest = String::new();
     upstream.read_to_string(&mut rest).await.unwrap();
     assert_eq!(rest, "</stream:stream>");
     drop(upstream);
-    assert_eq!(child.0.wait().unwrap().code(), Some(0));
+    assert_eq!(child.status().await, Some(0));
 }
 
 #[tokio::test]

@@ -15,9 +15,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const OPEN: &str =
+pub(crate) const OPEN: &str =
     "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='example.com' version='1.0'/>";
-const CLOSE: &str = "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>";
+pub(crate) const CLOSE: &str = "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>";
 
 /// The lines of a good handshake.
 fn lines() -> Vec<String> {
@@ -42,14 +42,14 @@ async fn shake<S: Pipe>(browser: &mut Browser<S>, name: &str, line: &str) -> Ans
 }
 
 /// A WebSocket over a connection whose handshake is done.
-struct Socket<S> {
+pub(crate) struct Socket<S> {
     stream: S,
     decoder: Decoder,
     input: BytesMut,
 }
 
 impl<S: Pipe> Socket<S> {
-    async fn over(mut browser: Browser<S>) -> Self {
+    pub(crate) async fn over(mut browser: Browser<S>) -> Self {
         let answer = shake(&mut browser, "", "").await;
         assert_eq!(answer.status, 101, "{answer:?}");
         Self::new(browser.stream)
@@ -60,17 +60,17 @@ impl<S: Pipe> Socket<S> {
         Self { stream, decoder: Decoder::new(Peer::Server, limits), input: BytesMut::new() }
     }
 
-    async fn send(&mut self, opcode: Opcode, payload: &[u8]) {
+    pub(crate) async fn send(&mut self, opcode: Opcode, payload: &[u8]) {
         let mut out = BytesMut::new();
         write_frame(&mut out, opcode, payload, Some([1, 2, 3, 4]));
         self.stream.write_all(&out).await.unwrap();
     }
 
-    async fn says(&mut self, text: &str) {
+    pub(crate) async fn says(&mut self, text: &str) {
         self.send(Opcode::Text, text.as_bytes()).await;
     }
 
-    async fn next(&mut self) -> Message {
+    pub(crate) async fn next(&mut self) -> Message {
         loop {
             if let Some(message) = self.decoder.next(&mut self.input).unwrap() {
                 return message;
@@ -79,14 +79,14 @@ impl<S: Pipe> Socket<S> {
         }
     }
 
-    async fn text(&mut self) -> String {
+    pub(crate) async fn text(&mut self) -> String {
         match self.next().await {
             Message::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
             other => panic!("{other:?}"),
         }
     }
 
-    async fn ends(mut self) {
+    pub(crate) async fn ends(mut self) {
         let mut rest = Vec::new();
         // A reset is an end too.
         let _end = self.stream.read_to_end(&mut rest).await;

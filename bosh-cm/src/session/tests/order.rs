@@ -17,6 +17,7 @@ fn row_32_every_request_is_answered_within_wait() {
     talk.send(101, "").after(19);
     assert_eq!(talk.answers(), []);
     talk.after(1);
+    assert_eq!(talk.answers[0].1.gist, Gist::Empty);
     assert_eq!(talk.answer(), empty(101));
 }
 
@@ -85,8 +86,8 @@ fn row_39_a_repeated_rid_gets_the_identical_response() {
     talk.written();
     talk.on(7, 101, "", "<a xmlns='x'/>");
     let (conn, again) = talk.answers.remove(0);
-    assert_eq!((conn, &again), (7, &first));
-    assert_eq!(again.status, 200);
+    assert_eq!((conn, again.status, first.gist), (7, 200, Gist::Payloads));
+    assert_eq!(again, Answer { gist: Gist::Repeat, ..first });
     assert_eq!(talk.written(), "", "payloads are not processed again");
 }
 
@@ -132,6 +133,7 @@ fn row_23_too_large_and_too_small_look_the_same() {
 fn row_40_a_repeat_of_a_held_request_takes_its_place() {
     let mut talk = Talk::usual();
     talk.on(1, 101, "", "<a xmlns='x'/>").on(2, 101, "", "<a xmlns='x'/>");
+    assert_eq!(talk.answers[0].1.gist, Gist::Again);
     assert_eq!(talk.answer(), (1, "<body type='error'/>".into()));
     assert_eq!(talk.written(), "<a xmlns='x'/>");
     talk.server(&inherited("hi"));

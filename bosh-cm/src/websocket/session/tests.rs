@@ -159,6 +159,22 @@ impl Talk {
 
 /// RFC 7395 3.4, 3.7 and 3.6.
 #[test]
+fn row_19_a_domain_that_is_served_no_more_is_gone() {
+    let gone = vec!["gone.example".to_owned(), "example.com".to_owned()];
+    for domains in [vec![], vec!["example.com".to_owned(), "example.org".to_owned()]] {
+        for (domain, is_gone) in
+            [("gone.example", true), ("example.com", true), ("example.org", false)]
+        {
+            let terms = Terms { domains: domains.clone(), gone: gone.clone(), ..Terms::default() };
+            let mut talk = Talk::with(Admission::Granted, terms);
+            talk.says(&OPEN.replace("example.com", domain));
+            assert_eq!(talk.got.concat().contains("<host-gone "), is_gone, "{:?}", talk.got);
+            assert_eq!(talk.connects.is_empty(), is_gone, "{domain}");
+        }
+    }
+}
+
+#[test]
 fn a_session_from_open_to_close() {
     let mut talk = Talk::new();
     talk.says(OPEN);
