@@ -82,10 +82,10 @@ fn everything_comes_once_and_in_order(store: &Arc<dyn Store>) {
                     let xml = format!(
                         "<message to='juliet@localhost' type='chat' id='{number}'><body>x</body></message>"
                     );
-                    wait(router.dispatch(&claim, stanza(&xml)));
+                    wait(async { router.dispatch(&claim, stanza(&xml)).await.await });
                 }
                 assert!(mailbox.try_next().is_none(), "nothing came back");
-                wait(router.release(claim, mailbox));
+                wait(router.release(claim, mailbox, Vec::new()));
                 busy.fetch_sub(1, Ordering::SeqCst);
             });
         }
@@ -94,19 +94,22 @@ fn everything_comes_once_and_in_order(store: &Arc<dyn Store>) {
             let last = busy.load(Ordering::SeqCst) == 0;
             let (claim, mut mailbox) = wait(router.claim(&account, Some("x"))).unwrap();
             let polls = if round % 3 == 0 && !last { 1 } else { usize::MAX };
-            let login = run(router.dispatch(&claim, stanza("<presence/>")), polls);
+            let login =
+                run(async { router.dispatch(&claim, stanza("<presence/>")).await.await }, polls);
             let take = match login {
                 None => 0, // cut off: nobody reads any more
                 Some(()) if last => usize::MAX,
                 Some(()) => 5 + round % 7,
             };
             for _ in 0..take {
-                let Some(Mail::Stanza(stanza)) = mailbox.try_next() else { break };
-                if let (Some(from), Some(id)) = (&stanza.head.from, &stanza.head.id) {
+                let Some(Mail::Letter(letter)) = mailbox.try_next() else { break };
+                let head = &letter.stanza().head;
+                if let (Some(from), Some(id)) = (&head.from, &head.id) {
                     seen.entry(from.to_string()).or_default().push(id.parse().unwrap());
                 }
+                router.took(&claim, [letter]);
             }
-            wait(router.release(claim, mailbox));
+            wait(router.release(claim, mailbox, Vec::new()));
             if last {
                 break;
             }
@@ -129,7 +132,8 @@ fn subscriptions_settle(store: &Arc<dyn Store>) {
             scope.spawn(move || {
                 let (claim, mailbox) =
                     wait(router.claim(&name(own).parse().unwrap(), Some("x"))).unwrap();
-                let send = |xml: &str| wait(router.dispatch(&claim, stanza(xml)));
+                let send =
+                    |xml: &str| wait(async { router.dispatch(&claim, stanza(xml)).await.await });
                 send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>");
                 send("<presence/>");
                 for round in 0..6 {
@@ -150,7 +154,7 @@ fn subscriptions_settle(store: &Arc<dyn Store>) {
                         send(&format!("<presence><status>{round}</status></presence>"));
                     }
                 }
-                wait(router.release(claim, mailbox));
+                wait(router.release(claim, mailbox, Vec::new()));
             });
         }
     });

@@ -1,7 +1,7 @@
 //! Claiming a full address, and giving it back.
 
 use crate::{
-    Mailbox, Router,
+    Letter, Mailbox, Router,
     account::{Account, Seat, Session, State},
     mailbox::Post,
     presence::Departure,
@@ -19,7 +19,7 @@ use xmpp_core::{
 #[derive(Debug)]
 pub struct Claim {
     router: Arc<Router>,
-    session: Session,
+    session: Arc<Session>,
     live: bool,
 }
 
@@ -46,7 +46,13 @@ impl Claim {
         &self.session.jid
     }
 
-    pub(crate) fn session(&self) -> &Session {
+    /// Its client hears what the server has taken in (XEP-0198): what it sends is safe before it counts as handled, even
+    /// where it reaches its recipient at once.
+    pub fn manage(&self) {
+        self.session.post.manage();
+    }
+
+    pub(crate) fn session(&self) -> &Arc<Session> {
         &self.session
     }
 }
@@ -87,7 +93,7 @@ impl Router {
                 let conflict = StreamError::new(StreamCondition::Conflict)
                     .with_text("replaced by a new session with the same resource");
                 state.seats[old].post.close(conflict);
-                self.depart(&account, &mut state, old, &mut after);
+                self.vacate(&account, &mut state, old, &mut after);
             }
             if state.seats.len() >= self.settings.sessions_per_account {
                 return Err(ClaimError::TooMany);
@@ -95,16 +101,28 @@ impl Router {
             state.seats.push(Seat::new(&session, self.environment.now()));
         }
         let mailbox = Mailbox::new(session.post.clone());
-        let claim = Claim { router: self.clone(), session, live: true };
+        let claim = Claim { router: self.clone(), session: Arc::new(session), live: true };
         self.finish(after).await;
         Ok((claim, mailbox))
     }
 
-    /// Ends the claim: unavailable presence goes out, what is left in the mailbox is routed as to an unavailable resource.
-    pub async fn release(self: &Arc<Self>, mut claim: Claim, mailbox: Mailbox) {
+    /// The client has these: by its word (XEP-0198) or, without one, as far as the connection knows.
+    pub fn took(self: &Arc<Self>, claim: &Claim, letters: impl IntoIterator<Item = Letter>) {
+        debug_assert!(claim.live, "a session that is there");
+        letters.into_iter().for_each(Letter::take);
+    }
+
+    /// Ends the claim: unavailable presence goes out; letters that the client did not [take](Self::took), and then what is
+    /// left in the mailbox, are routed as to an unavailable resource.
+    pub async fn release(
+        self: &Arc<Self>,
+        mut claim: Claim,
+        mailbox: Mailbox,
+        unproven: Vec<Letter>,
+    ) {
         drop(mailbox);
         claim.live = false;
-        let after = self.leave(&claim.session);
+        let after = self.leave(&claim.session, unproven);
         self.finish(after).await;
     }
 
@@ -120,18 +138,22 @@ impl Router {
     }
 
     /// Takes a session out of the table, if it is still there.
-    fn leave(self: &Arc<Self>, session: &Session) -> After {
+    fn leave(self: &Arc<Self>, session: &Session, unproven: Vec<Letter>) -> After {
         let mut after = After::default();
-        let mut state = session.account.guard();
+        let account = &session.account;
+        let mut state = account.guard();
         if let Some(place) = state.seats.iter().position(|seat| seat.number == session.number) {
-            self.depart(&session.account, &mut state, place, &mut after);
+            self.vacate(account, &mut state, place, &mut after);
         }
+        let left = unproven.into_iter().chain(session.post.empty());
+        self.hand_back(account, &mut state, left, &mut after);
         after
     }
 
     /// Takes the session at this place out of the table: its account's other sessions hear of it at once, its contacts
-    /// once the guard is given back, and what nobody got from its mailbox is routed again, in order.
-    pub(crate) fn depart(
+    /// once the guard is given back. What nobody got of what it was sent is routed again when its task releases it, which
+    /// has some of it in its hands.
+    pub(crate) fn vacate(
         self: &Arc<Self>,
         account: &Arc<Account>,
         state: &mut State,
@@ -139,8 +161,18 @@ impl Router {
         after: &mut After,
     ) {
         let seat = state.seats.remove(place);
-        let left = seat.post.empty();
+        seat.post.shut();
         self.announce(Departure::of(seat, state), account, state, after);
+    }
+
+    /// Routes again, in order, what nobody got of what a session was sent that is gone.
+    fn hand_back(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        state: &mut State,
+        left: impl Iterator<Item = Letter>,
+        after: &mut After,
+    ) {
         let mut messages = Vec::new();
         for letter in left {
             match letter.stanza.kind() {
@@ -165,7 +197,7 @@ impl Router {
     ) {
         while let Some(place) = state.seats.iter().position(|seat| seat.post.has_overflowed()) {
             tracing::info!(session = %state.seats[place].jid, "mailbox overflowed");
-            self.depart(account, state, place, after);
+            self.vacate(account, state, place, after);
         }
     }
 }
@@ -173,7 +205,7 @@ impl Router {
 impl Drop for Claim {
     fn drop(&mut self) {
         if self.live {
-            let after = self.router.leave(&self.session);
+            let after = self.router.leave(&self.session, Vec::new());
             drop(self.router.run(after));
         }
     }

@@ -22,6 +22,7 @@ mod module;
 mod presence;
 mod probe;
 mod route;
+mod settling;
 mod table;
 mod wait;
 
@@ -32,11 +33,12 @@ pub use declare::{ClashError, Declare, xeps};
 pub use directory::{Directory, LoadError, Record, Relation};
 pub use futures_util::future::BoxFuture;
 pub use info::{Extension, Identity, Info, Offer};
-pub use mailbox::{Mail, Mailbox};
+pub use mailbox::{Letter, Mail, Mailbox};
 pub use module::{
     Answer, At, Backlog, Discovery, Keeping, Leaving, Module, Receipt, Reply, Request, Side,
     Urgency, Xep,
 };
+pub use settling::Settling;
 
 use bytes::Bytes;
 use declare::{Declare as Law, UrgencyFn};

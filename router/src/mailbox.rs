@@ -19,13 +19,15 @@ use std::{
     },
     task::{Context, Poll, Waker},
 };
-use xmpp_core::{Kind, Stanza, StreamError, error::StreamCondition};
+use xmpp_core::{Kind, Stanza, StreamError, error::StreamCondition, stanza::IqType};
 
 /// What a mailbox gives its session.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Mail {
-    /// A stanza for this session, to be written as it is.
-    Stanza(Stanza),
+    /// A stanza for this session, to be written as it is. The letter goes back with
+    /// [`Router::took`](crate::Router::took) or, where the client did not get it, with
+    /// [`Router::release`](crate::Router::release).
+    Letter(Letter),
     /// The session ends with this error: replaced, its account gone, its mailbox full. Unless the session asked for
     /// it ([`Session::close`](crate::Session::close)), it is given before anything that still waits; give the rest back with [`Router::release`](crate::Router::release).
     Close(StreamError),
@@ -80,6 +82,8 @@ pub(crate) struct Post {
     limit: usize,
     /// What can wait while the client is inactive.
     urgency: Option<Arc<UrgencyFn>>,
+    /// Its client hears what the server has taken in (XEP-0198).
+    managed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -117,9 +121,10 @@ enum Close {
     Told,
 }
 
-/// One stanza on its way to one session.
+/// One stanza on its way to one session. It is kept until the client is known to have it: by an acknowledgement (XEP-0198)
+/// or, without any, once it was written to the connection.
 #[derive(Debug)]
-pub(crate) struct Letter {
+pub struct Letter {
     pub(crate) stanza: Stanza,
     owed: Owed,
     asked: bool,
@@ -157,6 +162,28 @@ impl FanOut {
 }
 
 impl Letter {
+    /// What is to be written.
+    pub fn stanza(&self) -> &Stanza {
+        &self.stanza
+    }
+
+    /// Whether something becomes of it where the client does not get it; what is not owed may be forgotten once written.
+    pub fn is_owed(&self) -> bool {
+        match self.stanza.kind() {
+            Kind::Message(_) => !matches!(self.owed, Owed::Nothing),
+            Kind::Iq(IqType::Get | IqType::Set) => true,
+            Kind::Iq(IqType::Result | IqType::Error) | Kind::Presence(_) => false,
+        }
+    }
+
+    /// The client has it.
+    pub(crate) fn take(self) {
+        if let Owed::Shared(all) = &self.owed {
+            all.taken.store(true, Ordering::Release);
+            all.left.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
     /// The message where nobody got it, so that it must be routed again.
     pub(crate) fn into_undelivered(self) -> Option<Stanza> {
         match self.owed {
@@ -167,9 +194,16 @@ impl Letter {
     }
 }
 
+impl From<Stanza> for Letter {
+    /// What a session itself tells its client.
+    fn from(stanza: Stanza) -> Self {
+        Self { stanza, owed: Owed::Nothing, asked: false }
+    }
+}
+
 impl Post {
     pub(crate) fn new(limit: usize, urgency: Option<Arc<UrgencyFn>>) -> Arc<Self> {
-        Arc::new(Self { queue: Mutex::default(), limit, urgency })
+        Arc::new(Self { queue: Mutex::default(), limit, urgency, managed: AtomicBool::new(false) })
     }
 
     /// Takes a stanza from somebody else. False: the mailbox overflowed, and the stanza waits as its last; the
@@ -187,6 +221,10 @@ impl Post {
         let mut queue = lock(&self.queue);
         let urgency = self.urgency_of(message, &queue);
         queue.put(Letter { stanza: copy, owed, asked: false }, urgency, self.limit)
+    }
+
+    pub(crate) fn manage(&self) {
+        self.managed.store(true, Ordering::Relaxed);
     }
 
     fn urgency_of(&self, stanza: &Stanza, queue: &Queue) -> Urgency {
@@ -242,6 +280,11 @@ impl Post {
     /// Whether it overflowed and the session has to leave the table.
     pub(crate) fn has_overflowed(&self) -> bool {
         lock(&self.queue).overflowed
+    }
+
+    /// The session is out of the table: nothing is accepted from now on.
+    pub(crate) fn shut(&self) {
+        lock(&self.queue).gone = true;
     }
 
     /// Takes all that waits; nothing is accepted from now on.
@@ -322,15 +365,11 @@ impl Queue {
         let letter = self.letters.pop_front()?;
         let waiting = if letter.asked { &mut self.asked } else { &mut self.sent };
         *waiting -= letter.stanza.weight();
-        if let Owed::Shared(all) = &letter.owed {
-            all.taken.store(true, Ordering::Release);
-            all.left.fetch_sub(1, Ordering::AcqRel);
-        }
         if self.letters.is_empty() {
             // A burst does not pin its memory for the life of the session.
             self.letters.shrink_to(IDLE_LETTERS);
         }
-        Some(Mail::Stanza(letter.stanza))
+        Some(Mail::Letter(letter))
     }
 
     fn take_close(&mut self) -> Option<Mail> {

@@ -5,7 +5,7 @@
 //! given back. So no two guards are ever held together and none across an await.
 
 use crate::{
-    At, Backlog, BoxFuture, Claim, Keeping, Receipt, Request, Router, Session, Side,
+    At, Backlog, BoxFuture, Claim, Keeping, Receipt, Request, Router, Session, Settling, Side,
     account::{Account, State},
     blocks::blocked,
     copy::give_copies,
@@ -53,13 +53,24 @@ impl After {
 
 impl Router {
     /// Routes one stanza of a session to where it belongs. `from` is stamped here. Replies and errors come through the
-    /// sender's own mailbox. When the future is done the next stanza may follow (RFC 6120 10.1). Dropped before, the
-    /// stanza may or may not have been routed; nobody else is held up.
-    pub async fn dispatch(self: &Arc<Self>, claim: &Claim, stanza: Stanza) {
-        let mut after = After::default();
-        claim.session().post.ask();
-        self.take(claim.session(), stanza, &mut after).await;
-        self.finish(after).await;
+    /// sender's own mailbox. When the future is done the next stanza may follow (RFC 6120 10.1), and what it gives is to be
+    /// waited for beside that. Dropped before, the stanza may or may not have been routed; nobody else is held up.
+    pub fn dispatch(
+        self: &Arc<Self>,
+        claim: &Claim,
+        stanza: Stanza,
+    ) -> impl Future<Output = Settling> + Send + use<> {
+        let (router, session) = (self.clone(), claim.session().clone());
+        #[expect(
+            clippy::async_yields_async,
+            reason = "the next stanza does not wait for what this one has caused"
+        )]
+        async move {
+            let mut after = After::default();
+            session.post.ask();
+            router.take(&session, stanza, &mut after).await;
+            Settling::new(router.run(after))
+        }
     }
 
     async fn take(self: &Arc<Self>, session: &Session, mut stanza: Stanza, after: &mut After) {
@@ -408,17 +419,6 @@ impl Router {
                     }
                 }
             }
-        }
-    }
-
-    /// Does what is left to do, and waits for what has to be waited for.
-    pub(crate) async fn finish(self: &Arc<Self>, after: After) {
-        let mut waits = self.run(after);
-        let mut next = 0;
-        while next < waits.len() {
-            let after = waits[next].resolve().await;
-            next += 1;
-            waits.extend(self.run(after));
         }
     }
 

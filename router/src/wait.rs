@@ -2,7 +2,11 @@
 
 use crate::{Backlog, Receipt, Router, account::Account, route::After};
 use futures_util::future::BoxFuture;
-use std::{mem, sync::Arc};
+use std::{
+    mem,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 use xmpp_core::{Stanza, StanzaError};
 
 /// Something in a lane that is being waited for. Dropped without an end (the task was cancelled), what is written counts as
@@ -36,24 +40,25 @@ impl Wait {
         Self { router: router.clone(), account: account.clone(), ticket, pending }
     }
 
-    /// Waits for it and lets the lane go on.
-    pub(crate) async fn resolve(&mut self) -> After {
-        match &mut self.pending {
+    /// Goes on with it: once it is complete the lane goes on, and what that caused has to be waited for in turn.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Vec<Self>> {
+        let after = match &mut self.pending {
             Pending::Receipt(receipt, _) => {
-                let result = receipt.await;
+                let result = ready!(receipt.as_mut().poll(cx));
                 self.settle(result)
             }
             Pending::Backlog(read) => {
-                let backlog = read.await;
+                let backlog = ready!(read.as_mut().poll(cx));
                 self.settle_backlog(backlog)
             }
             Pending::Aside(written) => {
-                written.await;
+                ready!(written.as_mut().poll(cx));
                 self.pending = Pending::Done;
                 After::default()
             }
             Pending::Done => After::default(),
-        }
+        };
+        Poll::Ready(self.router.run(after))
     }
 
     /// Lets the lane go on without waiting.

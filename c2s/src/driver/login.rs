@@ -53,7 +53,7 @@ impl Driver {
             }
         };
         if let Some(refusal) = refusal {
-            router.release(claim, mailbox).await;
+            router.release(claim, mailbox, Vec::new()).await;
             return Err(refusal);
         }
         self.credentials = None;

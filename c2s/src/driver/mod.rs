@@ -120,6 +120,9 @@ impl Driver {
         {
             self.session.handle(self.clock.now(), Event::Mail(mail));
         }
+        if let Some((claim, _)) = &self.seat {
+            self.door.router.took(claim, self.session.take_letters());
+        }
     }
 
     /// Carries out an effect and hands its outcome in. Each is boxed: a future in place is memory that every connection
@@ -128,7 +131,8 @@ impl Driver {
         match effect {
             Effect::Dispatch(stanza) => {
                 let (claim, _) = self.seat.as_ref().expect("only a bound session has stanzas");
-                Box::pin(self.door.router.dispatch(claim, stanza)).await;
+                let routed = Box::pin(self.door.router.dispatch(claim, stanza));
+                routed.await.await;
             }
             Effect::Active(active) => {
                 let (_, mailbox) = self.seat.as_mut().expect("only a bound session has a state");
@@ -181,7 +185,7 @@ impl Driver {
         let seat = self.seat.take();
         let release = async {
             if let Some((claim, mailbox)) = seat {
-                router.release(claim, mailbox).await;
+                router.release(claim, mailbox, Vec::new()).await;
             }
         };
         let farewell = self.wire.farewell(&mut self.session, self.clock, FAREWELL);

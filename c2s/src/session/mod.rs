@@ -39,7 +39,7 @@ use crate::Settings;
 use bytes::{Buf, Bytes, BytesMut};
 use rate::Bucket;
 pub(crate) use register::RegisterError;
-use router::{ClaimError, Mail, Offer};
+use router::{ClaimError, Letter, Mail, Offer};
 use stage::{ExpectHeader, Stage, Step, Stream, Transition};
 use std::{mem, sync::Arc, time::Duration};
 use xmpp_core::{
@@ -158,6 +158,8 @@ pub(crate) struct Session {
     negotiate_by: Duration,
     /// When the last byte came.
     heard: Duration,
+    /// What was written for the client.
+    letters: Vec<Letter>,
     /// Since when the client has taken nothing of the output, if there is any.
     unread_since: Option<Duration>,
 }
@@ -185,6 +187,7 @@ impl Session {
             rates,
             now,
             heard: now,
+            letters: Vec::new(),
             unread_since: None,
         }
     }
@@ -245,6 +248,11 @@ impl Session {
         &self.stream.output
     }
 
+    /// What was written for the client, and is its own from then on.
+    pub(crate) fn take_letters(&mut self) -> std::vec::Drain<'_, Letter> {
+        self.letters.drain(..)
+    }
+
     /// Gives the memory of an empty output back, for a connection that has nothing to do.
     pub(crate) fn release_output(&mut self) {
         if self.stream.output.is_empty() {
@@ -294,7 +302,10 @@ impl Session {
                 self.stream.output.clear();
                 self.end(Side::Client, "connection lost", None);
             }
-            Event::Mail(Mail::Stanza(stanza)) => stanza.write(&mut self.stream.output),
+            Event::Mail(Mail::Letter(letter)) => {
+                letter.stanza().write(&mut self.stream.output);
+                self.letters.push(letter);
+            }
             Event::Mail(Mail::Close(error)) => self.fail(error),
             Event::Shutdown => self.fail(StreamCondition::SystemShutdown.into()),
             Event::Secured => self.advance(Stage::on_secured),

@@ -20,7 +20,9 @@ fn mail_comes_in_the_order_it_was_sent() {
     assert!(post.send(message(1), Owed::Routing));
     post.answer([message(2)]);
     for bytes in [1, 2] {
-        let Some(Mail::Stanza(stanza)) = mailbox.try_next() else { panic!("no mail") };
+        let Some(Mail::Letter(Letter { stanza, .. })) = mailbox.try_next() else {
+            panic!("no mail")
+        };
         assert_eq!(stanza.inner().len(), bytes);
     }
 }
@@ -92,7 +94,7 @@ fn without_room_only_the_end_comes_through_and_wakes() {
     assert!(post.send(message(1), Owed::Routing));
     assert_eq!(woken(), 0, "there is no room for it");
     assert!(mailbox.poll_next(&mut cx, false).is_pending());
-    assert!(matches!(mailbox.poll_next(&mut cx, true), Poll::Ready(Mail::Stanza(_))));
+    assert!(matches!(mailbox.poll_next(&mut cx, true), Poll::Ready(Mail::Letter(_))));
     assert!(mailbox.poll_next(&mut cx, true).is_pending());
     assert!(post.send(message(1), Owed::Routing));
     assert_eq!(woken(), 1);
@@ -145,7 +147,7 @@ fn send(post: &Post, stanza: Stanza) {
 
 fn ids(mailbox: &mut Mailbox) -> Vec<String> {
     let mut ids = Vec::new();
-    while let Some(Mail::Stanza(stanza)) = mailbox.try_next() {
+    while let Some(Mail::Letter(Letter { stanza, .. })) = mailbox.try_next() {
         ids.push(stanza.head.id.map(String::from).unwrap_or_default());
     }
     ids
@@ -277,7 +279,7 @@ fn who_asked_for_the_end_gets_first_what_waits() {
     post.close_last(StreamError::new(StreamCondition::NotAuthorized));
     post.answer([message(1)]);
     for _what_was_held_too in 0..2 {
-        assert!(matches!(mailbox.try_next(), Some(Mail::Stanza(_))));
+        assert!(matches!(mailbox.try_next(), Some(Mail::Letter(_))));
     }
     assert!(matches!(mailbox.try_next(), Some(Mail::Close(_))));
     assert!(mailbox.try_next().is_none());

@@ -102,36 +102,41 @@ impl Actor {
 
     /// Sends a stanza and sees it through.
     pub fn send(&self, xml: &str) {
-        finish(self.router.dispatch(&self.claim, stanza(xml)));
+        finish(async { self.router.dispatch(&self.claim, stanza(xml)).await.await });
     }
 
     /// Sends a stanza whose way is seen through later.
     pub fn start(&self, xml: &str) -> Task<()> {
         let (router, claim, stanza) = (self.router.clone(), self.claim.clone(), stanza(xml));
-        Task::new(async move { router.dispatch(&claim, stanza).await })
+        Task::new(async move { router.dispatch(&claim, stanza).await.await })
     }
 
     /// All that has come, as it would be written.
     pub fn all(&mut self) -> Vec<String> {
         let mut all = Vec::new();
-        while let Some(Mail::Stanza(stanza)) = self.mailbox.try_next() {
+        while let Some(stanza) = self.take() {
             all.push(xml(&stanza));
         }
         all
     }
 
+    /// Takes the next stanza that has come.
+    pub fn take(&mut self) -> Option<Stanza> {
+        let Some(Mail::Letter(letter)) = self.mailbox.try_next() else { return None };
+        let stanza = letter.stanza().clone();
+        self.router.took(&self.claim, [letter]);
+        Some(stanza)
+    }
+
     /// The next thing that has come; what comes behind it waits.
     pub fn next(&mut self) -> String {
-        match self.mailbox.try_next() {
-            Some(Mail::Stanza(stanza)) => xml(&stanza),
-            other => panic!("no stanza: {other:?}"),
-        }
+        self.take().map(|stanza| xml(&stanza)).expect("a stanza")
     }
 
     /// The ids of all that has come.
     pub fn ids(&mut self) -> Vec<String> {
         let mut ids = Vec::new();
-        while let Some(Mail::Stanza(stanza)) = self.mailbox.try_next() {
+        while let Some(stanza) = self.take() {
             ids.push(stanza.head.id.map(String::from).unwrap_or_default());
         }
         ids
@@ -163,7 +168,7 @@ impl Actor {
     pub fn start_disconnect(self) -> Task<()> {
         let claim = Arc::into_inner(self.claim).expect("nothing of it is on its way");
         let (router, mailbox) = (self.router, self.mailbox);
-        Task::new(async move { router.release(claim, mailbox).await })
+        Task::new(async move { router.release(claim, mailbox, Vec::new()).await })
     }
 }
 

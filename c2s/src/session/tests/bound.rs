@@ -188,7 +188,7 @@ fn mail_is_written_in_order() {
             .to(jid(BALCONY))
             .from(jid("romeo@montague.lit/orchard"))
             .id(id);
-        talk.event(Event::Mail(Mail::Stanza(message)));
+        talk.event(Event::Mail(Mail::Letter(message.into())));
     }
     assert!(talk.poll().is_none());
     let said = talk.said();

@@ -259,5 +259,6 @@ fn an_idle_stream_holds_no_buffers() {
 fn mail(bytes: usize) -> Mail {
     let body = format!("<body>{}</body>", "x".repeat(bytes));
     let message = Stanza::new(Kind::Message(MessageType::Chat), Bytes::from(body));
-    Mail::Stanza(message.from(jid("romeo@montague.lit/orchard")).to(jid(BALCONY)))
+    let message = message.from(jid("romeo@montague.lit/orchard")).to(jid(BALCONY));
+    Mail::Letter(message.into())
 }
