@@ -6,7 +6,9 @@
 //! an order) a play leaves open too where the dialect can say so, and else tells as this server does it.
 //!
 //! [`bosh`] drives any connection manager through every point of XEP-0124 and XEP-0206, down to the bytes of its HTTP
-//! requests; the program `bosh-conformance` prints what came of it.
+//! requests; the program `bosh-conformance` prints what came of it. [`bosh::loss`] has two people talk through the
+//! broken networks of [`faults`]; the program is `bosh-loss`.
 
 pub mod bosh;
+pub mod faults;
 pub mod plays;

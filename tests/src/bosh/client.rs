@@ -35,6 +35,7 @@ pub struct Account {
 }
 
 /// The manager under test, and who is known there.
+#[derive(Clone)]
 pub struct Lab {
     /// Opens connections.
     pub dial: Dial,
@@ -110,6 +111,7 @@ impl Lab {
 }
 
 /// A request for a session.
+#[derive(Clone)]
 pub(crate) struct Ask {
     lab: Arc<Lab>,
     attributes: Vec<(String, String)>,

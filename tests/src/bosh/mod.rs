@@ -17,12 +17,15 @@ macro_rules! ensure {
 }
 
 mod client;
+pub mod loss;
 mod report;
 mod rows;
+mod url;
 mod wire;
 
 pub use client::{Account, Lab};
 pub use report::{Report, Reported};
+pub use url::Url;
 pub use wire::{BoxFuture, Dial, Stream, http};
 
 use std::{fmt, io, sync::Arc, time::Duration};

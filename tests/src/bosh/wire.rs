@@ -15,8 +15,14 @@ use xmpp_core::{
 
 /// Largest head of an answer that is read.
 const HEAD_BYTES: usize = 64 * 1024;
-/// What a manager may send: several stanzas of the largest size, one level deeper than on a stream.
-const LIMITS: Limits = Limits { bytes: 16 << 20, depth: 100, ..Limits::AFTER_AUTH };
+/// What a manager may send: many stanzas, some of the largest size, one level deeper than on a stream.
+const LIMITS: Limits = Limits {
+    bytes: 16 << 20,
+    depth: 100,
+    elements: 65_536,
+    declarations: 65_536,
+    ..Limits::AFTER_AUTH
+};
 /// How long it may take to connect.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 
