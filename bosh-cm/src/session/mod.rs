@@ -233,9 +233,16 @@ impl Session {
     }
 
     fn arrive(&mut self, now: Instant, conn: Conn, request: Box<Request>) {
-        self.patience = self.inactivity; // XEP-0124 10: a pause ends with the next request
-        match self.window.place(&request, conn, now + self.wait) {
+        let place = self.window.place(&request, conn, now + self.wait);
+        // XEP-0124 10: a pause ends with the next request.
+        if !matches!(place, Place::Forgotten) {
+            self.patience = self.inactivity;
+        }
+        match place {
             Place::Outside => self.fail(Some(conn), Condition::ItemNotFound),
+            // XEP-0124 14.3, for whoever still listens. A client that has gone on has its answer, so this is a copy that
+            // the network delivers late, and no reason to end the session.
+            Place::Forgotten => self.answer_terminal(conn, &Condition::ItemNotFound),
             Place::Worn => self.fail(Some(conn), Condition::PolicyViolation),
             Place::Answered(body) => {
                 self.idle_since = now;

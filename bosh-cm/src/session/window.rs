@@ -27,6 +27,7 @@ pub(super) struct Window {
     size: u64,
     /// Whether the client tells which answers it has (XEP-0124 9.2).
     acknowledges: bool,
+    first: u64,
     last: u64,
     early: BTreeMap<u64, Early>,
     held: VecDeque<Held>,
@@ -82,7 +83,9 @@ pub(super) enum Place {
     Answered(Bytes),
     /// Repeated too often.
     Worn,
-    /// Too large, or too small to be remembered, or a repeat with another key: not told apart (threat B02).
+    /// Answered, and the answer is no longer remembered.
+    Forgotten,
+    /// Too large, or smaller than any of the session, or a repeat with another key: not told apart (threat B02).
     Outside,
 }
 
@@ -102,6 +105,7 @@ impl Window {
         Self {
             size,
             acknowledges,
+            first: rid,
             last: rid,
             early: BTreeMap::new(),
             held: VecDeque::from([Held { rid, ticket }]),
@@ -130,6 +134,9 @@ impl Window {
                 true => Place::Worn,
                 false => Place::Answered(sent.body.clone()),
             };
+        }
+        if (self.first..=self.last).contains(&rid) {
+            return Place::Forgotten;
         }
         // XEP-0124 14.2, and 11 for the one more.
         let end = self.last + self.size + u64::from(request.is_extra());

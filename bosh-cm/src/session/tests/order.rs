@@ -104,7 +104,25 @@ fn row_38_and_41_as_many_responses_as_requests_are_kept() {
     }
     talk.on(1, 101, "", "");
     assert_eq!(talk.answer(), (1, terminate("item-not-found")));
-    assert!(talk.end.is_some());
+}
+
+/// A copy of a request that the network delivers late ends nothing, not even a pause.
+#[test]
+fn row_41_a_request_answered_long_ago_is_refused_and_the_session_goes_on() {
+    let mut talk = Talk::usual();
+    for rid in 101..=105 {
+        talk.send(rid, "").server(&inherited(&rid.to_string()));
+    }
+    talk.on(106, 106, "pause='100'", "").answers();
+    talk.on(1, 101, "", "<a xmlns='x'/>");
+    assert_eq!(talk.answer(), (1, terminate("item-not-found")));
+    assert_eq!(talk.written(), "", "it is not processed again");
+    talk.after(90);
+    assert_eq!(talk.end, None);
+    talk.send(107, "").server(&inherited("hi"));
+    assert_eq!(talk.answer(), (107, holding(&message("hi"))));
+    talk.on(2, 99, "", "");
+    assert_eq!(talk.end, Some(End::Condition(Condition::ItemNotFound)), "never of this session");
 }
 
 #[test]
