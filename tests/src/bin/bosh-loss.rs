@@ -48,7 +48,7 @@ struct Arguments {
     messages: u64,
 
     /// Seeds at the same time.
-    #[arg(long, value_name = "COUNT", default_value_t = 25)]
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
     at_once: usize,
 }
 

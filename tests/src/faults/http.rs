@@ -111,7 +111,7 @@ impl Meddler {
         if attempt >= ATTEMPTS {
             return Fault::None;
         }
-        if attempt == 0 && number % self.every == 0 {
+        if attempt == 0 && number.is_multiple_of(self.every) {
             return Fault::LoseResponse;
         }
         let mut dice = Dice::of(&[self.seed, number, attempt.into()]);

@@ -5,6 +5,7 @@
 
 mod fault;
 mod http;
+mod loss;
 mod manager;
 mod server;
 
@@ -17,14 +18,14 @@ use tokio::io::duplex;
 /// Bytes on their way through a connection in memory.
 const PIPE: usize = 64 * 1024;
 
-async fn measure(fault: Option<Fault>) -> Report {
+fn lab(fault: Option<Fault>) -> Arc<Lab> {
     let manager = Arc::new(Manager::new(fault));
     let account = |user: &str| Account {
         user: user.into(),
         domain: "localhost".into(),
         password: "secret".into(),
     };
-    let lab = Lab {
+    Arc::new(Lab {
         dial: Arc::new(move || {
             let (ours, theirs) = duplex(PIPE);
             tokio::spawn(http::serve(Arc::clone(&manager), theirs));
@@ -35,8 +36,11 @@ async fn measure(fault: Option<Fault>) -> Report {
         accounts: [account("romeo"), account("juliet")],
         process: None,
         upstream: None,
-    };
-    run(Arc::new(lab), rows()).await
+    })
+}
+
+async fn measure(fault: Option<Fault>) -> Report {
+    run(lab(fault), rows()).await
 }
 
 /// The manager without a fault passes; what it does not offer is not held against it.

@@ -276,14 +276,12 @@ impl Manager {
     /// A rid that was there before.
     fn again(self: &Arc<Self>, table: &mut Table, sid: &str, rid: u64, waiting: Waiting) {
         let session = table.sessions.get_mut(sid).unwrap();
-        if let Some(place) = session.held.iter().position(|(held, ..)| *held == rid) {
-            let error = Reply {
-                status: 200,
-                content: session.content.clone(),
-                body: body("type='error'", ""),
-            };
-            let old = std::mem::replace(&mut session.held[place].1, waiting.answer);
-            drop(old.send(error));
+        let held = session.held.iter_mut().find(|(held, ..)| *held == rid);
+        let early = session.early.get_mut(&rid).map(|early| &mut early.answer);
+        if let Some(old) = held.map(|(_, answer, _)| answer).or(early) {
+            let content = session.content.clone();
+            let error = Reply { status: 200, content, body: body("type='error'", "") };
+            drop(std::mem::replace(old, waiting.answer).send(error));
             return;
         }
         let Some((_, reply, _)) = session.sent.iter().find(|(sent, ..)| *sent == rid) else {
@@ -462,7 +460,9 @@ impl Manager {
         if kept as u64 > session.requests {
             session.sent.pop_front();
         }
-        if self.has(Fault::CutLosesResponses) && payload.contains("unread") {
+        if self.has(Fault::CutLosesResponses)
+            && (payload.contains("unread") || payload.contains("loss-"))
+        {
             session.sent.pop_back();
             let empty = Reply { body: body("", ""), ..reply.clone() };
             session.sent.push_back((rid, empty, Instant::now()));
