@@ -175,7 +175,7 @@ mod tests {
     #[track_caller]
     fn eligible(peer: &str, kind: &str, payload: &str, expected: [bool; 2]) {
         let xml = format!("<message to='{peer}' from='{peer}' type='{kind}'>{payload}</message>");
-        let message = thaw(xml.clone().into_bytes()).expect("a stanza");
+        let message = thaw(xml.clone().into()).expect("a stanza");
         let Kind::Message(kind) = message.kind() else { panic!("no message") };
         let found = [Side::Sender, Side::Recipient].map(|side| is_eligible(side, kind, &message));
         assert_eq!(found, expected, "{xml}");
@@ -231,7 +231,7 @@ mod tests {
         let xml = "<message xmlns:c='urn:xmpp:carbons:2'>\
             <received xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'/></received>\
             <body>x</body><c:sent/><c:private/><received xmlns='urn:xmpp:receipts' id='1'/></message>";
-        let stanza = without_forged(thaw(xml.as_bytes().to_vec()).expect("a stanza"));
+        let stanza = without_forged(thaw(xml.to_owned().into()).expect("a stanza"));
         assert_eq!(
             stanza.inner(),
             "<body>x</body><c:private/><received xmlns='urn:xmpp:receipts' id='1'/>"

@@ -96,7 +96,7 @@ mod tests {
             (&format!("<message type='groupchat'>{STATE}</message>"), Now),
         ];
         for (xml, expected) in rows {
-            let stanza = thaw(xml.as_bytes().to_vec()).expect("a stanza");
+            let stanza = thaw(xml.to_owned().into()).expect("a stanza");
             assert_eq!(urgency(&stanza), expected, "{xml}");
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     stored::{failed, freeze, thaw},
 };
 use futures_util::{FutureExt, future::ready};
-use roster_store::{Store, StoreError};
+use roster_store::{NewMessage, Store, StoreError};
 use router::{At, Backlog, BoxFuture, Declare, Keeping, Module, Receipt};
 use std::sync::Arc;
 use xmpp_core::{BareJid, Kind, Stanza, StanzaError, error::StanzaCondition, stanza::MessageType};
@@ -42,15 +42,24 @@ impl Offline {
             // XEP-0160 3: gone, and not worth an error either; the next one would be as well.
             Some(ready(Ok(())).boxed())
         } else if is_worth_keeping(message) {
-            let kept = self.store.keep(account, at, freeze(message));
-            Some(kept.map(|result| result.map(|_| ()).map_err(|error| refusal(&error))).boxed())
+            let new = NewMessage {
+                owner: account.clone(),
+                with: message.head.from.clone()?,
+                at,
+                stanza: freeze(message).into(),
+                archived: false,
+                pending: true,
+            };
+            let (_, kept) = self.store.put(vec![new]);
+            Some(kept.map(|result| result.map_err(|error| refusal(&error))).boxed())
         } else {
             None
         }
     }
 
     fn backlog(&self, account: &BareJid) -> BoxFuture<'static, Option<Backlog>> {
-        let kept = self.store.kept(account);
+        // All of them: no more may wait than there is room for.
+        let kept = self.store.pending(account, 0, usize::MAX);
         let (store, account) = (self.store.clone(), account.clone());
         async move {
             let rows = match kept.await {
@@ -60,13 +69,16 @@ impl Offline {
                     return None;
                 }
             };
-            let last = rows.last()?.id;
+            let numbers: Vec<_> = rows.iter().map(|row| row.id.number()).collect();
+            if numbers.is_empty() {
+                return None;
+            }
             let read = rows.into_iter().filter_map(|row| {
                 Some(delay::stamped(thaw(row.stanza)?, account.domain(), row.at))
             });
             let stanzas = read.collect();
             let handed = Box::new(move || {
-                let forgotten = store.forget(&account, last);
+                let forgotten = store.settle(&account, numbers);
                 async move {
                     if let Err(error) = forgotten.await {
                         tracing::error!(%account, %error, "offline messages will come again");

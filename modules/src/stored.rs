@@ -27,9 +27,9 @@ pub(crate) fn freeze(stanza: &Stanza) -> Vec<u8> {
 }
 
 /// A stored stanza; `None`, and a line in the log, where it is none.
-pub(crate) fn thaw(stored: Vec<u8>) -> Option<Stanza> {
+pub(crate) fn thaw(stored: Bytes) -> Option<Stanza> {
     let scope = Scope { default: ns::CLIENT.to_owned(), ..Scope::default() };
-    let stanza = Element::check(Bytes::from(stored), &scope, &STORED)
+    let stanza = Element::check(stored, &scope, &STORED)
         .ok()
         .and_then(|element| Stanza::parse(&element).ok().flatten());
     if stanza.is_none() {

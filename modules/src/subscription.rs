@@ -90,11 +90,11 @@ impl Subscriptions {
     /// meanwhile waits for the account's turn and is shown then, so the session sees each once.
     async fn show_requests(&self, session: &Session) {
         let account = session.account();
-        match self.store.pending(account.jid()).await {
+        match self.store.requests(account.jid()).await {
             Ok(requests) => {
                 // XEP-0191 3.3: what came before its sender was blocked waits until that ends.
                 let heard = requests.into_iter().filter(|(from, _)| !account.blocks(from.as_jid()));
-                for stanza in heard.filter_map(|(_, stanza)| thaw(stanza)) {
+                for stanza in heard.filter_map(|(_, stanza)| thaw(stanza.into())) {
                     session.answer(stanza);
                 }
             }

@@ -5,9 +5,11 @@
 
 mod blocking;
 mod documents;
+mod messages;
 
 pub(crate) use blocking::{BlockRows, block, unblock};
 pub(crate) use documents::{DocumentRows, put_documents};
+pub(crate) use messages::{MessageRows, put_messages};
 
 use crate::{
     Caps, Change, Item, Left, Notice, Parting, Profile, Removal, Reply, Result, Revoked, Roster,

@@ -1,4 +1,4 @@
-//! What must outlive a restart: accounts, rosters, block lists, documents, offline messages.
+//! What must outlive a restart: accounts, rosters, block lists, documents, messages.
 //!
 //! The traits name XMPP operations, not SQL. Two backends stand behind them, [`sqlite`] and [`memory`], and one
 //! contract suite tests both. A write is **queued when the method is called**, in call order, and its future completes
@@ -11,8 +11,8 @@ mod blocking;
 mod documents;
 mod law;
 pub mod memory;
+mod messages;
 mod notice;
-mod offline;
 mod roster;
 pub mod sqlite;
 mod subscription;
@@ -21,8 +21,8 @@ pub use account::{Accounts, REVOCATIONS, Revocation, Revoked};
 pub use activity::{LastActivity, Left};
 pub use blocking::BlockLists;
 pub use documents::{Document, DocumentKey, Documents};
+pub use messages::{Kept, MessageId, MessageIdError, Messages, NewMessage};
 pub use notice::{Motd, Notices};
-pub use offline::{Kept, Offline};
 pub use roster::{
     Change, Item, Notice, Parting, Removal, Reply, Request, Roster, Rosters, Subscription,
     SubscriptionOutcome, Verb,
@@ -84,9 +84,9 @@ pub struct Caps {
     pub requests: usize,
     /// Bytes of one subscription request as it is kept.
     pub request_bytes: usize,
-    /// Offline messages.
+    /// Messages that only wait for a client; those in an archive are not counted.
     pub offline_messages: usize,
-    /// Bytes of offline messages.
+    /// Bytes of them.
     pub offline_bytes: usize,
     /// Documents (XEP-0049, XEP-0054).
     pub documents: usize,
@@ -131,7 +131,7 @@ pub struct Profile {
 
 /// A whole store.
 pub trait Store:
-    Accounts + Rosters + Offline + Documents + BlockLists + LastActivity + Notices
+    Accounts + Rosters + Messages + Documents + BlockLists + LastActivity + Notices
 {
     /// [`roster`](Rosters::roster) and [`blocked`](BlockLists::blocked) in one read.
     fn profile(&self, owner: &BareJid) -> BoxFuture<Result<Profile>>;

@@ -2,20 +2,22 @@
 //!
 //! Every call is done before it returns; its future is ready.
 
+mod messages;
 mod personal;
 
 use crate::{
-    Accounts, BoxFuture, Caps, Change, DocumentKey, Item, Kept, Left, Motd, Offline, Parting,
-    Profile, REVOCATIONS, Removal, Request, Result, Revocation, Revoked, Roster, Rosters, Store,
-    StoreError, SubscriptionOutcome, Verb,
+    Accounts, BoxFuture, Caps, Change, DocumentKey, Item, Left, Motd, Parting, Profile,
+    REVOCATIONS, Removal, Request, Result, Revocation, Revoked, Roster, Rosters, Store, StoreError,
+    SubscriptionOutcome, Verb,
     law::{self, AccountId, Rows},
+    messages::Numbers,
 };
+use messages::Inbox;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap},
     future::ready,
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
 };
 use xmpp_core::{BareJid, Jid, sasl::Credentials};
 
@@ -23,13 +25,20 @@ use xmpp_core::{BareJid, Jid, sasl::Credentials};
 pub struct Memory {
     caps: Caps,
     masking_key: [u8; 32],
+    /// Locked before the state.
+    numbers: Mutex<Numbers>,
     state: Mutex<State>,
 }
 
 impl Memory {
     /// An empty store.
     pub fn new(caps: Caps) -> Arc<Self> {
-        Arc::new(Self { caps, masking_key: masking_key(), state: Mutex::default() })
+        Arc::new(Self {
+            caps,
+            masking_key: masking_key(),
+            numbers: Mutex::new(Numbers::after(0)),
+            state: Mutex::default(),
+        })
     }
 
     /// Runs an operation and gives its result as a future that is ready.
@@ -67,7 +76,6 @@ struct State {
     last_account: AccountId,
     /// Where the roster versions of the next account begin.
     first_version: u64,
-    last_kept: i64,
     last_revocation: i64,
     motd: Option<Motd>,
 }
@@ -78,8 +86,7 @@ struct Account {
     roster_bytes: usize,
     items: BTreeMap<BareJid, Item>,
     requests: BTreeMap<BareJid, (u64, Vec<u8>)>,
-    offline: VecDeque<Kept>,
-    offline_bytes: usize,
+    inbox: Inbox,
     documents: BTreeMap<DocumentKey, Vec<u8>>,
     blocked: BTreeSet<Jid>,
     left: Option<Left>,
@@ -193,8 +200,7 @@ impl Accounts for Memory {
                 roster_bytes: 0,
                 items: BTreeMap::new(),
                 requests: BTreeMap::new(),
-                offline: VecDeque::new(),
-                offline_bytes: 0,
+                inbox: Inbox::default(),
                 documents: BTreeMap::new(),
                 blocked: BTreeSet::new(),
                 left: None,
@@ -268,46 +274,13 @@ impl Rosters for Memory {
     ) -> BoxFuture<Result<Option<Change>>> {
         self.run(|state| law::ask_in_vain(state, &self.caps, sender, recipient))
     }
-    fn pending(&self, owner: &BareJid) -> BoxFuture<Result<Vec<Request>>> {
+    fn requests(&self, owner: &BareJid) -> BoxFuture<Result<Vec<Request>>> {
         self.run(|state| {
             let mut requests: Vec<_> = state.find(owner)?.requests.iter().collect();
             requests.sort_unstable_by_key(|(_, (version, _))| *version);
             let requests = requests.into_iter().map(|(jid, (_, s))| (jid.clone(), s.clone()));
             Ok(requests.collect())
         })
-    }
-}
-
-impl Offline for Memory {
-    fn keep(&self, owner: &BareJid, at: SystemTime, stanza: Vec<u8>) -> BoxFuture<Result<i64>> {
-        self.run(|state| {
-            let id = state.last_kept + 1;
-            let account = state.find(owner)?;
-            let bytes = account.offline_bytes + stanza.len();
-            if account.offline.len() >= self.caps.offline_messages
-                || bytes > self.caps.offline_bytes
-            {
-                return Err(StoreError::Full("offline messages"));
-            }
-            account.offline.push_back(Kept { id, at, stanza });
-            account.offline_bytes = bytes;
-            state.last_kept = id;
-            Ok(id)
-        })
-    }
-    fn kept(&self, owner: &BareJid) -> BoxFuture<Result<Vec<Kept>>> {
-        self.run(|state| Ok(state.find(owner)?.offline.iter().cloned().collect()))
-    }
-    fn forget(&self, owner: &BareJid, up_to: i64) -> BoxFuture<Result<()>> {
-        self.run(|state| {
-            let account = state.find(owner)?;
-            account.offline.retain(|kept| kept.id > up_to);
-            account.offline_bytes = account.offline.iter().map(|kept| kept.stanza.len()).sum();
-            Ok(())
-        })
-    }
-    fn count(&self, owner: &BareJid) -> BoxFuture<Result<usize>> {
-        self.run(|state| Ok(state.find(owner)?.offline.len()))
     }
 }
 

@@ -198,5 +198,5 @@ pub trait Rosters: Send + Sync {
         recipient: &BareJid,
     ) -> BoxFuture<Result<Option<Change>>>;
     /// The requests that wait for the owner's answer, oldest first.
-    fn pending(&self, owner: &BareJid) -> BoxFuture<Result<Vec<Request>>>;
+    fn requests(&self, owner: &BareJid) -> BoxFuture<Result<Vec<Request>>>;
 }

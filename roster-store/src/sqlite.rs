@@ -7,6 +7,7 @@
 //!
 //! Other processes may work on the same file at the same time, so nothing of it is cached here.
 
+mod messages;
 mod open;
 mod personal;
 mod queue;
@@ -14,9 +15,10 @@ mod rows;
 mod worker;
 
 use crate::{
-    Accounts, BoxFuture, Caps, Change, Durability, Kept, Offline, Parting, Profile, Removal,
-    Request, Result, Revocation, Roster, Rosters, Store, StoreError, SubscriptionOutcome, Verb,
+    Accounts, BoxFuture, Caps, Change, Durability, Parting, Profile, Removal, Request, Result,
+    Revocation, Roster, Rosters, Store, StoreError, SubscriptionOutcome, Verb,
     law::{self, Rows},
+    messages::Numbers,
 };
 use futures_channel::oneshot;
 use queue::Queue;
@@ -27,7 +29,6 @@ use std::{
     io,
     path::Path,
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::SystemTime,
 };
 use worker::{Access, Job};
 use xmpp_core::{BareJid, sasl::Credentials};
@@ -40,6 +41,8 @@ const READERS: usize = 2;
 pub struct Sqlite {
     caps: Caps,
     masking_key: [u8; 32],
+    /// Locked while messages are queued, so that they are written in the order of their numbers.
+    numbers: Mutex<Numbers>,
     writes: Arc<Queue<Job>>,
     reads: Arc<Queue<Job>>,
     /// Gone when the last thread has closed its connection.
@@ -74,10 +77,12 @@ impl Sqlite {
         alone: Option<File>,
     ) -> Result<Arc<Self>> {
         let (conn, masking_key) = open::writable(path, durability)?;
+        let numbers = Numbers::after(Tx(&conn).last_message()?);
         let closing = Arc::new(Closing { _alone: alone, waiting: Mutex::default() });
         let store = Arc::new(Self {
             caps,
             masking_key,
+            numbers: Mutex::new(numbers),
             writes: Arc::new(Queue::new()),
             reads: Arc::new(Queue::new()),
             closing: Arc::downgrade(&closing),
@@ -218,29 +223,9 @@ impl Rosters for Sqlite {
         let (caps, sender, recipient) = (self.caps, sender.clone(), recipient.clone());
         self.write(0, move |tx| law::ask_in_vain(tx, &caps, &sender, &recipient))
     }
-    fn pending(&self, owner: &BareJid) -> BoxFuture<Result<Vec<Request>>> {
+    fn requests(&self, owner: &BareJid) -> BoxFuture<Result<Vec<Request>>> {
         let owner = owner.clone();
-        self.read_in_order(move |tx| tx.pending(&owner))
-    }
-}
-
-impl Offline for Sqlite {
-    fn keep(&self, owner: &BareJid, at: SystemTime, stanza: Vec<u8>) -> BoxFuture<Result<i64>> {
-        let owner = owner.clone();
-        let room = (self.caps.offline_messages, self.caps.offline_bytes);
-        self.write(stanza.len(), move |tx| tx.keep(&owner, at, &stanza, room))
-    }
-    fn kept(&self, owner: &BareJid) -> BoxFuture<Result<Vec<Kept>>> {
-        let owner = owner.clone();
-        self.read_in_order(move |tx| tx.kept(&owner))
-    }
-    fn forget(&self, owner: &BareJid, up_to: i64) -> BoxFuture<Result<()>> {
-        let owner = owner.clone();
-        self.write(0, move |tx| tx.forget(&owner, up_to))
-    }
-    fn count(&self, owner: &BareJid) -> BoxFuture<Result<usize>> {
-        let owner = owner.clone();
-        self.read_in_order(move |tx| tx.count(&owner))
+        self.read_in_order(move |tx| tx.requests(&owner))
     }
 }
 

@@ -197,6 +197,44 @@ mod tests {
     }
 
     #[test]
+    fn messages_of_the_third_schema_still_wait_after_the_upgrade() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("store.db");
+        create(&path).expect("made");
+        let mut conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("opened");
+        assert!(is_ours(&conn).expect("read"));
+        let third = schema::migrations::runner().set_target(refinery::Target::Version(3));
+        third.run(&mut conn).expect("made");
+        conn.execute_batch(
+            "INSERT INTO account (id, jid, offline_count, offline_bytes) VALUES (2, 'j@x', 2, 7), (3, 'r@x', 1, 3);
+             INSERT INTO offline (account, received, stanza) VALUES (2, 10, x'61'), (3, 20, x'626262'), (2, 30, x'636363636363')",
+        )
+        .expect("written");
+        drop(conn);
+        let (conn, _) = writable(&path, Durability::Process).expect("upgraded");
+        let mut waiting = conn
+            .prepare(
+                "SELECT message.id >> 32, message.id & 0xffffffff, received, CAST(stanza AS TEXT), bytes, peer
+                 FROM message JOIN pending ON pending.id = message.id ORDER BY message.id",
+            )
+            .expect("both tables");
+        let rows = waiting.query_map([], |row| {
+            let peer: Option<String> = row.get(5)?;
+            assert_eq!(peer, None, "none is in an archive");
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?, row.get(4)?))
+        });
+        let rows: Vec<(i64, i64, i64, _, i64)> =
+            rows.expect("read").collect::<Result<_, _>>().expect("rows");
+        let expected = [(2, 1, 10, "a", 1), (2, 2, 30, "cccccc", 6), (3, 1, 20, "bbb", 3)];
+        assert_eq!(
+            rows,
+            expected.map(|(a, n, at, text, bytes)| (a, n, at, text.to_owned(), bytes))
+        );
+        let last = "SELECT value FROM counter WHERE name = 'last_message'";
+        assert_eq!(conn.query_row(last, [], |row| row.get(0)), Ok(2_i64));
+    }
+
+    #[test]
     fn a_reader_cannot_write() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("store.db");

@@ -1,7 +1,7 @@
 //! The rows of one transaction.
 
 use crate::{
-    Item, Kept, REVOCATIONS, Request, Result, Revocation, Revoked, StoreError, Subscription,
+    Item, REVOCATIONS, Request, Result, Revocation, Revoked, StoreError, Subscription,
     law::{self, AccountId, Rows},
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
@@ -130,7 +130,7 @@ impl Tx<'_> {
         Ok((revocations, last))
     }
 
-    pub(super) fn pending(&self, owner: &BareJid) -> Result<Vec<Request>> {
+    pub(super) fn requests(&self, owner: &BareJid) -> Result<Vec<Request>> {
         let id = law::account(self, owner)?;
         let mut statement =
             self.sql("SELECT contact, stanza FROM request WHERE account = ?1 ORDER BY version")?;
@@ -140,68 +140,6 @@ impl Tx<'_> {
             requests.push((jid(row, 0)?, row.get(1)?));
         }
         Ok(requests)
-    }
-
-    /// Keeps a message unless its owner has this many messages or bytes already.
-    pub(super) fn keep(
-        &mut self,
-        owner: &BareJid,
-        at: SystemTime,
-        stanza: &[u8],
-        (messages, bytes): (usize, usize),
-    ) -> Result<i64> {
-        let room = "UPDATE account
-            SET offline_count = offline_count + 1, offline_bytes = offline_bytes + ?2
-            WHERE jid = ?1 AND offline_count < ?3 AND offline_bytes + ?2 <= ?4 RETURNING id";
-        let id: Option<AccountId> = self
-            .sql(room)?
-            .query_row(
-                params![owner.as_str(), number(stanza.len()), number(messages), number(bytes)],
-                |row| row.get(0),
-            )
-            .optional()?;
-        let Some(id) = id else {
-            law::account(self, owner)?;
-            return Err(StoreError::Full("offline messages"));
-        };
-        self.sql("INSERT INTO offline (account, received, stanza) VALUES (?1, ?2, ?3)")?
-            .execute(params![id, microseconds(at), stanza])?;
-        Ok(self.0.last_insert_rowid())
-    }
-
-    pub(super) fn kept(&self, owner: &BareJid) -> Result<Vec<Kept>> {
-        let id = law::account(self, owner)?;
-        let mut statement =
-            self.sql("SELECT id, received, stanza FROM offline WHERE account = ?1 ORDER BY id")?;
-        let kept = statement.query_map([id], |row| {
-            Ok(Kept { id: row.get(0)?, at: time(row.get(1)?), stanza: row.get(2)? })
-        })?;
-        Ok(kept.collect::<Result<_, _>>()?)
-    }
-
-    pub(super) fn forget(&mut self, owner: &BareJid, up_to: i64) -> Result<()> {
-        let id = law::account(self, owner)?;
-        let mut statement = self
-            .sql("DELETE FROM offline WHERE account = ?1 AND id <= ?2 RETURNING length(stanza)")?;
-        let mut rows = statement.query([id, up_to])?;
-        let (mut count, mut bytes) = (0, 0);
-        while let Some(row) = rows.next()? {
-            count += 1;
-            bytes += row.get::<_, i64>(0)?;
-        }
-        self.sql(
-            "UPDATE account SET offline_count = offline_count - ?2, offline_bytes = offline_bytes - ?3
-             WHERE id = ?1",
-        )?
-        .execute([id, count, bytes])?;
-        Ok(())
-    }
-
-    pub(super) fn count(&self, owner: &BareJid) -> Result<usize> {
-        self.sql("SELECT offline_count FROM account WHERE jid = ?1")?
-            .query_row([owner.as_str()], |row| size(row, 0))
-            .optional()?
-            .ok_or(StoreError::NotFound)
     }
 }
 
@@ -337,6 +275,7 @@ impl Rows for Tx<'_> {
              WHERE name = 'first_roster_version'",
         )?
         .execute([id])?;
+        self.drop_messages(id)?;
         self.sql("DELETE FROM account WHERE id = ?1")?.execute([id])?;
         Ok(())
     }
@@ -387,7 +326,7 @@ pub(super) fn size(row: &Row<'_>, column: usize) -> rusqlite::Result<usize> {
     row.get(column).map(|count: u32| count as usize)
 }
 
-fn number(size: usize) -> i64 {
+pub(super) fn number(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
 

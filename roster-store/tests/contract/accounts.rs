@@ -1,8 +1,10 @@
 //! Rules of accounts.
 
-use crate::stage::{Stage, block_on, credentials, jid, show};
+use crate::{
+    messages::waiting,
+    stage::{Stage, block_on, credentials, jid, show},
+};
 use roster_store::{Notice, Revoked, StoreError, Verb};
-use std::time::UNIX_EPOCH;
 
 const JULIET: &str = "juliet@capulet.example";
 const NURSE: &str = "nurse@capulet.example";
@@ -43,10 +45,11 @@ pub(crate) fn what_is_unknown_is_not_found(stage: &mut Stage) {
     let item = stage.run(|s| s.set_item(nobody, &jid(ROMEO), None, vec![]));
     assert_eq!(item, Err(not_found.clone()));
     assert_eq!(stage.run(|s| s.remove_item(nobody, &jid(ROMEO))), Err(not_found.clone()));
-    assert_eq!(stage.run(|s| s.pending(nobody)), Err(not_found.clone()));
-    assert_eq!(stage.run(|s| s.keep(nobody, UNIX_EPOCH, vec![1])), Err(not_found.clone()));
-    assert_eq!(stage.run(|s| s.kept(nobody)), Err(not_found.clone()));
-    assert_eq!(stage.run(|s| s.forget(nobody, 1)), Err(not_found.clone()));
+    assert_eq!(stage.run(|s| s.requests(nobody)), Err(not_found.clone()));
+    let hello = vec![waiting(nobody.as_str(), b"hello")];
+    assert_eq!(stage.run(|s| s.put(hello).1), Err(not_found.clone()));
+    assert_eq!(stage.run(|s| s.pending(nobody, 0, 1)), Err(not_found.clone()));
+    assert_eq!(stage.run(|s| s.settle(nobody, vec![1])), Err(not_found.clone()));
     assert_eq!(stage.run(|s| s.count(nobody)), Err(not_found));
     assert_eq!(stage.run(|s| s.revoked(Some(0))), Ok((vec![], 0)));
 }
@@ -62,14 +65,14 @@ pub(crate) fn a_deleted_account_leaves_nothing_to_its_successor(stage: &mut Stag
     stage.create(JULIET);
     stage.set(JULIET, NURSE, "Angelica", &["Servants"]).expect("set");
     stage.say("paris@verona.example", Verb::Subscribe, JULIET);
-    stage.run(|s| s.keep(&jid(JULIET), UNIX_EPOCH, b"hello".into())).expect("kept");
+    stage.run(|s| s.put(vec![waiting(JULIET, b"hello")]).1).expect("kept");
     assert_eq!(stage.delete(JULIET).len(), 1);
     assert!(stage.run(|s| s.credentials(&jid(JULIET))) == Ok(None));
     assert_eq!(stage.run(|s| s.list()), Ok(vec![]));
     stage.create(JULIET);
     assert_eq!(stage.roster(JULIET).items, []);
     assert_eq!(stage.pending(JULIET), []);
-    assert_eq!(stage.run(|s| s.kept(&jid(JULIET))), Ok(vec![]));
+    assert_eq!(stage.run(|s| s.pending(&jid(JULIET), 0, 9)), Ok(vec![]));
     assert_eq!(stage.run(|s| s.count(&jid(JULIET))), Ok(0));
 }
 

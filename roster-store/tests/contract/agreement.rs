@@ -1,8 +1,13 @@
 //! The same calls have the same results in both backends.
 
-use crate::stage::{Stage, credentials, jid};
-use roster_store::{DocumentKey, Left, Store, Verb};
-use std::time::UNIX_EPOCH;
+use crate::{
+    messages::waiting,
+    stage::{Stage, block_on, credentials, jid},
+};
+use bytes::Bytes;
+use roster_store::{DocumentKey, Kept, Left, MessageId, NewMessage, Store, Verb};
+use std::time::{SystemTime, UNIX_EPOCH};
+use xmpp_core::BareJid;
 
 /// Few enough to meet often, more than the caps.
 const ADDRESSES: [&str; 6] = [
@@ -52,12 +57,15 @@ fn call(store: &mut Stage, dice: &mut Dice) -> String {
         4 => said!(|s| s.set_credentials(one, credentials(2))),
         5 => said!(|s| s.list()),
         6 => said!(|s| s.revoked(Some(number as i64))),
-        7 => said!(|s| s.pending(one)),
+        7 => said!(|s| s.requests(one)),
         8..11 => said!(|s| s.set_item(one, other, Some(text.clone()), vec![text.clone()])),
         11 => said!(|s| s.remove_item(one, other)),
-        12 => said!(|s| s.keep(one, UNIX_EPOCH, bytes.clone())),
-        13 => said!(|s| s.kept(one)),
-        14 => said!(|s| s.forget(one, number as i64)),
+        12 => put(store, &[(one, number & 1 == 0), (other, number & 2 == 0)], &bytes),
+        13 => {
+            let kept = store.run(|s| s.pending(one, 0, number));
+            format!("{:?}", kept.map(|kept| kept.into_iter().map(shown).collect::<Vec<_>>()))
+        }
+        14 => said!(|s| s.settle(one, vec![number as i64, number as i64 + 1])),
         15 => said!(|s| s.count(one)),
         16..19 => said!(|s| s.put_documents(one, vec![(key.clone(), bytes.clone())])),
         19 => said!(|s| s.document(one, key)),
@@ -74,6 +82,23 @@ fn call(store: &mut Stage, dice: &mut Dice) -> String {
             format!("{one} {other} {}", said!(|s| s.subscription(verb, one, other, bytes.clone())))
         }
     }
+}
+
+/// Puts a message that waits for two owners, in the archive of each or not.
+fn put(store: &mut Stage, owners: &[(&BareJid, bool)], stanza: &[u8]) -> String {
+    let new = |&(owner, archived): &(&BareJid, bool)| NewMessage {
+        archived,
+        owner: owner.clone(),
+        ..waiting("a@x", stanza)
+    };
+    let (ids, put) = store.next().put(owners.iter().map(new).collect());
+    let numbers: Vec<_> = ids.iter().map(MessageId::number).collect();
+    format!("put {owners:?} {numbers:?} {:?}", block_on(put))
+}
+
+/// All that is the same in both: salts are not.
+fn shown(kept: Kept) -> (i64, SystemTime, Bytes, bool, bool) {
+    (kept.id.number(), kept.at, kept.stanza, kept.archived, kept.pending)
 }
 
 #[test]

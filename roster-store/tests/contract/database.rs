@@ -1,6 +1,9 @@
 //! What only a store with a file promises.
 
-use crate::stage::{CAPS, block_on, credentials, jid, open};
+use crate::{
+    messages::waiting,
+    stage::{CAPS, block_on, credentials, jid, open},
+};
 use roster_store::{
     Accounts, DocumentKey, Durability, Left, Revoked, Store, StoreError, sqlite::Sqlite,
 };
@@ -206,7 +209,7 @@ fn after_close_the_file_alone_is_a_backup() {
     let store = open(&path);
     let juliet = jid("juliet@capulet.example");
     block_on(store.create(&juliet, credentials(0))).expect("created");
-    drop(store.keep(&juliet, UNIX_EPOCH, b"still queued".into()));
+    drop(store.put(vec![waiting(juliet.as_str(), b"still queued")]));
     block_on(store.close());
     assert!(!log(&path).exists());
     let copy = folder.path().join("copy.db");
@@ -225,7 +228,7 @@ fn a_deleted_account_leaves_no_rows() {
     block_on(store.set_item(&juliet, &stranger, None, vec!["Suitors".into()])).expect("set");
     let ask = store.subscription(roster_store::Verb::Subscribe, &stranger, &juliet, b"?".into());
     block_on(ask).expect("asked");
-    block_on(store.keep(&juliet, UNIX_EPOCH, b"hello".into())).expect("kept");
+    block_on(store.put(vec![waiting(juliet.as_str(), b"hello")]).1).expect("kept");
     block_on(store.put_documents(&juliet, vec![(DocumentKey::VCard, b"?".into())])).expect("put");
     block_on(store.block(&juliet, vec![stranger.as_jid().clone()])).expect("blocked");
     block_on(store.left(&juliet, Left { at: UNIX_EPOCH, status: None })).expect("noted");
@@ -239,14 +242,15 @@ fn a_deleted_account_leaves_no_rows() {
         "roster",
         "roster_group",
         "request",
-        "offline",
+        "message",
+        "pending",
         "document",
         "blocked",
         "activity",
     ];
-    assert_eq!(owned.map(rows), [1, 3, 1, 1, 1, 1, 1, 1, 1]);
+    assert_eq!(owned.map(rows), [1, 3, 1, 1, 1, 1, 1, 1, 1, 1]);
     block_on(store.delete(&juliet)).expect("deleted");
-    assert_eq!(owned.map(rows), [0; 9]);
+    assert_eq!(owned.map(rows), [0; 10]);
 }
 
 /// The write-ahead log of a database.

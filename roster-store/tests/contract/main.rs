@@ -7,7 +7,7 @@
 mod accounts;
 mod agreement;
 mod database;
-mod offline;
+mod messages;
 mod personal;
 mod rosters;
 mod stage;
@@ -57,10 +57,14 @@ contract! {
         r03_a_refused_request_changes_neither_side,
         r08_texts_are_kept_as_they_are,
         p08_all_nine_states_are_kept_on_both_sides;
-    offline:
-        xep0160_messages_are_kept_in_order_until_forgotten,
-        ids_are_never_used_again,
+    messages:
+        xep0160_messages_wait_in_order_until_they_are_settled,
+        pending_messages_are_read_in_parts,
+        n4_what_one_stanza_puts_is_kept_whole_or_not_at_all,
+        n4_a_message_to_oneself_is_two_in_one_transaction,
+        xep0313_6_2_ids_are_never_used_again,
         r03_caps_of_offline_messages,
+        l16_what_is_archived_needs_no_room_among_what_waits,
         times_are_kept_to_the_microsecond,
         a_call_takes_its_place_when_it_is_made,
         r08_any_bytes_are_kept;

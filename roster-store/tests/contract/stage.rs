@@ -118,7 +118,7 @@ impl Stage {
         }
     }
     pub(crate) fn pending(&mut self, owner: &str) -> Vec<(String, String)> {
-        let requests = self.run(|s| s.pending(&jid(owner))).expect("requests");
+        let requests = self.run(|s| s.requests(&jid(owner))).expect("requests");
         let text = |stanza| String::from_utf8(stanza).expect("what was put in");
         requests.into_iter().map(|(jid, stanza)| (jid.to_string(), text(stanza))).collect()
     }

@@ -1,0 +1,83 @@
+//! Messages in memory.
+
+use super::{Memory, State};
+use crate::{
+    BoxFuture, Kept, MessageId, Messages, NewMessage, Result,
+    law::{self, AccountId, MessageRows},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::PoisonError,
+};
+use xmpp_core::BareJid;
+
+/// The messages of one account.
+#[derive(Default)]
+pub(super) struct Inbox {
+    messages: BTreeMap<i64, Kept>,
+    /// Those that are pending.
+    pending: BTreeSet<i64>,
+    /// How many are pending and not archived, and their bytes.
+    waiting: (usize, usize),
+}
+
+impl Inbox {
+    fn settle(&mut self, number: i64) {
+        let Some(message) = self.messages.get_mut(&number) else { return };
+        if !self.pending.remove(&number) {
+            return;
+        }
+        message.pending = false;
+        if !message.archived {
+            self.waiting.0 -= 1;
+            self.waiting.1 -= message.stanza.len();
+            self.messages.remove(&number);
+        }
+    }
+}
+
+impl MessageRows for State {
+    fn waiting(&self, owner: AccountId) -> Result<(usize, usize)> {
+        Ok(self.of(owner).inbox.waiting)
+    }
+    fn put_message(&mut self, owner: AccountId, id: MessageId, message: &NewMessage) -> Result<()> {
+        let inbox = &mut self.of_mut(owner).inbox;
+        let NewMessage { at, stanza, archived, pending, .. } = message.clone();
+        if pending {
+            inbox.pending.insert(id.number());
+            if !archived {
+                inbox.waiting.0 += 1;
+                inbox.waiting.1 += stanza.len();
+            }
+        }
+        inbox.messages.insert(id.number(), Kept { id, at, stanza, archived, pending });
+        Ok(())
+    }
+}
+
+impl Messages for Memory {
+    fn put(&self, messages: Vec<NewMessage>) -> (Vec<MessageId>, BoxFuture<Result<()>>) {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let numbered: Vec<_> =
+            messages.into_iter().map(|message| (numbers.next(&message.owner), message)).collect();
+        let ids = numbered.iter().map(|(id, _)| *id).collect();
+        (ids, self.run(|state| law::put_messages(state, &self.caps, &numbered)))
+    }
+    fn pending(&self, owner: &BareJid, after: i64, limit: usize) -> BoxFuture<Result<Vec<Kept>>> {
+        self.run(|state| {
+            let inbox = &state.find(owner)?.inbox;
+            let after = inbox.pending.range(after.saturating_add(1)..).take(limit);
+            Ok(after.filter_map(|n| inbox.messages.get(n)).cloned().collect())
+        })
+    }
+    fn settle(&self, owner: &BareJid, numbers: Vec<i64>) -> BoxFuture<Result<()>> {
+        self.run(|state| {
+            let inbox = &mut state.find(owner)?.inbox;
+            numbers.into_iter().for_each(|number| inbox.settle(number));
+            Ok(())
+        })
+    }
+    fn count(&self, owner: &BareJid) -> BoxFuture<Result<usize>> {
+        self.run(|state| Ok(state.find(owner)?.inbox.pending.len()))
+    }
+}

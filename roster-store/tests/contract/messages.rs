@@ -1,0 +1,193 @@
+//! Rules of messages that wait for a client, and of their ids.
+
+use crate::stage::{Stage, block_on, jid};
+use roster_store::{Kept, MessageId, NewMessage, StoreError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const JULIET: &str = "juliet@capulet.example";
+const ROMEO: &str = "romeo@montague.example";
+
+/// A message that only waits.
+pub(crate) fn waiting(owner: &str, stanza: &[u8]) -> NewMessage {
+    NewMessage {
+        owner: jid(owner),
+        with: "nurse@capulet.example/home".parse().expect("an address"),
+        at: UNIX_EPOCH,
+        stanza: stanza.to_vec().into(),
+        archived: false,
+        pending: true,
+    }
+}
+
+/// A message for the archive, which has been delivered.
+fn archived(owner: &str, stanza: &[u8]) -> NewMessage {
+    NewMessage { archived: true, pending: false, ..waiting(owner, stanza) }
+}
+
+fn put(stage: &mut Stage, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, StoreError> {
+    let (ids, put) = stage.next().put(messages);
+    block_on(put).map(|()| ids)
+}
+
+fn keep(stage: &mut Stage, owner: &str, stanza: &[u8]) -> Result<i64, StoreError> {
+    put(stage, vec![waiting(owner, stanza)]).map(|ids| ids[0].number())
+}
+
+fn settle(stage: &mut Stage, owner: &str, numbers: &[i64]) {
+    stage.run(|s| s.settle(&jid(owner), numbers.to_vec())).expect("settled");
+}
+
+fn all(stage: &mut Stage, owner: &str) -> Vec<Kept> {
+    let kept = stage.run(|s| s.pending(&jid(owner), 0, 100)).expect("messages");
+    assert_eq!(stage.run(|s| s.count(&jid(owner))), Ok(kept.len()));
+    assert!(kept.is_sorted_by(|a, b| a.id.number() < b.id.number()));
+    assert!(kept.iter().all(|kept| kept.pending));
+    kept
+}
+
+fn pending(stage: &mut Stage, owner: &str) -> Vec<String> {
+    let text = |kept: Kept| String::from_utf8(kept.stanza.to_vec()).expect("what was put in");
+    all(stage, owner).into_iter().map(text).collect()
+}
+
+pub(crate) fn xep0160_messages_wait_in_order_until_they_are_settled(stage: &mut Stage) {
+    stage.create(JULIET);
+    stage.create(ROMEO);
+    let first = keep(stage, JULIET, b"first").expect("kept");
+    keep(stage, ROMEO, b"other").expect("kept");
+    let second = keep(stage, JULIET, b"second").expect("kept");
+    let third = keep(stage, JULIET, b"third").expect("kept");
+    assert!(first < second && second < third);
+    assert_eq!(pending(stage, JULIET), ["first", "second", "third"]);
+    settle(stage, JULIET, &[second]);
+    assert_eq!(pending(stage, JULIET), ["first", "third"]);
+    settle(stage, JULIET, &[second, first, third, third, i64::MAX, i64::MIN, 0, -1, 1 << 32]);
+    assert_eq!(pending(stage, JULIET), Vec::<String>::new());
+    assert_eq!(pending(stage, ROMEO), ["other"]);
+}
+
+pub(crate) fn pending_messages_are_read_in_parts(stage: &mut Stage) {
+    stage.create(JULIET);
+    let numbers = ["1", "2", "3"].map(|n| keep(stage, JULIET, n.as_bytes()).expect("kept"));
+    let mut read = |after, limit| -> Vec<i64> {
+        let kept = stage.run(|s| s.pending(&jid(JULIET), after, limit)).expect("messages");
+        kept.iter().map(|kept| kept.id.number()).collect()
+    };
+    assert_eq!(read(0, 2), numbers[..2]);
+    assert_eq!(read(numbers[1], 2), numbers[2..]);
+    assert_eq!(read(numbers[2], 2), []);
+    assert_eq!(read(i64::MIN, 9), numbers);
+    assert_eq!(read(i64::MAX, 9), []);
+    assert_eq!(read(0, 0), []);
+}
+
+pub(crate) fn n4_what_one_stanza_puts_is_kept_whole_or_not_at_all(stage: &mut Stage) {
+    stage.create(JULIET);
+    let sent = archived(ROMEO, b"hello");
+    let received = NewMessage { archived: true, ..waiting(JULIET, b"hello") };
+    let both = vec![sent, received];
+    assert_eq!(put(stage, both.clone()), Err(StoreError::NotFound), "there is no Romeo");
+    assert_eq!(pending(stage, JULIET), Vec::<String>::new());
+    stage.create(ROMEO);
+    let ids = put(stage, both).expect("kept");
+    assert_eq!(ids.len(), 2);
+    let kept = all(stage, JULIET);
+    assert_eq!((kept[0].id, &*kept[0].stanza, kept[0].archived), (ids[1], &b"hello"[..], true));
+    assert_eq!(pending(stage, ROMEO), Vec::<String>::new(), "he sent it");
+    assert_eq!(put(stage, vec![]), Ok(vec![]));
+    let nobodys = NewMessage { pending: false, ..waiting(JULIET, b"?") };
+    put(stage, vec![nobodys]).expect("not kept, and not refused");
+    assert_eq!(pending(stage, JULIET), ["hello"]);
+}
+
+pub(crate) fn n4_a_message_to_oneself_is_two_in_one_transaction(stage: &mut Stage) {
+    stage.create(JULIET);
+    let two = vec![waiting(JULIET, &[b'1'; 60]), waiting(JULIET, &[b'2'; 41])];
+    assert_eq!(put(stage, two), Err(StoreError::Full("offline messages")), "together too long");
+    assert_eq!(pending(stage, JULIET), Vec::<String>::new());
+    let ids = put(stage, vec![waiting(JULIET, b"1"), waiting(JULIET, b"2")]).expect("kept");
+    assert!(ids[0].number() < ids[1].number());
+    assert_eq!(pending(stage, JULIET), ["1", "2"]);
+}
+
+pub(crate) fn xep0313_6_2_ids_are_never_used_again(stage: &mut Stage) {
+    stage.create(JULIET);
+    let mut numbers = vec![keep(stage, JULIET, b"first").expect("kept")];
+    settle(stage, JULIET, &numbers);
+    numbers.push(keep(stage, JULIET, b"second").expect("kept"));
+    stage.delete(JULIET);
+    assert_eq!(keep(stage, JULIET, b"nobody's"), Err(StoreError::NotFound));
+    stage.create(JULIET);
+    numbers.push(keep(stage, JULIET, b"third").expect("kept"));
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+    assert_eq!(pending(stage, JULIET), ["third"]);
+}
+
+pub(crate) fn r03_caps_of_offline_messages(stage: &mut Stage) {
+    let full = Err(StoreError::Full("offline messages"));
+    stage.create(JULIET);
+    stage.create(ROMEO);
+    let first = keep(stage, JULIET, b"1").expect("kept");
+    keep(stage, JULIET, b"2").expect("kept");
+    keep(stage, JULIET, b"3").expect("kept");
+    assert_eq!(keep(stage, JULIET, b"4"), full, "three messages are the cap");
+    settle(stage, JULIET, &[first, first]);
+    keep(stage, JULIET, &[b'5'; 98]).expect("kept");
+    assert_eq!(pending(stage, JULIET).len(), 3);
+
+    assert_eq!(keep(stage, ROMEO, &[b'1'; 101]), full, "a hundred bytes are the cap");
+    let first = keep(stage, ROMEO, &[b'1'; 60]).expect("kept");
+    assert_eq!(keep(stage, ROMEO, &[b'2'; 41]), full);
+    keep(stage, ROMEO, &[b'2'; 40]).expect("kept");
+    settle(stage, ROMEO, &[first]);
+    keep(stage, ROMEO, &[b'3'; 60]).expect("kept");
+    assert_eq!(pending(stage, ROMEO).len(), 2);
+}
+
+pub(crate) fn l16_what_is_archived_needs_no_room_among_what_waits(stage: &mut Stage) {
+    stage.create(JULIET);
+    for n in 0..5 {
+        let message = NewMessage { archived: true, ..waiting(JULIET, &[b'a' + n; 99]) };
+        put(stage, vec![message]).expect("kept");
+    }
+    let numbers: Vec<i64> = all(stage, JULIET).iter().map(|kept| kept.id.number()).collect();
+    assert_eq!(numbers.len(), 5);
+    for n in [b"1", b"2", b"3"] {
+        keep(stage, JULIET, n).expect("kept");
+    }
+    settle(stage, JULIET, &numbers);
+    assert_eq!(keep(stage, JULIET, b"4"), Err(StoreError::Full("offline messages")));
+}
+
+pub(crate) fn times_are_kept_to_the_microsecond(stage: &mut Stage) {
+    stage.create(JULIET);
+    let span = Duration::from_micros(1_765_432_109_876_543);
+    for at in [UNIX_EPOCH + span, UNIX_EPOCH - span, SystemTime::UNIX_EPOCH] {
+        put(stage, vec![NewMessage { at, ..waiting(JULIET, b"then") }]).expect("kept");
+        assert_eq!(all(stage, JULIET).last().expect("one").at, at);
+    }
+}
+
+pub(crate) fn a_call_takes_its_place_when_it_is_made(stage: &mut Stage) {
+    stage.create(JULIET);
+    let (store, juliet) = (stage.next(), jid(JULIET));
+    let put = |stanza: &[u8]| store.put(vec![waiting(JULIET, stanza)]);
+    drop(put(b"its future was dropped"));
+    let (second, written) = put(b"not awaited yet");
+    let before = store.pending(&juliet, 0, 9);
+    let settled = store.settle(&juliet, vec![second[0].number()]);
+    let (_, third) = put(b"after the read");
+    let after = store.pending(&juliet, 0, 9);
+    block_on(third).expect("kept"); // in another order than they were called
+    assert_eq!(block_on(after).expect("messages").len(), 2);
+    assert_eq!(block_on(before).expect("messages").len(), 2);
+    block_on(settled).expect("settled");
+    block_on(written).expect("kept");
+}
+
+pub(crate) fn r08_any_bytes_are_kept(stage: &mut Stage) {
+    stage.create(JULIET);
+    let bytes: Vec<u8> = (0..=99).chain(*b"'").map(|b: u8| b.wrapping_mul(7)).take(90).collect();
+    keep(stage, JULIET, &bytes).expect("kept");
+    assert_eq!(all(stage, JULIET)[0].stanza, bytes);
+}
