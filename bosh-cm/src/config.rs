@@ -119,7 +119,8 @@ table! {
         /// Seconds that a request is held at most.
         wait: u64 = 60;
         /// Requests of one session held at once; a client gets what it asks for up to this, 1 if it does not ask.
-        hold: u8 = 4;
+        /// Some ask for 2, stanza among them, that never make a third, and could not speak while 2 are held.
+        hold: u8 = 1;
         /// Seconds that a client may pause (XEP-0124 12).
         pause: u64 = 120;
         /// Seconds that sessions have at the end to hear of it.

@@ -212,7 +212,8 @@ table! {
         /// Seconds that a BOSH request is held at most.
         bosh_wait: Seconds = 60;
         /// BOSH requests of one session held at once; a client gets what it asks for up to this, 1 if it does not ask.
-        bosh_hold: u8 = 4;
+        /// Some ask for 2, stanza among them, that never make a third, and could not speak while 2 are held.
+        bosh_hold: u8 = 1;
         /// Seconds that a BOSH client may pause (XEP-0124 12). At work once pauses exist.
         bosh_pause: Seconds = 120;
         /// Bytes of an HTTP request's head.

@@ -62,7 +62,7 @@ fn wrong_keys_and_values_say_which_and_what() {
         ("colour=1", "unknown key `colour`"),
         ("c2s.require_tls=1", "c2s.require_tls: 1 is not true or false"),
         ("c2s=1", "`c2s` is a table"),
-        ("limits.bosh_hold=-1", "limits.bosh_hold: -1 is not a whole number, such as 4"),
+        ("limits.bosh_hold=-1", "limits.bosh_hold: -1 is not a whole number, such as 1"),
         ("limits.bosh_hold=300", "limits.bosh_hold: 300 is too large"),
         ("domains=[]", "domains: "),
         ("domains=x", "domains: \"x\" is not a list of strings, such as [\"localhost\"]"),
