@@ -1,21 +1,16 @@
-"""What the client tests share: servers as processes of their own, a desktop client, a browser."""
+"""What the client tests share: servers as processes of their own, a desktop client, a terminal."""
 
 import asyncio
 import contextlib
 import functools
-import http.server
 import os
 import pathlib
 import re
-import shutil
 import signal
 import ssl
 import subprocess
-import tempfile
-import threading
 
 import slixmpp
-from playwright.async_api import async_playwright
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -168,64 +163,3 @@ class Terminal:
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise AssertionError(f"no {text!r} on\n{self.screen()}") from None
-
-
-class Browser:
-    """strophe.js in headless Chromium, on a page from another origin than the server's."""
-
-    def __init__(self, page):
-        self.page = page
-
-    async def connect(self, url, jid, password):
-        return await self.page.evaluate("([url, jid, password]) => connect(url, jid, password)", [url, jid, password])
-
-    async def call(self, expression, *arguments):
-        return await self.page.evaluate(f"(arguments) => ({expression})(...arguments)", list(arguments))
-
-    async def until(self, expression, *arguments):
-        await self.page.wait_for_function(
-            f"(arguments) => ({expression})(...arguments)", arg=list(arguments), timeout=PATIENCE * 1000
-        )
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-@contextlib.contextmanager
-def page_server():
-    """Serves strophe.html and strophe.js on a free port of 127.0.0.1."""
-    with contextlib.ExitStack() as stack:
-        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        shutil.copy(HERE / "strophe.html", folder)
-        shutil.copy(HERE / "node_modules" / "strophe.js" / "dist" / "strophe.umd.min.js", folder / "strophe.js")
-        handler = functools.partial(_Quiet, directory=folder)
-        server = stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        stack.callback(server.shutdown)
-        yield f"http://127.0.0.1:{server.server_port}/strophe.html"
-
-
-@contextlib.asynccontextmanager
-async def chromium():
-    """Debian's Chromium, headless."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-                  "--disable-background-networking", "--disable-component-update"],
-        )
-        try:
-            yield browser
-        finally:
-            await browser.close()
-
-
-@contextlib.asynccontextmanager
-async def strophe_page(browser):
-    with page_server() as url:
-        page = await browser.new_page()
-        await page.goto(url)
-        yield Browser(page)
-        await page.close()

@@ -3,7 +3,8 @@
 import asyncio
 import re
 
-from harness import BINARIES, HERE, PATIENCE, Process, chromium
+from browsers import chromium
+from harness import BINARIES, HERE, PATIENCE, Process
 
 
 def test_demo_page(tmp_path):

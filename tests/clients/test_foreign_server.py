@@ -7,7 +7,8 @@ import shutil
 import socket
 import subprocess
 
-from harness import BINARIES, PATIENCE, Process, chromium, strophe_page
+from browsers import chromium, strophe_page
+from harness import BINARIES, PATIENCE, Process
 
 CONFIG = """
 pidfile = "{data}/prosody.pid"
@@ -73,10 +74,11 @@ async def play(folder):
         async with Process(*command) as manager, chromium() as browser:
             url = f"http://127.0.0.1:{manager.ports['http']}/http-bind"
             async with strophe_page(browser) as romeo, strophe_page(browser) as juliet:
-                assert await romeo.connect(url, "romeo@localhost", "wrong") is None
+                romeo.url = juliet.url = url
+                assert await romeo.login("romeo@localhost", "wrong") is None
                 await romeo.page.reload()
-                full = await romeo.connect(url, "romeo@localhost", "montague")
-                assert full and await juliet.connect(url, "juliet@localhost", "capulet")
+                full = await romeo.login("romeo@localhost", "montague")
+                assert full and await juliet.login("juliet@localhost", "capulet")
                 await romeo.call("() => presence()")
                 await juliet.call("() => presence()")
                 await juliet.call("(to, prefix, count) => sayMany(to, prefix, count)", full, "from juliet ", 100)

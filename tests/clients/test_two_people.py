@@ -2,7 +2,8 @@
 
 import asyncio
 
-from harness import Desktop, add_user, chromium, stonechat, strophe_page
+from browsers import chromium, strophe_page
+from harness import Desktop, add_user, stonechat
 
 ROMEO, JULIET = "romeo@localhost", "juliet@localhost"
 COUNT = 100
@@ -22,9 +23,10 @@ async def play(data):
     async with chromium() as browser, strophe_page(browser) as juliet:
         async with stonechat(data) as server:
             async with Desktop(ROMEO, "montague", server.ports["c2s"]) as romeo:
-                assert await juliet.connect(bosh(server), JULIET, "wrong") is None
+                juliet.url = bosh(server)
+                assert await juliet.login(JULIET, "wrong") is None
                 await juliet.page.reload()
-                assert (await juliet.connect(bosh(server), JULIET, "capulet")).startswith(JULIET + "/")
+                assert (await juliet.login(JULIET, "capulet")).startswith(JULIET + "/")
                 await subscribe_to_each_other(romeo, juliet)
                 await presence_comes_and_goes(romeo, juliet)
                 await a_hundred_messages_each_way(romeo, juliet)
@@ -39,7 +41,8 @@ async def play(data):
             romeo.send_presence()
             await romeo.until(lambda: (JULIET, "parting is such sweet sorrow") in romeo.messages)
             await juliet.page.reload()
-            assert await juliet.connect(bosh(server), JULIET, "capulet")
+            juliet.url = bosh(server)
+            assert await juliet.login(JULIET, "capulet")
             assert await juliet.call("() => roster()") == {ROMEO: "both"}
             await juliet.call("() => presence()")
             await romeo.until(lambda: (JULIET, "available") in romeo.seen)

@@ -1,0 +1,167 @@
+"""Libraries of the web in Chromium, each over BOSH and over WebSocket, talk with romeo on slixmpp over STARTTLS."""
+
+import asyncio
+import contextlib
+import shutil
+
+import pytest
+
+from browsers import Converse, Stanza, Strophe, chromium, page_server
+from harness import PATIENCE, Desktop, add_user, stonechat
+from network import Network
+
+ROMEO, JULIET = "romeo@localhost", "juliet@localhost"
+LIBRARIES, WAYS = [Strophe, Stanza, Converse], ["bosh", "websocket"]
+# One account for each library and way.
+PAGES = {f"{library.__name__.lower()}-{way}@localhost": (library, way) for library in LIBRARIES for way in WAYS}
+COUNT = 50
+CUT, SHORT_CUT = 20.0, 2.0
+
+
+@pytest.fixture(scope="module")
+def accounts(tmp_path_factory):
+    """A store with all accounts; each test has a copy of it."""
+    folder = tmp_path_factory.mktemp("accounts")
+    for jid in [ROMEO, JULIET, *PAGES]:
+        add_user(folder, jid, "secret")
+    return folder
+
+
+@pytest.fixture
+def data(accounts, tmp_path):
+    return shutil.copytree(accounts, tmp_path / "data")
+
+
+def url(way, port):
+    return f"http://127.0.0.1:{port}/http-bind" if way == "bosh" else f"ws://127.0.0.1:{port}/xmpp-websocket"
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_page_is_used_and_reloaded(library, way, data):
+    async def play():
+        with page_server() as pages:
+            async with stonechat(data) as server, chromium() as browser:
+                async with Desktop(ROMEO, "secret", server.ports["c2s"]) as romeo:
+                    async with library(browser, pages, url(way, server.ports["http"])) as juliet:
+                        romeo.send_presence()
+                        await login(juliet)
+                        await meet(romeo, juliet, JULIET)
+                        await fifty_messages_each_way(romeo, juliet)
+                        await reload(romeo, juliet)
+                await server.stop()
+
+    asyncio.run(play())
+
+
+async def login(juliet):
+    assert await juliet.login(JULIET, "wrong") is None
+    juliet.full = await juliet.login(JULIET, "secret")
+    assert juliet.full.startswith(JULIET + "/")
+    mechanisms = [sent for sent in juliet.wire if "mechanism=" in sent]
+    assert mechanisms and all("SCRAM-SHA-" in sent for sent in mechanisms)
+    await juliet.available()
+
+
+async def meet(romeo, page, jid):
+    """The page adds romeo to its roster and sees that he is there, and he sees it."""
+    await page.add(ROMEO)
+    await romeo.until(lambda: (jid, "subscribe") in romeo.seen)
+    romeo.send_presence_subscription(pto=jid, ptype="subscribed")
+    await page.until_here(ROMEO)
+    romeo.send_presence_subscription(pto=jid, ptype="subscribe")
+    await page.accept(ROMEO)
+    await romeo.until(lambda: (jid, "available") in romeo.seen)
+    await page.talk_to(ROMEO)
+
+
+async def fifty_messages_each_way(romeo, juliet):
+    said = [f"from juliet {number}" for number in range(COUNT)]
+    tell(romeo, JULIET, "from romeo", COUNT)
+    await juliet.say(*said)
+    await romeo.until(lambda: len(romeo.messages) >= COUNT)
+    assert romeo.messages == [(JULIET, body) for body in said]
+    assert await juliet.until_heard(COUNT) == [f"from romeo {number}" for number in range(COUNT)]
+
+
+def tell(romeo, jid, words, count):
+    for number in range(count):
+        romeo.send_message(mto=jid, mbody=f"{words} {number}", mtype="chat")
+
+
+async def reload(romeo, juliet):
+    await juliet.leave()
+    if juliet.over_websocket and not juliet.streams_are_managed:
+        # What is written to a connection that breaks is lost (RFC 6120 has no remedy): romeo waits until it is known.
+        await romeo.until(lambda: (JULIET, "unavailable") in romeo.seen)
+    tell(romeo, JULIET, "meanwhile", COUNT)
+    full = await juliet.back()
+    if juliet.over_websocket and not juliet.streams_are_managed:
+        await juliet.available()
+    else:
+        assert full == juliet.full
+        assert (JULIET, "unavailable") not in romeo.seen
+    heard = await juliet.until_heard(2 * COUNT)
+    assert heard == [f"{words} {number}" for words in ["from romeo", "meanwhile"] for number in range(COUNT)]
+    # It speaks and hears as before.
+    romeo.messages.clear()
+    await juliet.say("parting is such sweet sorrow")
+    await romeo.until(lambda: romeo.messages == [(JULIET, "parting is such sweet sorrow")])
+    tell(romeo, JULIET, "good night", 1)
+    assert (await juliet.until_heard(2 * COUNT + 1))[-1] == "good night 0"
+
+
+def test_twenty_seconds_without_a_network(data):
+    """All of them at once: what is said meanwhile arrives, once and in order; and so again when they speak too."""
+
+    async def play():
+        async with contextlib.AsyncExitStack() as stack:
+            address = stack.enter_context(page_server())
+            server = await stack.enter_async_context(stonechat(data))
+            romeo = await stack.enter_async_context(Desktop(ROMEO, "secret", server.ports["c2s"]))
+            browser = await stack.enter_async_context(chromium())
+            romeo.send_presence()
+            stories = []
+            for jid, (library, way) in PAGES.items():
+                network = await stack.enter_async_context(Network(server.ports["http"]))
+                page = await stack.enter_async_context(library(browser, address, url(way, network.port)))
+                stories.append(two_cuts(romeo, page, jid, network))
+            await asyncio.gather(*stories)
+            await server.stop()
+
+    asyncio.run(play())
+
+
+async def two_cuts(romeo, page, jid, network):
+    assert await page.login(jid, "secret")
+    await page.available()
+    await meet(romeo, page, jid)
+    tell(romeo, jid, "before", 5)
+    await page.until_heard(5)
+    # Without stream management a WebSocket survives what TCP survives.
+    broken = not page.over_websocket or page.streams_are_managed
+
+    network.cut()
+    tell(romeo, jid, "early", COUNT)
+    await asyncio.sleep(CUT / 2)  # not to wait for something: the cut is to last
+    tell(romeo, jid, "late", COUNT)
+    await asyncio.sleep(CUT / 2)
+    await network.mend(broken=broken)
+    tell(romeo, jid, "after", 1)
+    said = [f"{words} {number}" for words, count in [("before", 5), ("early", COUNT), ("late", COUNT), ("after", 1)] for number in range(count)]
+    assert (jid, await page.until_heard(len(said))) == (jid, said)
+
+    network.cut()
+    tell(romeo, jid, "again", 5)
+    await page.say(*(f"page {number}" for number in range(5)))
+    await asyncio.sleep(SHORT_CUT)
+    await network.mend(broken=broken)
+    await page.say("page 5")
+    await romeo.until(lambda: (jid, "page 5") in romeo.messages)
+    assert [message for message in romeo.messages if message[0] == jid] == [(jid, f"page {number}") for number in range(6)]
+    said += [f"again {number}" for number in range(5)]
+    heard = await page.until_heard(len(said))
+    if not page.over_websocket:
+        # Two requests had to be repeated, and none of these libraries puts their answers in order (XEP-0124 14.2).
+        heard.sort(key=said.index)
+    assert (jid, heard) == (jid, said)
