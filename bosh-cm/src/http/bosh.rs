@@ -1,21 +1,22 @@
 //! The endpoint of BOSH.
 
 use super::{
-    HangUp, Peer, Site, Turn,
+    Peer, Site, Turn, Unanswered,
     coding::{Coding, Packed, compressed},
     reply::{Reply, TEXT, answered, not_allowed, refusal, reply},
+    streams::SMALL,
 };
 use crate::{gauges::limit, session::Condition};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Version,
+    HeaderValue, Method, Request, Response, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, ORIGIN,
         TRANSFER_ENCODING,
     },
 };
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use tokio::time::timeout;
 
 /// Bytes of a body read and dropped once it is too large.
@@ -30,7 +31,7 @@ impl Site {
         request: Request<Incoming>,
         peer: &Peer,
         turn: Turn,
-    ) -> Result<Reply, HangUp> {
+    ) -> Result<Reply, Unanswered> {
         let origin = request.headers().get(ORIGIN).cloned();
         let mut reply = match *request.method() {
             Method::POST => self.post(request, peer, turn).await?,
@@ -50,7 +51,7 @@ impl Site {
         request: Request<Incoming>,
         peer: &Peer,
         turn: Turn,
-    ) -> Result<Reply, HangUp> {
+    ) -> Result<Reply, Unanswered> {
         let visitor = self.visitor(request.headers(), peer);
         // Whoever is between might read a chunked request with a length otherwise than we do (threat B06).
         if request.headers().contains_key(TRANSFER_ENCODING) {
@@ -58,15 +59,14 @@ impl Site {
         }
         let coding = match Coding::of_request(request.headers(), self.compresses()) {
             Ok(coding) => coding,
-            Err(refusal) => return Ok(refusal),
+            Err(refusal) => return Ok(*refusal),
         };
         let back = self.compresses().then(|| Coding::of_answer(request.headers()));
-        let shares = request.version() >= Version::HTTP_2;
-        let body = read(request.into_body(), self.manager.body_bytes());
+        let body = read(request.into_body(), self.manager.body_bytes(), &turn);
         let body = match timeout(self.patience, body).await {
             Ok(Ok(Some(body))) => body,
             Ok(Ok(None)) => return Ok(self.over(limit::BODY)),
-            Ok(Err(HangUp)) => return Err(HangUp),
+            Ok(Err(broken_off)) => return Err(broken_off),
             Err(_) => return Ok(self.over(limit::TIME)),
         };
         let body = match coding.map(|coding| coding.inflate(&body, self.manager.body_bytes())) {
@@ -76,13 +76,8 @@ impl Site {
             Some(Err(Packed::Broken)) => return Ok(answered(Condition::BadRequest.answer(false))),
         };
         let pushes = turn.pushes.clone();
-        let pressed = async {
-            match shares {
-                true => std::future::pending().await,
-                false => turn.pressed().await,
-            }
-        };
-        let delivery = self.manager.request(body, visitor, pressed).await.ok_or(HangUp)?;
+        let delivery = self.manager.request(body, visitor, turn.pressed()).await;
+        let delivery = delivery.ok_or(Unanswered::HangUp)?;
         if let Some(since) = delivery.pushed {
             pushes.begin(since);
         }
@@ -109,7 +104,7 @@ impl Site {
 
 /// The leave for scripts to post, and to say how a body is compressed.
 fn preflight(compresses: bool) -> Reply {
-    let mut reply = Response::new(Full::default());
+    let mut reply = Response::new(Bytes::new());
     *reply.status_mut() = StatusCode::NO_CONTENT;
     let headers = reply.headers_mut();
     let methods = HeaderValue::from_static("POST, OPTIONS");
@@ -120,21 +115,27 @@ fn preflight(compresses: bool) -> Reply {
     reply
 }
 
-/// Reads a body of at most so many bytes; `None` if it is larger. Some of the rest is read and dropped, since
+/// Reads a body of at most so many bytes; `None` if it is larger. Some of the rest is read and dropped in HTTP/1, since
 /// the answer to a client that still sends gets lost when the connection closes.
-async fn read(mut body: Incoming, max: usize) -> Result<Option<BytesMut>, HangUp> {
-    let expected = body.size_hint().lower().try_into().unwrap_or(max).min(max);
-    let mut bytes = BytesMut::with_capacity(expected);
-    let mut dropped = 0;
+async fn read(mut body: Incoming, max: usize, turn: &Turn) -> Result<Option<BytesMut>, Unanswered> {
+    // It grows with what comes, not with what is announced.
+    let mut bytes = BytesMut::new();
+    let (mut dropped, mut place) = (0, None);
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| HangUp)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| Unanswered::BrokenOff)?.into_data() else { continue };
         if dropped == 0 && bytes.len() + data.len() <= max {
+            if let Some(underway) = turn.underway()
+                && bytes.len() + data.len() > SMALL
+                && place.is_none()
+            {
+                place = Some(underway.room().await);
+            }
             bytes.extend_from_slice(&data);
             continue;
         }
         bytes = BytesMut::new();
         dropped += data.len();
-        if dropped > DROPPED {
+        if dropped > DROPPED || turn.underway().is_some() {
             break;
         }
     }

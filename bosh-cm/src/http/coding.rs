@@ -12,7 +12,7 @@ use flate2::{
     write::{GzEncoder, ZlibEncoder},
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    HeaderMap, HeaderValue, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY},
 };
 use std::io::{self, Read, Write};
@@ -43,7 +43,10 @@ pub(super) enum Packed {
 impl Coding {
     /// How this request's body is compressed: `Ok(None)` not at all, an error where it is as nobody was told that
     /// it may be.
-    pub(super) fn of_request(headers: &HeaderMap, allowed: bool) -> Result<Option<Self>, Reply> {
+    pub(super) fn of_request(
+        headers: &HeaderMap,
+        allowed: bool,
+    ) -> Result<Option<Self>, Box<Reply>> {
         let mut lines = headers.get_all(CONTENT_ENCODING).iter();
         let Some(line) = lines.next() else { return Ok(None) };
         let known = Self::named(line.to_str().unwrap_or_default().trim());
@@ -54,7 +57,7 @@ impl Coding {
                 let mut reply = refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE);
                 let codings = if allowed { CODINGS } else { "identity" };
                 reply.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(codings));
-                Err(reply)
+                Err(Box::new(reply))
             }
         }
     }
@@ -104,7 +107,7 @@ impl Coding {
     fn named(name: &str) -> Option<Self> {
         // RFC 9110 8.4.1.3: an older name of the same.
         let is = |known: &&str| name.eq_ignore_ascii_case(known);
-        if ["gzip", "x-gzip"].iter().any(|known| is(known)) {
+        if ["gzip", "x-gzip"].iter().any(is) {
             return Some(Self::Gzip);
         }
         is(&"deflate").then_some(Self::Deflate)
@@ -131,7 +134,7 @@ pub(super) fn compressed(mut answer: Answer, coding: Option<Coding>) -> Reply {
 
 /// RFC 9110 12.5.5
 fn varied(mut reply: Reply) -> Reply {
-    reply.headers_mut().append(VARY, HeaderName::from(ACCEPT_ENCODING).into());
+    reply.headers_mut().append(VARY, ACCEPT_ENCODING.into());
     reply
 }
 

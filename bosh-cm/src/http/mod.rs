@@ -1,6 +1,8 @@
-//! HTTP/1.1 for browsers: the endpoints of BOSH and WebSocket, and static pages beside them.
+//! HTTP for browsers: the endpoints of BOSH and WebSocket, and static pages beside them.
 //!
-//! - `connection`: one connection, from its first byte to its last.
+//! - `connection`: one connection, from its first byte to its last, in HTTP/1 or HTTP/2.
+//! - `pipeline`, `streams`: what its requests are to each other, one behind the other or side by side.
+//! - `patience`: how long a client may leave untaken what it is sent.
 //! - `bosh`, `websocket`: the two endpoints.
 //! - `coding`: compressed requests and answers.
 //! - `visitor`: whose connection it is, and whether the way to it was secure.
@@ -12,6 +14,7 @@ mod connection;
 mod patience;
 mod pipeline;
 mod reply;
+mod streams;
 mod visitor;
 mod websocket;
 
@@ -103,10 +106,16 @@ pub struct Https {
     pub deadline: Duration,
 }
 
-/// Close the connection without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the request is not answered")]
-struct HangUp;
+/// Why a request is not answered.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum Unanswered {
+    /// Its connection is to be closed.
+    #[error("the visitor is hung up on")]
+    HangUp,
+    /// It did not come to its end.
+    #[error("the request was broken off")]
+    BrokenOff,
+}
 
 impl Page {
     /// A plain text, with this status.
@@ -163,13 +172,13 @@ impl Site {
         request: Request<Incoming>,
         peer: Peer,
         turn: Turn,
-    ) -> Result<Reply, HangUp> {
+    ) -> Result<Reply, Unanswered> {
         let path = request.uri().path();
         if path == self.bosh {
             return self.bosh(request, &peer, turn).await;
         }
         if path == self.websocket {
-            return Ok(self.websocket(request, peer));
+            return Ok(self.websocket(request, peer, turn));
         }
         Ok(self.page(request.method(), path))
     }

@@ -10,7 +10,6 @@ use http::{
         CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS,
     },
 };
-use http_body_util::Full;
 
 /// Nothing in an answer is to be run or shown (threat U03).
 pub(super) const NO_CONTENT_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'");
@@ -18,7 +17,7 @@ pub(super) const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-pub(super) type Reply = Response<Full<Bytes>>;
+pub(super) type Reply = Response<Bytes>;
 
 impl Site {
     /// What every answer of an endpoint carries, errors too: the leave for scripts of other origins to read
@@ -46,13 +45,13 @@ pub(super) fn answered(answer: Answer) -> Reply {
 }
 
 pub(super) fn reply(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Reply {
-    let mut reply = Response::new(Full::new(body));
+    let mut reply = Response::new(body);
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, content_type);
     reply
 }
 
-/// The answer to a body that was not read to its end, so the connection is of no further use.
+/// The answer to a body that was not read to its end, so that a connection of HTTP/1 is of no further use.
 pub(super) fn refusal(status: StatusCode) -> Reply {
     let mut reply = answered(Condition::PolicyViolation.answer(true));
     *reply.status_mut() = status;

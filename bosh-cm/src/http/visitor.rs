@@ -7,6 +7,11 @@ use net::address::is_within;
 use std::net::{IpAddr, SocketAddr};
 
 impl Site {
+    /// Whether the other end brings requests of several visitors.
+    pub(super) fn is_proxy(&self, peer: &Peer) -> bool {
+        peer.address.is_some_and(|address| is_within(&self.proxies, address))
+    }
+
     /// The address that counts and whether the way to it is secure: of the connection, or as a trusted
     /// proxy tells it (threat B08).
     pub(super) fn visitor(&self, headers: &HeaderMap, peer: &Peer) -> Visitor {
@@ -15,7 +20,7 @@ impl Site {
             address: peer.address,
             secure: peer.tls || peer.address.is_some_and(|address| address.is_loopback()),
         };
-        if !peer.address.as_ref().is_some_and(trusted) {
+        if !self.is_proxy(peer) {
             return direct;
         }
         // Every proxy appends the address it sees, so the last one that is no proxy of ours is the visitor's.

@@ -3,12 +3,13 @@
 use crate::http::list;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{
-    HeaderMap, HeaderValue, Method, Request, StatusCode,
+    HeaderMap, HeaderValue, Request, StatusCode, Version,
     header::{
-        CONNECTION, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+        ALLOW, CONNECTION, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
         SEC_WEBSOCKET_VERSION, UPGRADE,
     },
 };
+use hyper::ext::Protocol;
 use sha1::{Digest, Sha1};
 
 /// The subprotocol (RFC 7395 3.1).
@@ -30,6 +31,8 @@ pub(crate) enum Refusal {
     Method,
     #[error("This is a WebSocket endpoint (RFC 7395): XMPP clients connect to it.")]
     NoUpgrade,
+    #[error("Nothing but websocket may be connected to here.")]
+    Protocol,
     #[error("Version 13 of WebSocket is spoken here.")]
     Version,
     #[error("Sec-WebSocket-Key is not 16 bytes in base64.")]
@@ -43,10 +46,15 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn status(self) -> StatusCode {
+    pub(crate) fn status(self, version: Version) -> StatusCode {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NoUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
+            // In HTTP/2 there is nothing to upgrade (RFC 9113 8.6).
+            Self::NoUpgrade | Self::Version if version < Version::HTTP_2 => {
+                StatusCode::UPGRADE_REQUIRED
+            }
+            Self::NoUpgrade | Self::Version => StatusCode::BAD_REQUEST,
+            Self::Protocol => StatusCode::NOT_IMPLEMENTED,
             Self::Key | Self::Subprotocol => StatusCode::BAD_REQUEST,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Full => StatusCode::SERVICE_UNAVAILABLE,
@@ -54,13 +62,24 @@ impl Refusal {
     }
 
     /// The headers that such an answer has to have.
-    pub(crate) fn dress(self, headers: &mut HeaderMap) {
-        if self.status() == StatusCode::UPGRADE_REQUIRED {
-            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+    pub(crate) fn dress(self, version: Version, headers: &mut HeaderMap) {
+        match self {
+            Self::Method => {
+                headers.insert(ALLOW, HeaderValue::from_static(method(version)));
+            }
+            Self::NoUpgrade | Self::Version => {
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+            }
+            _ => {}
         }
     }
+}
+
+/// How a WebSocket is asked for.
+fn method(version: Version) -> &'static str {
+    if version < Version::HTTP_2 { "GET" } else { "CONNECT" }
 }
 
 /// What a good handshake is answered with: the status, and headers.
@@ -69,22 +88,25 @@ pub(crate) fn handshake<B>(
     origins: &[String],
 ) -> Result<(StatusCode, HeaderMap), Refusal> {
     let headers = request.headers();
-    let has =
-        |name, token: &str| list(headers, name).iter().any(|one| one.eq_ignore_ascii_case(token));
-    if request.method() != Method::GET {
+    let upgrades = request.version() < Version::HTTP_2;
+    if request.method() != method(request.version()) {
         return Err(Refusal::Method);
     }
-    if !has("upgrade", "websocket") || !has("connection", "upgrade") {
+    if upgrades && !(has(headers, "upgrade", "websocket") && has(headers, "connection", "upgrade"))
+    {
         return Err(Refusal::NoUpgrade);
+    }
+    // RFC 8441 5: `:protocol` stands for what upgrades a connection, and there is no key.
+    let protocol = request.extensions().get::<Protocol>().map(Protocol::as_str);
+    if !upgrades && protocol != Some("websocket") {
+        return Err(Refusal::Protocol);
     }
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != VERSION) {
         return Err(Refusal::Version); // RFC 6455 4.4
     }
-    let key = headers.get(SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).map(str::trim);
-    let is_key = |key: &&str| BASE64_STANDARD.decode(key).is_ok_and(|key| key.len() == 16);
-    let key = key.filter(is_key).ok_or(Refusal::Key)?;
+    let accepted = if upgrades { Some(accepted(headers)?) } else { None };
     // RFC 7395 3.1
-    if !has("sec-websocket-protocol", SUBPROTOCOL) {
+    if !has(headers, "sec-websocket-protocol", SUBPROTOCOL) {
         return Err(Refusal::Subprotocol);
     }
     // Threat W01. Whoever sends no origin is no page in a browser.
@@ -92,14 +114,25 @@ pub(crate) fn handshake<B>(
     if !origins.is_empty() && headers.get(ORIGIN).is_some_and(|origin| !known(origin)) {
         return Err(Refusal::Origin);
     }
-    let accepted = HeaderValue::try_from(accept(key)).expect("base64 is text");
-    let answer = [
-        (UPGRADE, HeaderValue::from_static("websocket")),
-        (CONNECTION, HeaderValue::from_static("upgrade")),
-        (SEC_WEBSOCKET_ACCEPT, accepted),
-        (SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL)),
-    ];
-    Ok((StatusCode::SWITCHING_PROTOCOLS, answer.into_iter().collect()))
+    let mut answer = HeaderMap::new();
+    answer.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    let Some(accepted) = accepted else { return Ok((StatusCode::OK, answer)) };
+    answer.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    answer.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    answer.insert(SEC_WEBSOCKET_ACCEPT, accepted);
+    Ok((StatusCode::SWITCHING_PROTOCOLS, answer))
+}
+
+fn has(headers: &HeaderMap, name: &str, token: &str) -> bool {
+    list(headers, name).iter().any(|one| one.eq_ignore_ascii_case(token))
+}
+
+/// The answer to the key.
+fn accepted(headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
+    let key = headers.get(SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).map(str::trim);
+    let is_key = |key: &&str| BASE64_STANDARD.decode(key).is_ok_and(|key| key.len() == 16);
+    let key = key.filter(is_key).ok_or(Refusal::Key)?;
+    Ok(HeaderValue::try_from(accept(key)).expect("base64 is text"))
 }
 
 #[cfg(test)]

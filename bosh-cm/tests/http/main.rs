@@ -5,8 +5,10 @@
 
 mod coding;
 mod drain;
+mod frames;
 mod gauges;
 mod hostile;
+mod http2;
 mod program;
 mod sessions;
 mod site;

@@ -150,11 +150,16 @@ impl Stage {
 
     /// A browser in memory, from this address; its clock may be the test's.
     pub(crate) fn browser_from(&self, address: &str, tls: bool) -> Browser<DuplexStream> {
+        Browser::new(self.pipe_from(address, tls))
+    }
+
+    /// A connection in memory, from this address.
+    pub(crate) fn pipe_from(&self, address: &str, tls: bool) -> DuplexStream {
         let (near, far) = duplex(65_536);
         let address: IpAddr = address.parse().unwrap();
         let peer = Peer { address: Some(address), tls, permit: None };
         tokio::spawn(connection(far, peer, self.site.clone(), self.shutdown.clone()));
-        Browser::new(near)
+        near
     }
 
     /// A session with features told: its first browser, its identifier, its server.

@@ -43,7 +43,7 @@ async fn shake<S: Pipe>(browser: &mut Browser<S>, name: &str, line: &str) -> Ans
 
 /// A WebSocket over a connection whose handshake is done.
 pub(crate) struct Socket<S> {
-    stream: S,
+    pub(crate) stream: S,
     decoder: Decoder,
     input: BytesMut,
 }
@@ -55,7 +55,7 @@ impl<S: Pipe> Socket<S> {
         Self::new(browser.stream)
     }
 
-    fn new(stream: S) -> Self {
+    pub(crate) fn new(stream: S) -> Self {
         let limits = FrameLimits { bytes: 1_000_000, fragments: 1 };
         Self { stream, decoder: Decoder::new(Peer::Server, limits), input: BytesMut::new() }
     }

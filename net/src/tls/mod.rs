@@ -57,7 +57,7 @@ pub enum Mode {
     /// From the first byte (XEP-0368). ALPN `xmpp-client` if the client offers any protocol; one that
     /// offers only others is refused with `no_application_protocol`.
     Direct,
-    /// HTTPS. ALPN `http/1.1` likewise.
+    /// HTTPS. ALPN `h2` or, for clients that do not know it, `http/1.1`, likewise.
     Https,
 }
 
@@ -177,7 +177,7 @@ impl Tls {
         let in_force = Arc::new(InForce(ArcSwap::from_pointee(pair)));
         let start_tls = Arc::new(config(&in_force, &[]));
         let direct = Arc::new(config(&in_force, &[b"xmpp-client"]));
-        let https = Arc::new(config(&in_force, &[b"http/1.1"]));
+        let https = Arc::new(config(&in_force, &[b"h2", b"http/1.1"]));
         Self { files, in_force, start_tls, direct, https }
     }
 }

@@ -87,11 +87,12 @@ async fn both_versions_carry_bytes_both_ways() {
 async fn t06_alpn_of_direct_tls_is_xmpp_client_or_none() {
     let tls = Tls::ephemeral(&[DOMAIN]).unwrap();
     let both: &[&SupportedProtocolVersion] = &[&TLS12, &TLS13];
-    let accepted: [(Mode, &[&str], Option<&str>); 7] = [
+    let accepted: [(Mode, &[&str], Option<&str>); 8] = [
         (Mode::Direct, &["xmpp-client"], Some("xmpp-client")),
         (Mode::Direct, &["h2", "xmpp-client"], Some("xmpp-client")),
         (Mode::Direct, &[], None),
-        (Mode::Https, &["h2", "http/1.1"], Some("http/1.1")),
+        (Mode::Https, &["http/1.1", "h2"], Some("h2")),
+        (Mode::Https, &["http/1.1"], Some("http/1.1")),
         (Mode::Https, &[], None),
         (Mode::StartTls, &["xmpp-client"], None),
         (Mode::StartTls, &[], None),
