@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 use roster_store::{Profile, Store, StoreError};
-use router::{BoxFuture, Directory, LoadError, Record, Relation};
+use router::{BoxFuture, Directory, Facets, LoadError, Record, Relation};
 use std::sync::Arc;
 use xmpp_core::BareJid;
 
@@ -44,6 +44,7 @@ fn record(Profile { roster, blocked }: Profile) -> Record {
     Record {
         version: roster.version,
         blocked,
+        facets: Facets::default(),
         contacts: contacts.filter(|(_, relation)| *relation != Relation::default()).collect(),
     }
 }

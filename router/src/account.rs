@@ -4,7 +4,7 @@ use crate::{
     Relation,
     blocks::Blocks,
     delivery::{Recipient, Resource},
-    directory::{LoadError, Record},
+    directory::{Facets, LoadError, Record},
     lane::Lane,
     lock,
     mailbox::{Owed, Post},
@@ -44,6 +44,7 @@ pub(crate) struct State {
     pub(crate) version: u64,
     pub(crate) contacts: HashMap<BareJid, Relation>,
     pub(crate) blocks: Blocks,
+    pub(crate) facets: Facets,
     pub(crate) seats: Vec<Seat>,
     pub(crate) lane: Lane,
     /// Counts the reads, so that one that was overtaken by a change is not believed.
@@ -192,6 +193,7 @@ impl State {
                 if self.seats.is_empty() {
                     self.contacts.clear();
                     self.blocks = Blocks::default();
+                    self.facets = Facets::default();
                 }
                 self.knowledge = Knowledge::Until(Some(absent_until));
             }
@@ -199,6 +201,7 @@ impl State {
                 self.exists = true;
                 self.knowledge = Knowledge::Until(None);
                 self.blocks = Blocks::new(owner, record.blocked.iter().cloned().collect());
+                self.facets = record.facets.clone();
                 if record.version >= self.version {
                     self.version = record.version;
                     self.contacts.clone_from(&record.contacts);
@@ -379,6 +382,18 @@ impl View<'_> {
     /// The roster's version that the view stands at.
     pub fn version(&self) -> u64 {
         self.state.version
+    }
+
+    /// What a module has to know of the account.
+    pub fn facet<T: Any>(&self) -> Option<&T> {
+        self.state.facets.get()
+    }
+
+    /// Takes over a change that the store has made to what a module has to know of the account. A read that is under way,
+    /// which may not have seen it, is not believed.
+    pub fn put_facet<T: Any + Send + Sync>(&mut self, value: T) {
+        self.state.facets.put(value);
+        self.state.overtake_reads();
     }
 
     /// The connected sessions.

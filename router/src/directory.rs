@@ -2,7 +2,8 @@
 //! blocked.
 
 use crate::BoxFuture;
-use std::collections::HashMap;
+use smallvec::SmallVec;
+use std::{any::Any, collections::HashMap, sync::Arc};
 use xmpp_core::{BareJid, Jid};
 
 /// What is agreed between an account and a contact (RFC 6121 3).
@@ -23,6 +24,25 @@ pub struct Record {
     pub contacts: HashMap<BareJid, Relation>,
     /// The addresses that it has blocked (XEP-0191).
     pub blocked: Vec<Jid>,
+    /// What else modules have to know of it.
+    pub facets: Facets,
+}
+
+/// What modules have to know of an account while it is in memory, one value of each type. Cloning bumps counters.
+#[derive(Debug, Clone, Default)]
+pub struct Facets(SmallVec<[Arc<dyn Any + Send + Sync>; 1]>);
+
+impl Facets {
+    /// The value of this type.
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.0.iter().find_map(|facet| (**facet).downcast_ref())
+    }
+
+    /// Puts a value in place of the one of the same type.
+    pub fn put<T: Any + Send + Sync>(&mut self, value: T) {
+        self.0.retain(|facet| !(**facet).is::<T>());
+        self.0.push(Arc::new(value));
+    }
 }
 
 /// The account could not be read.

@@ -30,7 +30,7 @@ pub use account::{Account, Seat, Session, Turn, View};
 pub use claim::{Claim, ClaimError};
 pub use copy::Copying;
 pub use declare::{ClashError, Declare, xeps};
-pub use directory::{Directory, LoadError, Record, Relation};
+pub use directory::{Directory, Facets, LoadError, Record, Relation};
 pub use futures_util::future::BoxFuture;
 pub use info::{Extension, Identity, Info, Offer};
 pub use mailbox::{Letter, Mail, Mailbox};

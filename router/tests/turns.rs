@@ -68,6 +68,29 @@ fn a_change_that_was_cut_off_is_read_again() {
 }
 
 #[test]
+fn a_facet_is_read_with_the_account_and_changed_in_memory() {
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    struct Mood(u8);
+    let world = World::new(&[]);
+    world.people.put_facet("juliet@localhost", Mood(1));
+    let juliet = world.connect("juliet@localhost/balcony");
+    let account = juliet.account();
+    let mood = || finish(world.router.enter(&account, |view| view.facet::<Mood>().copied()));
+    assert_eq!(mood(), Some(Mood(1)));
+    // A read that began before the change does not undo it.
+    world.router.recheck(account.jid());
+    let slow = world.people.slow.clone();
+    let held = finish(slow.lock());
+    let mut reading = juliet.start("<message to='juliet@localhost/none' type='error'/>");
+    assert!(!reading.go());
+    world.people.put_facet("juliet@localhost", Mood(2));
+    finish(world.router.enter(&account, |view| view.put_facet(Mood(2))));
+    drop(held);
+    assert!(reading.go());
+    assert_eq!(mood(), Some(Mood(2)));
+}
+
+#[test]
 fn an_older_reading_never_replaces_a_newer_change() {
     let world = World::new(&[]);
     let mut romeo = world.online("romeo@localhost/orchard");

@@ -256,6 +256,12 @@ impl People {
         self.records.lock().unwrap().remove(name);
     }
 
+    /// What a module has to know of it.
+    pub fn put_facet<T: std::any::Any + Send + Sync>(&self, owner: &str, value: T) {
+        let owner: BareJid = owner.parse().unwrap();
+        self.records.lock().unwrap().get_mut(&owner).unwrap().facets.put(value);
+    }
+
     /// `owner` has blocked this address; to be said before it is read.
     pub fn block(&self, owner: &str, address: &str) {
         let owner: BareJid = owner.parse().unwrap();
