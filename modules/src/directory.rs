@@ -36,7 +36,7 @@ impl Directory for StoreDirectory {
     }
 }
 
-fn record(Profile { roster, blocked }: Profile) -> Record {
+fn record(Profile { roster, blocked, archive: _ }: Profile) -> Record {
     let contacts = roster.items.into_iter().map(|item| {
         let relation = Relation { to: item.subscription.to, from: item.subscription.from };
         (item.jid, relation)

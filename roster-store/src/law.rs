@@ -6,10 +6,12 @@
 mod blocking;
 mod documents;
 mod messages;
+mod preferences;
 
 pub(crate) use blocking::{BlockRows, block, unblock};
 pub(crate) use documents::{DocumentRows, put_documents};
 pub(crate) use messages::{MessageRows, put_messages};
+pub(crate) use preferences::{PreferenceRows, set_preferences};
 
 use crate::{
     Caps, Change, Item, Left, Notice, Parting, Profile, Removal, Reply, Result, Revoked, Roster,
@@ -72,9 +74,16 @@ pub(crate) fn roster(rows: &impl Rows, owner: &BareJid) -> Result<Roster> {
 }
 
 /// What stanzas from and to an account are judged by.
-pub(crate) fn profile(rows: &impl BlockRows, owner: &BareJid) -> Result<Profile> {
+pub(crate) fn profile(
+    rows: &(impl BlockRows + PreferenceRows),
+    owner: &BareJid,
+) -> Result<Profile> {
     let id = account(rows, owner)?;
-    Ok(Profile { roster: roster(rows, owner)?, blocked: rows.blocked(id)? })
+    Ok(Profile {
+        roster: roster(rows, owner)?,
+        blocked: rows.blocked(id)?,
+        archive: rows.preferences(id)?,
+    })
 }
 
 /// The last of an account as it is noted: its status no longer than the cap (XEP-0012).

@@ -13,7 +13,9 @@ mod law;
 pub mod memory;
 mod messages;
 mod notice;
+mod preferences;
 mod roster;
+mod sessions;
 pub mod sqlite;
 mod subscription;
 
@@ -23,10 +25,12 @@ pub use blocking::BlockLists;
 pub use documents::{Document, DocumentKey, Documents};
 pub use messages::{Kept, MessageId, MessageIdError, Messages, NewMessage};
 pub use notice::{Motd, Notices};
+pub use preferences::{ArchivePreferences, Policy, Preferences};
 pub use roster::{
     Change, Item, Notice, Parting, Removal, Reply, Request, Roster, Rosters, Subscription,
     SubscriptionOutcome, Verb,
 };
+pub use sessions::{Parked, Sessions};
 
 use std::{future::Future, pin::Pin, sync::Arc};
 use xmpp_core::{BareJid, Jid};
@@ -96,6 +100,10 @@ pub struct Caps {
     pub blocked: usize,
     /// Bytes of the blocked addresses: the router keeps them in memory.
     pub blocked_bytes: usize,
+    /// Addresses that an account may have in its archive preferences (XEP-0441).
+    pub archive_rules: usize,
+    /// Bytes of them: the router keeps them in memory.
+    pub archive_rules_bytes: usize,
     /// Bytes of the status that is kept of an absent user (XEP-0012); a longer one is cut.
     pub status_bytes: usize,
 }
@@ -115,6 +123,8 @@ impl Default for Caps {
             documents_bytes: 1_048_576, // four stanzas of the largest size: a vCard with a picture, and bookmarks
             blocked: 1_000,             // more than anybody blocks by hand
             blocked_bytes: 65_536,      // 65 for each of so many
+            archive_rules: 1_000,       // as many as can be blocked
+            archive_rules_bytes: 65_536, // and as long
             status_bytes: 1_023,        // a line of text, as long as a name in a roster
         }
     }
@@ -127,13 +137,23 @@ pub struct Profile {
     pub roster: Roster,
     /// The blocked addresses (XEP-0191), sorted.
     pub blocked: Vec<Jid>,
+    /// What it wants archived (XEP-0441), where it has said so.
+    pub archive: Option<Preferences>,
 }
 
 /// A whole store.
 pub trait Store:
-    Accounts + Rosters + Messages + Documents + BlockLists + LastActivity + Notices
+    Accounts
+    + Rosters
+    + Messages
+    + Documents
+    + BlockLists
+    + ArchivePreferences
+    + LastActivity
+    + Notices
+    + Sessions
 {
-    /// [`roster`](Rosters::roster) and [`blocked`](BlockLists::blocked) in one read.
+    /// [`roster`](Rosters::roster), [`blocked`](BlockLists::blocked) and archive preferences in one read.
     fn profile(&self, owner: &BareJid) -> BoxFuture<Result<Profile>>;
     /// Waits until every queued write is committed, folds the log into the database, then closes: further
     /// calls fail.

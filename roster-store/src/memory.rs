@@ -6,9 +6,9 @@ mod messages;
 mod personal;
 
 use crate::{
-    Accounts, BoxFuture, Caps, Change, DocumentKey, Item, Left, Motd, Parting, Profile,
-    REVOCATIONS, Removal, Request, Result, Revocation, Revoked, Roster, Rosters, Store, StoreError,
-    SubscriptionOutcome, Verb,
+    Accounts, BoxFuture, Caps, Change, DocumentKey, Item, Left, Motd, Parked, Parting, Preferences,
+    Profile, REVOCATIONS, Removal, Request, Result, Revocation, Revoked, Roster, Rosters, Store,
+    StoreError, SubscriptionOutcome, Verb,
     law::{self, AccountId, Rows},
     messages::Numbers,
 };
@@ -78,6 +78,7 @@ struct State {
     first_version: u64,
     last_revocation: i64,
     motd: Option<Motd>,
+    parked: Vec<Parked>,
 }
 
 struct Account {
@@ -89,6 +90,7 @@ struct Account {
     inbox: Inbox,
     documents: BTreeMap<DocumentKey, Vec<u8>>,
     blocked: BTreeSet<Jid>,
+    preferences: Option<Preferences>,
     left: Option<Left>,
 }
 
@@ -162,6 +164,8 @@ impl Rows for State {
         self.names.retain(|_, other| *other != id);
         if let Some(account) = self.accounts.remove(&id) {
             self.first_version = self.first_version.max(account.version + 1);
+            let State { parked, names, .. } = self;
+            parked.retain(|session| names.contains_key(&session.owner));
         }
         Ok(())
     }
@@ -203,6 +207,7 @@ impl Accounts for Memory {
                 inbox: Inbox::default(),
                 documents: BTreeMap::new(),
                 blocked: BTreeSet::new(),
+                preferences: None,
                 left: None,
             };
             state.accounts.insert(state.last_account, account);

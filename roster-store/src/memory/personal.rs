@@ -1,10 +1,10 @@
-//! Documents, block lists, last activity and notices in memory.
+//! Documents, block lists, archive preferences, last activity, notices and parked streams in memory.
 
 use super::{Memory, State};
 use crate::{
-    BlockLists, BoxFuture, Document, DocumentKey, Documents, LastActivity, Left, Motd, Notices,
-    Result,
-    law::{self, AccountId, BlockRows, DocumentRows},
+    ArchivePreferences, BlockLists, BoxFuture, Document, DocumentKey, Documents, LastActivity,
+    Left, Motd, Notices, Parked, Preferences, Result, Sessions,
+    law::{self, AccountId, BlockRows, DocumentRows, PreferenceRows},
 };
 use xmpp_core::{BareJid, Jid};
 
@@ -58,6 +58,39 @@ impl BlockLists for Memory {
     }
     fn unblock(&self, owner: &BareJid, jids: Vec<Jid>) -> BoxFuture<Result<Vec<Jid>>> {
         self.run(|state| law::unblock(state, owner, &jids))
+    }
+}
+
+impl PreferenceRows for State {
+    fn preferences(&self, owner: AccountId) -> Result<Option<Preferences>> {
+        Ok(self.of(owner).preferences.clone())
+    }
+    fn put_preferences(&mut self, owner: AccountId, preferences: &Preferences) -> Result<()> {
+        self.of_mut(owner).preferences = Some(preferences.clone());
+        Ok(())
+    }
+}
+
+impl ArchivePreferences for Memory {
+    fn set_preferences(
+        &self,
+        owner: &BareJid,
+        preferences: Preferences,
+    ) -> BoxFuture<Result<Preferences>> {
+        self.run(|state| law::set_preferences(state, &self.caps, owner, &preferences))
+    }
+}
+
+impl Sessions for Memory {
+    fn park(&self, sessions: Vec<Parked>) -> BoxFuture<Result<()>> {
+        self.run(|state| {
+            let State { parked, names, .. } = state;
+            parked.extend(sessions.into_iter().filter(|s| names.contains_key(&s.owner)));
+            Ok(())
+        })
+    }
+    fn parked(&self) -> BoxFuture<Result<Vec<Parked>>> {
+        self.run(|state| Ok(std::mem::take(&mut state.parked)))
     }
 }
 

@@ -1,13 +1,13 @@
-//! Documents, block lists, last activity and notices in the database.
+//! Documents, block lists, archive preferences, last activity, notices and parked streams in the database.
 
 use super::{
     Sqlite,
     rows::{Tx, jid, microseconds, size, time},
 };
 use crate::{
-    BlockLists, BoxFuture, Document, DocumentKey, Documents, LastActivity, Left, Motd, Notices,
-    Result, StoreError,
-    law::{self, AccountId, BlockRows, DocumentRows},
+    ArchivePreferences, BlockLists, BoxFuture, Document, DocumentKey, Documents, LastActivity,
+    Left, Motd, Notices, Parked, Policy, Preferences, Result, Sessions, StoreError,
+    law::{self, AccountId, BlockRows, DocumentRows, PreferenceRows},
 };
 use rusqlite::{OptionalExtension, params};
 use xmpp_core::{BareJid, Jid};
@@ -41,6 +41,29 @@ impl BlockLists for Sqlite {
     }
 }
 
+impl ArchivePreferences for Sqlite {
+    fn set_preferences(
+        &self,
+        owner: &BareJid,
+        preferences: Preferences,
+    ) -> BoxFuture<Result<Preferences>> {
+        let (caps, owner) = (self.caps, owner.clone());
+        let all = preferences.always.iter().chain(&preferences.never);
+        let bytes = all.map(|jid| jid.as_str().len()).sum();
+        self.write(bytes, move |tx| law::set_preferences(tx, &caps, &owner, &preferences))
+    }
+}
+
+impl Sessions for Sqlite {
+    fn park(&self, sessions: Vec<Parked>) -> BoxFuture<Result<()>> {
+        let bytes = sessions.iter().map(|session| session.state.len()).sum();
+        self.write(bytes, move |tx| tx.park(&sessions))
+    }
+    fn parked(&self) -> BoxFuture<Result<Vec<Parked>>> {
+        self.write(0, |tx| tx.parked())
+    }
+}
+
 impl LastActivity for Sqlite {
     fn left(&self, owner: &BareJid, left: Left) -> BoxFuture<Result<()>> {
         let (owner, left) = (owner.clone(), law::left(&self.caps, left));
@@ -64,6 +87,34 @@ impl Notices for Sqlite {
 }
 
 impl Tx<'_> {
+    fn park(&mut self, sessions: &[Parked]) -> Result<()> {
+        let mut statement = self.sql(
+            "INSERT OR REPLACE INTO parked SELECT ?1, id, ?3, ?4 FROM account WHERE jid = ?2",
+        )?;
+        for Parked { token, owner, until, state } in sessions {
+            statement.execute(params![token, owner.as_str(), microseconds(*until), state])?;
+        }
+        Ok(())
+    }
+
+    fn parked(&mut self) -> Result<Vec<Parked>> {
+        let mut sessions = Vec::new();
+        let mut statement = self.sql(
+            "SELECT token, jid, until, state FROM parked JOIN account ON account.id = parked.account",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            sessions.push(Parked {
+                token: row.get(0)?,
+                owner: jid(row, 1)?,
+                until: time(row.get(2)?),
+                state: row.get(3)?,
+            });
+        }
+        self.sql("DELETE FROM parked")?.execute([])?;
+        Ok(sessions)
+    }
+
     fn motd(&self) -> Result<Option<Motd>> {
         let motd = self
             .sql("SELECT text, set_at FROM motd")?
@@ -178,5 +229,42 @@ fn columns(key: &DocumentKey) -> (i64, &str, &str) {
     match key {
         DocumentKey::Private { ns, name } => (0, ns, name),
         DocumentKey::VCard => (1, "", ""),
+    }
+}
+
+/// How a policy is stored.
+const POLICIES: [(Policy, i64); 3] = [(Policy::Always, 0), (Policy::Roster, 1), (Policy::Never, 2)];
+
+impl PreferenceRows for Tx<'_> {
+    fn preferences(&self, owner: AccountId) -> Result<Option<Preferences>> {
+        let policy: Option<i64> = self
+            .sql("SELECT policy FROM archive_default WHERE account = ?1")?
+            .query_row([owner], |row| row.get(0))
+            .optional()?;
+        let known = POLICIES.iter().find(|(_, number)| Some(*number) == policy);
+        let Some((default, _)) = known else { return Ok(None) };
+        let (mut always, mut never) = (Vec::new(), Vec::new());
+        let mut statement =
+            self.sql("SELECT jid, archive FROM archive_rule WHERE account = ?1 ORDER BY jid")?;
+        let mut rows = statement.query([owner])?;
+        while let Some(row) = rows.next()? {
+            if row.get(1)? { &mut always } else { &mut never }.push(jid(row, 0)?);
+        }
+        Ok(Some(Preferences { default: *default, always, never }))
+    }
+    fn put_preferences(&mut self, owner: AccountId, preferences: &Preferences) -> Result<()> {
+        let Preferences { default, always, never } = preferences;
+        let known = POLICIES.iter().find(|(policy, _)| policy == default);
+        let (_, number) = known.expect("every policy has its number");
+        self.sql("INSERT OR REPLACE INTO archive_default VALUES (?1, ?2)")?
+            .execute([owner, *number])?;
+        self.sql("DELETE FROM archive_rule WHERE account = ?1")?.execute([owner])?;
+        let mut statement = self.sql("INSERT INTO archive_rule VALUES (?1, ?2, ?3)")?;
+        for (list, archive) in [(always, true), (never, false)] {
+            for jid in list {
+                statement.execute(params![owner, jid.as_str(), archive])?;
+            }
+        }
+        Ok(())
     }
 }

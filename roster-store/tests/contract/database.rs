@@ -5,7 +5,8 @@ use crate::{
     stage::{CAPS, block_on, credentials, jid, open},
 };
 use roster_store::{
-    Accounts, DocumentKey, Durability, Left, Revoked, Store, StoreError, sqlite::Sqlite,
+    Accounts, DocumentKey, Durability, Left, Parked, Policy, Preferences, Revoked, Store,
+    StoreError, sqlite::Sqlite,
 };
 use rusqlite::Connection;
 use std::{
@@ -231,6 +232,12 @@ fn a_deleted_account_leaves_no_rows() {
     block_on(store.put(vec![waiting(juliet.as_str(), b"hello")]).1).expect("kept");
     block_on(store.put_documents(&juliet, vec![(DocumentKey::VCard, b"?".into())])).expect("put");
     block_on(store.block(&juliet, vec![stranger.as_jid().clone()])).expect("blocked");
+    let always = vec![stranger.as_jid().clone()];
+    let preferences = Preferences { default: Policy::Never, always, never: vec![] };
+    block_on(store.set_preferences(&juliet, preferences)).expect("set");
+    let until = UNIX_EPOCH;
+    let parked = Parked { token: "?".into(), owner: juliet.clone(), until, state: vec![] };
+    block_on(store.park(vec![parked])).expect("parked");
     block_on(store.left(&juliet, Left { at: UNIX_EPOCH, status: None })).expect("noted");
     let conn = Connection::open(&path).expect("opened");
     let rows = |table: &str| -> i64 {
@@ -247,10 +254,13 @@ fn a_deleted_account_leaves_no_rows() {
         "document",
         "blocked",
         "activity",
+        "archive_default",
+        "archive_rule",
+        "parked",
     ];
-    assert_eq!(owned.map(rows), [1, 3, 1, 1, 1, 1, 1, 1, 1, 1]);
+    assert_eq!(owned.map(rows), [1, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
     block_on(store.delete(&juliet)).expect("deleted");
-    assert_eq!(owned.map(rows), [0; 10]);
+    assert_eq!(owned.map(rows), [0; 13]);
 }
 
 /// The write-ahead log of a database.

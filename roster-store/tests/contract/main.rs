@@ -82,5 +82,9 @@ contract! {
         what_is_personal_is_not_found_without_the_account,
         p08_what_was_personal_goes_with_the_account,
         a_block_takes_its_place_when_it_is_called,
+        xep0441_preferences_are_kept_as_a_default_and_two_sorted_lists,
+        r03_caps_of_archive_preferences,
+        l14_parked_streams_are_given_out_once,
+        p08_parked_streams_end_with_their_account,
         xep0133_there_is_one_message_of_the_day_at_most;
 }

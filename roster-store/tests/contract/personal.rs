@@ -1,7 +1,7 @@
 //! Rules of documents, block lists and last activity.
 
 use crate::stage::{Stage, block_on, jid};
-use roster_store::{DocumentKey, Left, Motd, Result, StoreError};
+use roster_store::{DocumentKey, Left, Motd, Parked, Policy, Preferences, Result, StoreError};
 use std::time::{Duration, UNIX_EPOCH};
 use xmpp_core::Jid;
 
@@ -169,6 +169,7 @@ pub(crate) fn what_is_personal_is_not_found_without_the_account(stage: &mut Stag
     assert_eq!(put(stage, nobody.as_str(), &[(DocumentKey::VCard, "1")]), Err(not_found.clone()));
     assert_eq!(stage.run(|s| s.blocked(nobody)), Err(not_found.clone()));
     assert_eq!(block(stage, nobody.as_str(), &["a@x"]), Err(not_found.clone()));
+    assert_eq!(prefer(stage, nobody.as_str(), &[], &[]), Err(not_found.clone()));
     assert_eq!(unblock(stage, nobody.as_str(), &[]), Err(not_found.clone()));
     assert_eq!(stage.run(|s| s.profile(nobody)), Err(not_found.clone()));
     assert_eq!(stage.run(|s| s.left(nobody, left)), Err(not_found.clone()));
@@ -181,12 +182,89 @@ pub(crate) fn p08_what_was_personal_goes_with_the_account(stage: &mut Stage) {
     block(stage, JULIET, &["a@x"]).expect("blocked");
     let left = Left { at: UNIX_EPOCH, status: None };
     stage.run(|s| s.left(&jid(JULIET), left)).expect("noted");
+    prefer(stage, JULIET, &["a@x"], &[]).expect("set");
     stage.delete(JULIET);
     stage.create(JULIET);
     assert_eq!(document(stage, JULIET, &private("a")), None);
     assert_eq!(document(stage, JULIET, &DocumentKey::VCard), None);
     assert_eq!(blocked(stage, JULIET), []);
     assert_eq!(stage.run(|s| s.last_left(&jid(JULIET))), Ok(None));
+    assert_eq!(preferences(stage, JULIET), None);
+}
+
+fn prefer(stage: &mut Stage, owner: &str, always: &[&str], never: &[&str]) -> Result<Preferences> {
+    let (always, never) = (addresses(always), addresses(never));
+    let preferences = Preferences { default: Policy::Roster, always, never };
+    stage.run(|s| s.set_preferences(&jid(owner), preferences))
+}
+
+fn preferences(stage: &mut Stage, owner: &str) -> Option<Preferences> {
+    stage.run(|s| s.profile(&jid(owner))).expect("a profile").archive
+}
+
+pub(crate) fn xep0441_preferences_are_kept_as_a_default_and_two_sorted_lists(stage: &mut Stage) {
+    stage.create(JULIET);
+    stage.create(ROMEO);
+    assert_eq!(preferences(stage, JULIET), None);
+    let set = prefer(stage, JULIET, &["b@x", "a@x/r", "b@x"], &["c@x"]);
+    let expected = Preferences {
+        default: Policy::Roster,
+        always: addresses(&["a@x/r", "b@x"]),
+        never: addresses(&["c@x"]),
+    };
+    assert_eq!(set, Ok(expected.clone()));
+    assert_eq!(preferences(stage, JULIET), Some(expected));
+    for default in [Policy::Always, Policy::Never, Policy::Roster] {
+        let wanted = Preferences { default, always: vec![], never: addresses(&["a@x"]) };
+        let set = stage.run(|s| s.set_preferences(&jid(JULIET), wanted.clone()));
+        assert_eq!(set, Ok(wanted.clone()));
+        assert_eq!(preferences(stage, JULIET), Some(wanted), "in the place of what was there");
+    }
+    let both = prefer(stage, JULIET, &["a@x", "b@x"], &["b@x"]).expect("set");
+    assert_eq!((both.always, both.never), (addresses(&["a@x"]), addresses(&["b@x"])));
+    assert_eq!(preferences(stage, ROMEO), None, "they are Juliet's");
+}
+
+pub(crate) fn r03_caps_of_archive_preferences(stage: &mut Stage) {
+    let full = Err(StoreError::Full("archive preferences"));
+    stage.create(JULIET);
+    let three = prefer(stage, JULIET, &["a@x", "b@x", "a@x"], &["c@x"]).expect("three");
+    assert_eq!(prefer(stage, JULIET, &["a@x", "b@x"], &["c@x", "d@x"]), full);
+    let long = format!("{}@x", "l".repeat(58));
+    assert_eq!(prefer(stage, JULIET, &[&long], &["y"]), full, "sixty bytes are the cap");
+    assert_eq!(preferences(stage, JULIET), Some(three));
+    prefer(stage, JULIET, &[&long], &[]).expect("sixty");
+}
+
+fn parked(token: &str, owner: &str) -> Parked {
+    let until = UNIX_EPOCH + Duration::from_micros(1_765_432_109_876_543);
+    Parked { token: token.into(), owner: jid(owner), until, state: vec![0, 255, b'\''] }
+}
+
+fn take_parked(stage: &mut Stage) -> Vec<Parked> {
+    let mut parked = stage.run(|s| s.parked()).expect("taken");
+    parked.sort_unstable_by(|a, b| a.token.cmp(&b.token));
+    parked
+}
+
+pub(crate) fn l14_parked_streams_are_given_out_once(stage: &mut Stage) {
+    stage.create(JULIET);
+    stage.create(ROMEO);
+    assert_eq!(take_parked(stage), []);
+    let streams = vec![parked("1", JULIET), parked("2", ROMEO), parked("3", JULIET)];
+    let some = [streams.clone(), vec![parked("4", "nobody@capulet.example")]].concat();
+    stage.run(|s| s.park(some)).expect("parked");
+    assert_eq!(take_parked(stage), streams);
+    assert_eq!(take_parked(stage), []);
+}
+
+pub(crate) fn p08_parked_streams_end_with_their_account(stage: &mut Stage) {
+    stage.create(JULIET);
+    stage.create(ROMEO);
+    stage.run(|s| s.park(vec![parked("1", JULIET), parked("2", ROMEO)])).expect("parked");
+    stage.delete(JULIET);
+    stage.create(JULIET);
+    assert_eq!(take_parked(stage), [parked("2", ROMEO)]);
 }
 
 pub(crate) fn a_block_takes_its_place_when_it_is_called(stage: &mut Stage) {

@@ -32,6 +32,8 @@ pub(crate) const CAPS: Caps = Caps {
     documents_bytes: 100,
     blocked: 4,
     blocked_bytes: 100,
+    archive_rules: 3,
+    archive_rules_bytes: 60,
     status_bytes: 10,
 };
 
