@@ -7,10 +7,10 @@ import { createInterface } from "node:readline";
 // The server under test has a certificate that nobody vouches for; Node says so on standard error.
 process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
 
-const { jid: address, password, port, register } = JSON.parse(process.argv[2]);
+const { jid: address, password, service, register } = JSON.parse(process.argv[2]);
 const me = jid(address);
 const xmpp = client({
-  service: `xmpp://127.0.0.1:${port}`,
+  service,
   domain: me.domain,
   credentials: async (authenticate, [mechanism]) => {
     // XEP-0077: the account is made before the login on the same stream.

@@ -42,8 +42,8 @@ class Refused(Exception):
 class Slixmpp(Desktop):
     """slixmpp (Python)."""
 
-    def __init__(self, jid, password, port, register=False):
-        super().__init__(jid, password, port)
+    def __init__(self, jid, password, ports, register=False):
+        super().__init__(jid, password, ports["c2s"])
         for plugin in ["xep_0049", "xep_0054", "xep_0077", "xep_0191", "xep_0280"]:
             self.register_plugin(plugin)
         self.plugin["xep_0077"].create_account = register
@@ -144,9 +144,9 @@ class _Note(slixmpp.ElementBase):
 class Aioxmpp:
     """aioxmpp (Python)."""
 
-    def __init__(self, jid, password, port, register=False):
+    def __init__(self, jid, password, ports, register=False):
         self.jid, self.password, self.registering = aioxmpp.JID.fromstr(jid), password, register
-        self.peer = [("127.0.0.1", port, aioxmpp.connector.STARTTLSConnector())]
+        self.peer = [("127.0.0.1", ports["c2s"], aioxmpp.connector.STARTTLSConnector())]
         security = aioxmpp.make_security_layer(password, no_verify=True)
         self.messages, self.seen = [], []
         self.changed = asyncio.Condition()
@@ -290,15 +290,19 @@ class _AioxmppNote(aioxmpp.xso.XSO):
 class XmppJs:
     """@xmpp/client (JavaScript): `people.mjs` in a process of its own, asked line by line."""
 
-    def __init__(self, jid, password, port, register=False):
-        self.options = {"jid": jid, "password": password, "port": port, "register": register}
+    def __init__(self, jid, password, ports, register=False):
+        self.options = {"jid": jid, "password": password, "service": self.service(ports), "register": register}
         self.jid, self.messages, self.seen = jid, [], []
         self.changed = asyncio.Condition()
         self.asked, self.number = {}, 0
 
+    @staticmethod
+    def service(ports):
+        return f"xmpp://127.0.0.1:{ports['c2s']}"
+
     async def __aenter__(self):
         self.child = await asyncio.create_subprocess_exec(
-            "node", HERE / "people.mjs", json.dumps(self.options), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            "node", "--experimental-websocket", HERE / "people.mjs", json.dumps(self.options), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self.reader = asyncio.create_task(self._read())
         await self("login")
@@ -354,3 +358,11 @@ class XmppJs:
 
     def __getattr__(self, name):
         return lambda *arguments: self(name, *arguments)
+
+
+class XmppJsWeb(XmppJs):
+    """The same over WebSocket and TLS, by Node's own WebSocket."""
+
+    @staticmethod
+    def service(ports):
+        return f"wss://127.0.0.1:{ports['https']}/xmpp-websocket"

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from harness import PATIENCE, add_user, stonechat
-from people import Aioxmpp, Refused, Slixmpp, XmppJs
+from people import Aioxmpp, Refused, Slixmpp, XmppJs, XmppJsWeb
 
 ROMEO, JULIET, PARIS = "romeo@localhost", "juliet@localhost", "paris@localhost"
 PASSWORDS = {ROMEO: "montague", JULIET: "capulet", PARIS: "verona"}
@@ -22,7 +22,7 @@ def data(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=[Slixmpp, Aioxmpp, XmppJs])
+@pytest.fixture(params=[Slixmpp, Aioxmpp, XmppJs, XmppJsWeb])
 def stage(request, data, tmp_path):
     return Stage(request.param, data, tmp_path)
 
@@ -36,14 +36,14 @@ class Stage:
 
     def play(self, story, *sets):
         async def play():
-            async with stonechat(self.folder, *sets) as self.server:
+            async with stonechat(self.folder, "https.listen=['127.0.0.1:0']", *sets) as self.server:
                 await story(self)
                 await self.server.stop()
 
         asyncio.run(play())
 
     def on(self, library, jid, password=None, register=False):
-        return library(jid, password or PASSWORDS[jid], self.server.ports["c2s"], register)
+        return library(jid, password or PASSWORDS[jid], self.server.ports, register)
 
     def romeo(self, password=None):
         return self.on(self.romeos, ROMEO, password)
