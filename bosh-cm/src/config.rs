@@ -79,8 +79,8 @@ table! {
 table! {
     /// Limits. Each holds before memory grows.
     Limits {
-        /// Addresses that limits per address do not count, and whose X-Forwarded-For and
-        /// X-Forwarded-Proto are believed.
+        /// Addresses that limits per address do not count, and whose Forwarded, or X-Forwarded-For
+        /// and X-Forwarded-Proto, is believed.
         trusted: Vec<String> = strings(["127.0.0.0/8", "::1"]);
         /// Sessions of all visitors.
         sessions: usize = 10_000;

@@ -52,7 +52,9 @@ impl Site {
         peer: &Peer,
         turn: Turn,
     ) -> Result<Reply, Unanswered> {
-        let visitor = self.visitor(request.headers(), peer);
+        let Ok(visitor) = self.visitor(request.headers(), peer) else {
+            return Ok(refusal(StatusCode::BAD_REQUEST));
+        };
         // Whoever is between might read a chunked request with a length otherwise than we do (threat B06).
         if request.headers().contains_key(TRANSFER_ENCODING) {
             return Ok(refusal(StatusCode::LENGTH_REQUIRED));

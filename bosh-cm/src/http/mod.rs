@@ -58,7 +58,7 @@ pub struct Site {
     /// The origins whose scripts may use the endpoints; empty: any. No cookies are ever involved, so any is
     /// safe (threats B09, W01).
     pub origins: Vec<String>,
-    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    /// Proxies whose `Forwarded`, or `X-Forwarded-For` and `X-Forwarded-Proto`, is believed.
     pub proxies: Vec<IpNet>,
     /// Other pages, by their path.
     pub pages: Vec<Page>,

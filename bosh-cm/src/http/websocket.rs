@@ -5,6 +5,7 @@ use super::{
     patience::{Impatient, Pushes},
     reply::{Reply, TEXT, reply},
     streams::Held,
+    visitor::Contradiction,
 };
 use crate::{
     upstream::Pipe,
@@ -44,6 +45,7 @@ impl Site {
     ) -> Result<Reply, Refusal> {
         let (status, headers) = handshake(&request, &self.origins)?;
         let visitor = self.visitor(request.headers(), &peer);
+        let visitor = visitor.map_err(|Contradiction| Refusal::Visitor)?;
         let guest = Guest::admit(&self.manager, visitor).ok_or(Refusal::Full)?;
         let upgrade = upgrade::on(&mut request);
         let pushes = Pushes::new(Arc::clone(&self.manager));

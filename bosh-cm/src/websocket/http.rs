@@ -41,6 +41,10 @@ pub(crate) enum Refusal {
     Subprotocol,
     #[error("Pages of this origin may not connect here.")]
     Origin,
+    #[error(
+        "Forwarded and X-Forwarded-For or -Proto contradict each other: the proxy has to write both, or to remove one."
+    )]
+    Visitor,
     #[error("There is no room for another session.")]
     Full,
 }
@@ -55,7 +59,7 @@ impl Refusal {
             }
             Self::NoUpgrade | Self::Version => StatusCode::BAD_REQUEST,
             Self::Protocol => StatusCode::NOT_IMPLEMENTED,
-            Self::Key | Self::Subprotocol => StatusCode::BAD_REQUEST,
+            Self::Key | Self::Subprotocol | Self::Visitor => StatusCode::BAD_REQUEST,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Full => StatusCode::SERVICE_UNAVAILABLE,
         }

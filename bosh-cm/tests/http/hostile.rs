@@ -187,6 +187,15 @@ async fn b08_only_a_trusted_proxy_names_the_visitor() {
         (here, "X-Forwarded-For: unknown\r\n".into(), here, false),
         (here, String::new(), here, true),
         (here, "X-Forwarded-Proto: http\r\n".into(), here, false),
+        (own, "Forwarded: for=203.0.113.7;proto=https\r\n".into(), own, false),
+        (here, "Forwarded: for=203.0.113.7;proto=https\r\n".into(), visitor, true),
+        (
+            here,
+            "Forwarded: for=198.51.100.1\r\nForwarded: for=203.0.113.7\r\n".into(),
+            visitor,
+            false,
+        ),
+        (here, format!("Forwarded: for=203.0.113.7\r\n{from}{https}"), visitor, true),
     ] {
         let mut browser = stage.browser_from(&peer.to_string(), false);
         browser.send_with(&headers, &creation()).await;
@@ -194,6 +203,11 @@ async fn b08_only_a_trusted_proxy_names_the_visitor() {
         let seen = (server.visitor.address, server.visitor.secure);
         assert_eq!(seen, (Some(address), secure), "{peer} {headers}");
     }
+    // Whose is it, then?
+    let mut browser = stage.browser_from("127.0.0.1", false);
+    browser.send_with(&format!("Forwarded: for=203.0.113.9\r\n{from}{https}"), &creation()).await;
+    assert_eq!(browser.answer().await.status, 400);
+    assert!(stage.is_untouched().await);
 }
 
 #[tokio::test]

@@ -189,6 +189,9 @@ async fn b08_only_a_trusted_proxy_names_the_visitor_of_a_websocket() {
         let visitor = stage.server().await.visitor;
         assert_eq!(visitor.address, Some(seen.parse().unwrap()), "{peer}");
     }
+    let both = format!("{from}\r\nForwarded: for=203.0.113.9");
+    let answer = shake(&mut stage.browser_from("127.0.0.1", true), "", &both).await;
+    assert_eq!(answer.status, 400);
 }
 
 #[tokio::test]

@@ -145,7 +145,7 @@ table! {
     /// Limits. Each holds before memory grows.
     Limits {
         /// Addresses that limits per address, rates and registration do not count, and whose
-        /// X-Forwarded-For and X-Forwarded-Proto are believed.
+        /// Forwarded, or X-Forwarded-For and X-Forwarded-Proto, is believed.
         trusted: Vec<String> = strings(["127.0.0.0/8", "::1"]);
         /// Bytes of one stanza from a client.
         stanza_bytes: usize = 262_144;
