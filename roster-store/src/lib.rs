@@ -7,6 +7,7 @@
 
 mod account;
 mod activity;
+mod archive;
 mod blocking;
 mod documents;
 mod law;
@@ -21,6 +22,7 @@ mod subscription;
 
 pub use account::{Accounts, REVOCATIONS, Revocation, Revoked};
 pub use activity::{LastActivity, Left};
+pub use archive::{Archives, Edge, Page, Query, Retention};
 pub use blocking::BlockLists;
 pub use documents::{Document, DocumentKey, Documents};
 pub use messages::{Kept, MessageId, MessageIdError, Messages, NewMessage};
@@ -146,6 +148,7 @@ pub trait Store:
     Accounts
     + Rosters
     + Messages
+    + Archives
     + Documents
     + BlockLists
     + ArchivePreferences

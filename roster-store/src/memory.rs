@@ -2,6 +2,7 @@
 //!
 //! Every call is done before it returns; its future is ready.
 
+mod archive;
 mod messages;
 mod personal;
 

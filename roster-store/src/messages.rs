@@ -4,7 +4,7 @@ mod id;
 
 pub use id::{MessageId, MessageIdError};
 
-pub(crate) use id::{Numbers, STRIDE};
+pub(crate) use id::{BLOCK, Numbers, STRIDE};
 
 use crate::{BoxFuture, Result};
 use bytes::Bytes;

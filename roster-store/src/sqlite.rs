@@ -7,6 +7,8 @@
 //!
 //! Other processes may work on the same file at the same time, so nothing of it is cached here.
 
+mod archive;
+mod blocks;
 mod messages;
 mod open;
 mod personal;

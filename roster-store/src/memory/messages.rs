@@ -9,16 +9,22 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::PoisonError,
 };
-use xmpp_core::BareJid;
+use xmpp_core::{BareJid, Jid};
 
 /// The messages of one account.
 #[derive(Default)]
 pub(super) struct Inbox {
-    messages: BTreeMap<i64, Kept>,
+    pub(super) messages: BTreeMap<i64, Message>,
     /// Those that are pending.
-    pending: BTreeSet<i64>,
+    pub(super) pending: BTreeSet<i64>,
     /// How many are pending and not archived, and their bytes.
     waiting: (usize, usize),
+}
+
+/// A message, and its other end.
+pub(super) struct Message {
+    pub(super) kept: Kept,
+    pub(super) with: Jid,
 }
 
 impl Inbox {
@@ -27,10 +33,10 @@ impl Inbox {
         if !self.pending.remove(&number) {
             return;
         }
-        message.pending = false;
-        if !message.archived {
+        message.kept.pending = false;
+        if !message.kept.archived {
             self.waiting.0 -= 1;
-            self.waiting.1 -= message.stanza.len();
+            self.waiting.1 -= message.kept.stanza.len();
             self.messages.remove(&number);
         }
     }
@@ -42,7 +48,7 @@ impl MessageRows for State {
     }
     fn put_message(&mut self, owner: AccountId, id: MessageId, message: &NewMessage) -> Result<()> {
         let inbox = &mut self.of_mut(owner).inbox;
-        let NewMessage { at, stanza, archived, pending, .. } = message.clone();
+        let NewMessage { with, at, stanza, archived, pending, .. } = message.clone();
         if pending {
             inbox.pending.insert(id.number());
             if !archived {
@@ -50,7 +56,8 @@ impl MessageRows for State {
                 inbox.waiting.1 += stanza.len();
             }
         }
-        inbox.messages.insert(id.number(), Kept { id, at, stanza, archived, pending });
+        let kept = Kept { id, at, stanza, archived, pending };
+        inbox.messages.insert(id.number(), Message { kept, with });
         Ok(())
     }
 }
@@ -59,7 +66,7 @@ impl Messages for Memory {
     fn put(&self, messages: Vec<NewMessage>) -> (Vec<MessageId>, BoxFuture<Result<()>>) {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         let numbered: Vec<_> =
-            messages.into_iter().map(|message| (numbers.next(&message.owner), message)).collect();
+            messages.into_iter().map(|message| (numbers.next(&message.owner).0, message)).collect();
         let ids = numbered.iter().map(|(id, _)| *id).collect();
         (ids, self.run(|state| law::put_messages(state, &self.caps, &numbered)))
     }
@@ -67,7 +74,7 @@ impl Messages for Memory {
         self.run(|state| {
             let inbox = &state.find(owner)?.inbox;
             let after = inbox.pending.range(after.saturating_add(1)..).take(limit);
-            Ok(after.filter_map(|n| inbox.messages.get(n)).cloned().collect())
+            Ok(after.filter_map(|n| inbox.messages.get(n)).map(|m| m.kept.clone()).collect())
         })
     }
     fn settle(&self, owner: &BareJid, numbers: Vec<i64>) -> BoxFuture<Result<()>> {

@@ -67,6 +67,9 @@ impl FromStr for MessageId {
 /// How many owners' last numbers are remembered. Past it all go on above the highest of them: numbers need not be dense.
 const OWNERS: usize = 65_536;
 
+/// So many numbers of an owner, from a multiple of it, are described together.
+pub(crate) const BLOCK: i64 = 64;
+
 /// How many numbers the store notes beforehand as used, so that it need not note each.
 pub(crate) const STRIDE: i64 = 1_024;
 
@@ -86,12 +89,13 @@ impl Numbers {
         Self { last: HashMap::new(), floor, salts: RandomState::new() }
     }
 
-    /// The next id of an owner. Past [`MessageId::LAST`] the same is given again and again: the store refuses it.
-    pub(crate) fn next(&mut self, owner: &BareJid) -> MessageId {
-        let number = match self.last.get_mut(owner) {
+    /// The next id of an owner, and whether it is the first of its [`BLOCK`] that this process gives. Past
+    /// [`MessageId::LAST`] the same is given again and again: the store refuses it.
+    pub(crate) fn next(&mut self, owner: &BareJid) -> (MessageId, bool) {
+        let (number, begins) = match self.last.get_mut(owner) {
             Some(last) => {
                 *last = (*last + 1).min(MessageId::LAST);
-                *last
+                (*last, *last % BLOCK == 0)
             }
             None => {
                 if self.last.len() >= OWNERS {
@@ -99,11 +103,11 @@ impl Numbers {
                 }
                 let number = (self.floor + 1).min(MessageId::LAST);
                 self.last.insert(owner.clone(), number);
-                number
+                (number, true)
             }
         };
         let salt = self.salts.hash_one((owner.as_str(), number));
-        MessageId { number, salt }
+        (MessageId { number, salt }, begins)
     }
 }
 
@@ -145,17 +149,26 @@ mod tests {
     #[test]
     fn numbers_of_an_owner_rise_and_do_not_tell_of_others() {
         let mut numbers = Numbers::after(7);
-        let given = [1, 2, 1].map(|n| numbers.next(&owner(n)).number());
+        let given = [1, 2, 1].map(|n| numbers.next(&owner(n)).0.number());
         assert_eq!(given, [8, 8, 9]);
+    }
+
+    #[test]
+    fn the_first_of_each_block_is_told() {
+        let mut numbers = Numbers::after(61);
+        let given = [1, 1, 1, 1, 2, 1].map(|n| numbers.next(&owner(n)));
+        let given = given.map(|(id, begins)| (id.number(), begins));
+        let expected = [(62, true), (63, false), (64, true), (65, false), (62, true), (66, false)];
+        assert_eq!(given, expected);
     }
 
     #[test]
     fn l21_another_process_gives_other_ids_for_the_same_numbers() {
         let (mut one, mut other) = (Numbers::after(0), Numbers::after(0));
-        let (a, b) = (one.next(&owner(1)), other.next(&owner(1)));
+        let ((a, _), (b, _)) = (one.next(&owner(1)), other.next(&owner(1)));
         assert_eq!(a.number(), b.number());
         assert_ne!(a, b);
-        assert_ne!(one.next(&owner(2)).salt(), a.salt(), "salts are not shared either");
+        assert_ne!(one.next(&owner(2)).0.salt(), a.salt(), "salts are not shared either");
     }
 
     #[test]
@@ -167,9 +180,9 @@ mod tests {
         for n in 1..OWNERS {
             numbers.next(&owner(n));
         }
-        let id = numbers.next(&owner(OWNERS));
+        let (id, _) = numbers.next(&owner(OWNERS));
         assert_eq!(id.number(), 6, "above all that were forgotten");
-        assert_eq!(numbers.next(&owner(0)).number(), 6);
+        assert_eq!(numbers.next(&owner(0)).0.number(), 6);
         assert!(numbers.last.len() <= OWNERS);
     }
 
@@ -177,7 +190,7 @@ mod tests {
     fn numbers_end_and_do_not_begin_anew() {
         let mut numbers = Numbers::after(MessageId::LAST - 1);
         for _ in 0..3 {
-            assert_eq!(numbers.next(&owner(1)).number(), MessageId::LAST);
+            assert_eq!(numbers.next(&owner(1)).0.number(), MessageId::LAST);
         }
     }
 }

@@ -21,19 +21,36 @@ pub(super) fn row_id(account: AccountId, number: i64) -> i64 {
     account << NUMBER_BITS | number.clamp(0, MessageId::LAST)
 }
 
-/// How many messages go with a deleted account at once; what is left is cleared away by and by.
-const DROPPED_AT_ONCE: i64 = 1_000;
+/// The account of a message's row.
+pub(super) fn account_of(row: i64) -> AccountId {
+    row >> NUMBER_BITS
+}
+
+/// The id of a message, of its row.
+pub(super) fn message_id(row: i64, salt: i64) -> MessageId {
+    MessageId::new(row & MessageId::LAST, salt.cast_unsigned())
+}
 
 impl Messages for Sqlite {
     fn put(&self, messages: Vec<NewMessage>) -> (Vec<MessageId>, BoxFuture<Result<()>>) {
         let caps = self.caps;
         let bytes = messages.iter().map(|message| message.stanza.len()).sum();
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let numbered: Vec<_> =
-            messages.into_iter().map(|message| (numbers.next(&message.owner), message)).collect();
+        let mut begun = Vec::new();
+        let mut number = |message: NewMessage| {
+            let (id, begins) = numbers.next(&message.owner);
+            if begins {
+                begun.push((message.owner.clone(), id.number()));
+            }
+            (id, message)
+        };
+        let numbered: Vec<_> = messages.into_iter().map(&mut number).collect();
         let ids = numbered.iter().map(|(id, _)| *id).collect();
         let put = self.write(bytes, move |tx| {
             law::put_messages(tx, &caps, &numbered)?;
+            for (owner, number) in &begun {
+                tx.describe_blocks(law::account(tx, owner)?, *number)?;
+            }
             tx.note_used(numbered.iter().map(|(id, _)| id.number()).max().unwrap_or(0))
         });
         (ids, put)
@@ -116,17 +133,38 @@ impl Tx<'_> {
         Ok(count)
     }
 
-    /// Takes away the messages of an account that is deleted. Not all at once where there are many: its number is never
-    /// another account's.
-    pub(super) fn drop_messages(&mut self, account: AccountId) -> Result<()> {
-        let range = [row_id(account, 0), row_id(account, MessageId::LAST)];
-        self.sql("DELETE FROM pending WHERE id BETWEEN ?1 AND ?2")?.execute(range)?;
-        self.sql(
-            "DELETE FROM message WHERE id IN
-             (SELECT id FROM message WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3)",
-        )?
-        .execute(params![range[0], range[1], DROPPED_AT_ONCE])?;
-        Ok(())
+    /// Takes away the first messages of an account that is deleted, so many at most; gives how many they were.
+    pub(super) fn drop_messages(&mut self, account: AccountId, limit: usize) -> Result<usize> {
+        let mut first: Vec<(i64, Option<String>)> = Vec::new();
+        {
+            let mut statement = self.sql(
+                "SELECT id, peer FROM message WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3",
+            )?;
+            let range = [row_id(account, 0), row_id(account, MessageId::LAST), number(limit)];
+            let mut rows = statement.query(range)?;
+            while let Some(row) = rows.next()? {
+                first.push((row.get(0)?, row.get(1)?));
+            }
+        }
+        for (id, peer) in &first {
+            self.forget(account, *id, peer.as_deref())?;
+        }
+        Ok(first.len())
+    }
+
+    /// Takes a message away with all that is noted of it, but for its part in the account's counts.
+    pub(super) fn forget(
+        &mut self,
+        account: AccountId,
+        message: i64,
+        peer: Option<&str>,
+    ) -> Result<()> {
+        self.sql("DELETE FROM pending WHERE id = ?1")?.execute([message])?;
+        self.sql("DELETE FROM message WHERE id = ?1")?.execute([message])?;
+        match peer {
+            Some(peer) => self.undescribe(account, message, peer),
+            None => Ok(()),
+        }
     }
 }
 
@@ -166,10 +204,8 @@ impl MessageRows for Tx<'_> {
 
 /// A message: id, salt, time, stanza, whether it is archived, whether it is pending.
 fn kept(row: &Row<'_>) -> rusqlite::Result<Kept> {
-    let id: i64 = row.get(0)?;
-    let salt: i64 = row.get(1)?;
     Ok(Kept {
-        id: MessageId::new(id & MessageId::LAST, salt.cast_unsigned()),
+        id: message_id(row.get(0)?, row.get(1)?),
         at: time(row.get(2)?),
         stanza: row.get::<_, Vec<u8>>(3)?.into(),
         archived: row.get(4)?,

@@ -17,6 +17,9 @@ use xmpp_core::{
 /// A connection inside a transaction. Values are only ever bound, never pasted into SQL.
 pub(super) struct Tx<'a>(pub(super) &'a Connection);
 
+/// How many messages go with an account when it is deleted.
+const MESSAGES_DROPPED: usize = 1_000;
+
 /// The columns that [`item`] reads.
 macro_rules! item_columns {
     () => {
@@ -275,7 +278,8 @@ impl Rows for Tx<'_> {
              WHERE name = 'first_roster_version'",
         )?
         .execute([id])?;
-        self.drop_messages(id)?;
+        // What is left where there are more is cleared away by and by: the id is never another account's.
+        self.drop_messages(id, MESSAGES_DROPPED)?;
         self.sql("DELETE FROM account WHERE id = ?1")?.execute([id])?;
         Ok(())
     }

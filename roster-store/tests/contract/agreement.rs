@@ -20,14 +20,14 @@ const ADDRESSES: [&str; 6] = [
 ];
 
 /// A fixed sequence of numbers that look random (Lehmer).
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn below(&mut self, sides: usize) -> usize {
+    pub(crate) fn below(&mut self, sides: usize) -> usize {
         self.0 = self.0 * 48_271 % 0x7fff_ffff;
         usize::try_from(self.0).expect("31 bits") % sides
     }
-    fn of<T: Copy>(&mut self, things: &[T]) -> T {
+    pub(crate) fn of<T: Copy>(&mut self, things: &[T]) -> T {
         things[self.below(things.len())]
     }
 }

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod agreement;
+mod archive;
 mod database;
 mod messages;
 mod personal;
@@ -68,6 +69,24 @@ contract! {
         times_are_kept_to_the_microsecond,
         a_call_takes_its_place_when_it_is_made,
         r08_any_bytes_are_kept;
+    archive:
+        xep0313_3_what_is_archived_is_read_in_order,
+        what_only_waits_is_not_in_the_archive,
+        xep0313_4_1_1_a_bare_address_stands_for_all_its_resources,
+        xep0313_4_1_2_times_are_inclusive,
+        xep0313_3_1_a_clock_that_was_set_back_changes_no_order,
+        xep0313_4_1_3_a_range_and_a_list_of_ids,
+        xep0313_4_3_2_an_id_that_is_not_in_the_archive_is_not_found,
+        xep0313_4_3_pages_from_either_end,
+        r03_a_page_is_bounded_in_bytes_and_never_empty_for_that,
+        xep0431_words_of_the_body,
+        xep0313_5_the_edges_of_an_archive,
+        xep0059_2_7_messages_are_counted_where_that_is_cheap,
+        xep0313_3_2_the_oldest_go_by_age_and_by_number,
+        xep0313_3_2_a_purge_leaves_no_hole,
+        retention_does_not_touch_what_only_waits,
+        p08_a_large_archive_goes_with_its_account,
+        pages_of_a_thousand_messages_are_those_of_a_simple_model;
     personal:
         xep0049_a_document_is_kept_as_it_was_put,
         a_document_is_known_by_namespace_name_and_kind,

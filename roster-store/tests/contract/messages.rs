@@ -24,7 +24,10 @@ fn archived(owner: &str, stanza: &[u8]) -> NewMessage {
     NewMessage { archived: true, pending: false, ..waiting(owner, stanza) }
 }
 
-fn put(stage: &mut Stage, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, StoreError> {
+pub(crate) fn put(
+    stage: &mut Stage,
+    messages: Vec<NewMessage>,
+) -> Result<Vec<MessageId>, StoreError> {
     let (ids, put) = stage.next().put(messages);
     block_on(put).map(|()| ids)
 }
