@@ -31,6 +31,20 @@ pub struct Settings {
     pub idle_grace: Duration,
     /// A client that reads nothing for so long, while something waits to be written, is gone.
     pub write_timeout: Duration,
+    /// Stanzas that wait for a client's acknowledgement (XEP-0198). What comes then waits in its mailbox, so that a client
+    /// that never acknowledges anything ends as one that never reads.
+    pub unacked: usize,
+    /// Bytes of them.
+    pub unacked_bytes: usize,
+    /// A client that says nothing for so long after it was asked what it has is gone.
+    pub ack_timeout: Duration,
+    /// A stream that is cut off may be resumed for so long; zero: not at all.
+    pub resume: Duration,
+    /// Streams of one account that wait to be resumed; one more ends the oldest. Less than the sessions it may have, or a
+    /// client that never resumes would lock itself out.
+    pub parked_per_account: usize,
+    /// Streams in all that wait to be resumed: each may hold what `unacked_bytes` and its mailbox do.
+    pub parked: usize,
     /// Failed logins after which another one closes the stream (RFC 6120 6.4.5: at least 2, at most 5).
     pub login_retries: u32,
     /// Failed logins of one address (an IPv6 /64) in one minute; more are refused unseen (threat A08).
@@ -87,6 +101,12 @@ impl Settings {
             idle_timeout: Duration::from_secs(300),
             idle_grace: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
+            unacked: 1_000,
+            unacked_bytes: 1_024 * 1_024,
+            ack_timeout: Duration::from_secs(60),
+            resume: Duration::from_secs(600),
+            parked_per_account: 5,
+            parked: 10_000,
             login_retries: 5,
             failed_logins_per_minute: 10,
             bytes: Rate { per_second: 20 * 1_024, burst: 256 * 1_024 },

@@ -1,7 +1,7 @@
 //! Stream errors close a stream; stanza errors become a reply.
 
 use crate::{ns, xml::escape_into};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 /// A stream error (RFC 6120 4.9): the condition and an optional text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub struct StreamError {
     pub condition: StreamCondition,
     /// A text for people, in English.
     pub text: Option<&'static str>,
+    /// A condition of the application's own (RFC 6120 4.9.4), serialised.
+    pub application: Option<Bytes>,
 }
 
 /// The conditions of RFC 6120 4.9.3.
@@ -80,11 +82,15 @@ impl StreamCondition {
 impl StreamError {
     /// An error with this condition and no text.
     pub fn new(condition: StreamCondition) -> Self {
-        Self { condition, text: None }
+        Self { condition, text: None, application: None }
     }
     /// The same with a text for people.
     pub fn with_text(self, text: &'static str) -> Self {
         Self { text: Some(text), ..self }
+    }
+    /// The same with a condition of the application's own (RFC 6120 4.9.4): one well-formed element.
+    pub fn with_application(self, element: Bytes) -> Self {
+        Self { application: Some(element), ..self }
     }
     /// Appends `<stream:error>…</stream:error>` (without closing the stream).
     pub fn write(&self, out: &mut BytesMut) {
@@ -94,6 +100,7 @@ impl StreamError {
         };
         out.extend_from_slice(b"<stream:error>");
         write_condition(out, self.condition.name(), ns::STREAM_ERRORS, data, self.text);
+        out.extend_from_slice(self.application.as_deref().unwrap_or_default());
         out.extend_from_slice(b"</stream:error>");
     }
 }

@@ -46,6 +46,8 @@ pub const SERVER_INFO: &str = "http://jabber.org/network/serverinfo";
 pub const BLOCKING: &str = "urn:xmpp:blocking";
 /// XEP-0478: Stream Limits Advertisement.
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
+/// XEP-0198: Stream Management.
+pub const STREAM_MANAGEMENT: &str = "urn:xmpp:sm:3";
 /// XEP-0199: XMPP Ping.
 pub const PING: &str = "urn:xmpp:ping";
 /// XEP-0092: Software Version.

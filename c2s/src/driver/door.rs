@@ -1,6 +1,6 @@
 //! The door: what all client streams share, and how they begin and end together.
 
-use super::run;
+use super::{resumptions::Resumptions, run};
 use crate::{Origin, Settings, session::Host};
 use bytes::Bytes;
 use net::{
@@ -36,8 +36,10 @@ pub struct Door {
     /// Registrations per address, tried or done.
     pub(super) registrations: Attempts,
     pub(super) hashing: Arc<Hashing>,
+    pub(super) resumptions: Arc<Resumptions>,
     stop: CancellationToken,
-    streams: TaskTracker,
+    /// All sessions, those without a connection too.
+    pub(super) streams: TaskTracker,
     /// Streams so far: their numbers in the log.
     count: AtomicU64,
 }
@@ -60,6 +62,7 @@ impl Door {
             ),
             registrations: Attempts::per_hour(registrations, settings.trusted.clone()),
             hashing,
+            resumptions: Resumptions::new(settings.parked_per_account, settings.parked),
             settings,
             router,
             accounts,

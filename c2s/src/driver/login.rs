@@ -1,10 +1,10 @@
 //! Puts the client's words to SASL: credentials from the store, passwords hashed off the reactor.
 
-use super::{Door, Driver};
-use crate::session::{Answer, Ask, Event, Exchange};
+use super::{Door, Driver, parked::Parked, seat::Seat};
+use crate::session::{Answer, Ask, Event, Exchange, Resumed};
 use net::random;
 use router::ClaimError;
-use std::{net::IpAddr, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 use tokio::time;
 use tracing::{error, info, warn};
 use xmpp_core::{
@@ -42,25 +42,66 @@ impl Driver {
         account: &BareJid,
         resource: Option<&str>,
     ) -> Result<Jid, ClaimError> {
-        let Door { router, accounts, .. } = &*self.door;
-        let (claim, mailbox) = router.claim(account, resource).await?;
-        let refusal = match accounts.credentials(account).await {
-            Ok(credentials) if credentials.as_ref() == self.credentials.as_deref() => None,
-            Ok(_) => Some(ClaimError::NoAccount),
-            Err(error) => {
-                error!(stream = self.number, %error, "no credentials");
-                Some(ClaimError::Failed)
-            }
-        };
-        if let Some(refusal) = refusal {
+        let router = Arc::clone(&self.door.router);
+        let mut claimed = router.claim(account, resource).await;
+        if matches!(claimed, Err(ClaimError::TooMany))
+            && let Some(over) = self.door.resumptions.end_oldest(account)
+        {
+            // Who is here comes before who may come back.
+            drop(over.await);
+            claimed = router.claim(account, resource).await;
+        }
+        let (claim, mailbox) = claimed?;
+        if let Err(refusal) = self.is_still_welcome(account).await {
             router.release(claim, mailbox, Vec::new()).await;
             return Err(refusal);
         }
         self.credentials = None;
         let jid = claim.jid().clone();
         info!(stream = self.number, %jid, "bound");
-        self.seat = Some((claim, mailbox));
+        self.seat = Some(Box::new(Seat::new(claim, mailbox)));
         Ok(jid)
+    }
+
+    /// Takes over a session of the account that lost its connection, or whose connection nobody knows to be lost
+    /// (XEP-0198 5). An error: there is none, with its count where it is remembered.
+    pub(super) async fn resume(
+        &mut self,
+        account: &BareJid,
+        token: &str,
+    ) -> Result<Resumed, Option<u32>> {
+        // The session itself is in the table: whatever ends it later finds it there.
+        self.is_still_welcome(account).await.map_err(|_| None)?;
+        let mut found = self.door.resumptions.resume(token, account)?;
+        let deadline = self.clock.at(self.session.deadline().unwrap_or_default());
+        let parked = tokio::select! {
+            biased;
+            parked = &mut found => parked.ok(),
+            // What it sent last is still being written down.
+            () = time::sleep_until(deadline) => { found.close(); found.try_recv().ok() }
+            () = self.stop.cancelled() => { found.close(); found.try_recv().ok() }
+        };
+        let Parked { claim, mut mailbox, ledger } = parked.ok_or(None)?;
+        self.credentials = None;
+        mailbox.set_active(true); // XEP-0352 5
+        let jid = claim.jid().clone();
+        info!(stream = self.number, %jid, "resumed");
+        let mut seat = Seat::new(claim, mailbox);
+        seat.ticket = Some(self.door.resumptions.enter(token, account));
+        self.seat = Some(Box::new(seat));
+        Ok(Resumed { jid, ledger })
+    }
+
+    /// Whether the credentials that the client has shown are still those of the account.
+    async fn is_still_welcome(&mut self, account: &BareJid) -> Result<(), ClaimError> {
+        match self.door.accounts.credentials(account).await {
+            Ok(credentials) if credentials.as_ref() == self.credentials.as_deref() => Ok(()),
+            Ok(_) => Err(ClaimError::NoAccount),
+            Err(error) => {
+                error!(stream = self.number, %error, "no credentials");
+                Err(ClaimError::Failed)
+            }
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 
 mod door;
 mod login;
+mod parked;
 mod register;
+mod resumptions;
+mod seat;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -17,7 +20,8 @@ use net::{
     address::{Permit, is_within},
     tls::{Mode, TlsError},
 };
-use router::{Claim, Mail, Mailbox};
+use parked::Parked;
+use seat::{News, Seat};
 use std::{future::poll_fn, net::IpAddr, pin::pin, sync::Arc, task::Poll, time::Duration};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
@@ -61,7 +65,7 @@ struct Driver {
     /// Those of the last exchange, until an address is claimed by them.
     credentials: Option<Box<Credentials>>,
     /// The claimed address, once bound.
-    seat: Option<(Claim, Mailbox)>,
+    seat: Option<Box<Seat>>,
     stop: CancellationToken,
     /// Whose failed logins count.
     address: Option<IpAddr>,
@@ -99,9 +103,12 @@ impl Driver {
             let Self { session, wire, seat, clock, .. } = self;
             tokio::select! {
                 () = wire.turn(session, *clock) => {}
-                mail = next_mail(seat, has_room) => {
-                    session.handle(clock.now(), Event::Mail(mail));
-                }
+                news = next_news(seat, has_room) => match news {
+                    News::Mail(mail) => session.handle(clock.now(), Event::Mail(mail)),
+                    News::Routed => session.handle(clock.now(), Event::Routed),
+                    News::Settled => {} // counted once its mail is taken
+                    News::Wanted => session.handle(clock.now(), Event::Replaced),
+                },
                 () = &mut alarm => session.handle(clock.now(), Event::Tick),
                 () = &mut stopped => session.handle(clock.now(), Event::Shutdown),
             }
@@ -114,14 +121,22 @@ impl Driver {
 
     /// Takes all the mail there is room for, so that it leaves in one piece.
     fn take_mail(&mut self) {
-        while let Some((_, mailbox)) = &mut self.seat
-            && self.session.has_room()
-            && let Some(mail) = mailbox.try_next()
-        {
-            self.session.handle(self.clock.now(), Event::Mail(mail));
+        let Some(seat) = &mut self.seat else { return };
+        let now = self.clock.now();
+        let mut is_empty = false;
+        while self.session.has_room() && !is_empty {
+            match seat.mailbox.try_next() {
+                Some(mail) => self.session.handle(now, Event::Mail(mail)),
+                None => is_empty = true,
+            }
         }
-        if let Some((claim, _)) = &self.seat {
-            self.door.router.took(claim, self.session.take_letters());
+        // What a stanza caused for the client is written before it is told that the stanza was handled.
+        if is_empty && let settled @ 1.. = seat.settled() {
+            self.session.handle(now, Event::Settled(settled));
+        }
+        let proven = self.session.take_proven();
+        if !proven.is_empty() {
+            self.door.router.took(&seat.claim, proven);
         }
     }
 
@@ -130,13 +145,21 @@ impl Driver {
     async fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Dispatch(stanza) => {
-                let (claim, _) = self.seat.as_ref().expect("only a bound session has stanzas");
-                let routed = Box::pin(self.door.router.dispatch(claim, stanza));
-                routed.await.await;
+                let seat = self.seat.as_mut().expect("only a bound session has stanzas");
+                let routing = Box::pin(self.door.router.dispatch(&seat.claim, stanza));
+                if seat.route(routing).await {
+                    self.handle(Event::Routed);
+                }
             }
             Effect::Active(active) => {
-                let (_, mailbox) = self.seat.as_mut().expect("only a bound session has a state");
-                mailbox.set_active(active);
+                let seat = self.seat.as_mut().expect("only a bound session has a state");
+                seat.mailbox.set_active(active);
+            }
+            Effect::Manage(token) => {
+                let seat = self.seat.as_mut().expect("only a bound session is managed");
+                seat.claim.manage();
+                let account = seat.claim.jid().to_bare();
+                seat.ticket = token.map(|token| self.door.resumptions.enter(&token, &account));
             }
             Effect::StartTls => Box::pin(self.start_tls()).await,
             Effect::Authenticate(ask) => Box::pin(self.authenticate(ask)).await,
@@ -146,6 +169,10 @@ impl Driver {
             Effect::Claim(account, resource) => {
                 let outcome = Box::pin(self.claim(&account, resource.as_deref())).await;
                 self.handle(Event::Claimed(outcome));
+            }
+            Effect::Resume(account, token) => {
+                let outcome = Box::pin(self.resume(&account, &token)).await;
+                self.handle(Event::Resumed(outcome));
             }
             Effect::Close(_) => unreachable!("the loop ends with it"),
         }
@@ -177,26 +204,49 @@ impl Driver {
         }
     }
 
-    /// The session is over: the client hears why, the router knows it is gone, whichever takes longer.
-    async fn end(&mut self, closed: Closed) {
-        let Closed { by, why, text } = closed;
+    /// The session is over, or at least its connection is: the client hears why, the router knows it is gone, whichever
+    /// takes longer.
+    async fn end(mut self, closed: Closed) {
+        let Closed { by, why, text, finished } = closed;
         info!(stream = self.number, ?by, why, text, "closed");
-        let router = Arc::clone(&self.door.router);
-        let seat = self.seat.take();
-        let release = async {
-            if let Some((claim, mailbox)) = seat {
-                router.release(claim, mailbox, Vec::new()).await;
-            }
+        let Some(mut seat) = self.seat.take() else { return self.say_goodbye().await };
+        let parks = !finished && self.session.is_resumable();
+        let settled = if parks {
+            seat.settle().await
+        } else {
+            // What can still be written is the client's.
+            let last_words = self.wire.last_words(&mut self.session, self.clock, FAREWELL);
+            tokio::join!(seat.settle(), last_words).0
         };
-        let farewell = self.wire.farewell(&mut self.session, self.clock, FAREWELL);
-        tokio::join!(release, farewell);
+        self.handle(Event::Settled(settled));
+        let router = Arc::clone(&self.door.router);
+        router.took(&seat.claim, self.session.take_proven());
+        let Seat { claim, mailbox, ticket, heir, .. } = *seat;
+        if !parks {
+            let release = router.release(claim, mailbox, self.session.take_unproven());
+            tokio::join!(release, self.wire.farewell(FAREWELL));
+            return;
+        }
+        let ledger = self.session.take_ledger().expect("a resumable stream is managed");
+        let parked = Parked { claim, mailbox, ledger };
+        match (heir, ticket) {
+            (Some(heir), _) => self.door.hand_over(parked, heir),
+            (None, Some(ticket)) => self.door.park(parked, ticket),
+            (None, None) => unreachable!("a resumable stream can be found"),
+        }
+        self.say_goodbye().await;
+    }
+
+    async fn say_goodbye(&mut self) {
+        self.wire.last_words(&mut self.session, self.clock, FAREWELL).await;
+        self.wire.farewell(FAREWELL).await;
     }
 }
 
-/// The next mail; without room the end only, and never any before an address is claimed.
-async fn next_mail(seat: &mut Option<(Claim, Mailbox)>, room: bool) -> Mail {
+/// The next news of the router; without room for mail its end only, and none before an address is claimed.
+async fn next_news(seat: &mut Option<Box<Seat>>, room: bool) -> News {
     poll_fn(|cx| match seat {
-        Some((_, mailbox)) => mailbox.poll_next(cx, room),
+        Some(seat) => seat.poll_next(cx, room),
         None => Poll::Pending,
     })
     .await

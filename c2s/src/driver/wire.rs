@@ -116,19 +116,26 @@ impl Wire {
         Ok(mem::replace(&mut self.io, Box::new(io::empty())))
     }
 
-    /// Writes what is left, says goodbye on every layer, and lets the client's last words come in for at most `patience`:
-    /// a connection closed with unread input is reset, and the client may never see why.
-    pub(super) async fn farewell(
+    /// Writes what is left, as far as the client takes it within `patience`.
+    pub(super) async fn last_words(
         &mut self,
         session: &mut Session,
         clock: Clock,
         patience: Duration,
     ) {
+        if !self.lost {
+            let written = time::timeout(patience, self.write_out(session, clock)).await;
+            self.lost = !matches!(written, Ok(Ok(())));
+        }
+    }
+
+    /// Says goodbye on every layer, and lets the client's last words come in for at most `patience`: a connection closed with
+    /// unread input is reset, and the client may never see why.
+    pub(super) async fn farewell(&mut self, patience: Duration) {
         let farewell = async {
             if self.lost {
                 return Ok(());
             }
-            self.write_out(session, clock).await?;
             self.io.shutdown().await?;
             let mut space = [0; 512];
             while self.io.read(&mut space).await? > 0 {}

@@ -18,6 +18,9 @@ const RETRIES: u32 = 5;
 
 impl ExpectBind {
     pub(super) fn on_element(self, element: &Element, stream: &mut Stream) -> Transition {
+        if element.ns() == ns::STREAM_MANAGEMENT {
+            return self.on_management(element, stream);
+        }
         if element.ns() != ns::CLIENT {
             return Err(StreamCondition::UnsupportedStanzaType.into());
         }
@@ -62,6 +65,18 @@ impl ExpectBind {
     }
 }
 
+impl ExpectBind {
+    /// One request more has failed.
+    pub(super) fn retry(self) -> Transition {
+        if self.refused == RETRIES {
+            return Err(StreamError::new(StreamCondition::PolicyViolation)
+                .with_text("too many requests to bind a resource")
+                .into());
+        }
+        Ok(Stage::Bind(Self { refused: self.refused + 1, ..self }).into())
+    }
+}
+
 impl ExpectClaim {
     pub(super) fn on_claimed(
         self,
@@ -95,12 +110,7 @@ fn refuse(
     if let Some(reply) = reply {
         reply.write(&mut stream.output);
     }
-    if refused == RETRIES {
-        return Err(StreamError::new(StreamCondition::PolicyViolation)
-            .with_text("too many requests to bind a resource")
-            .into());
-    }
-    Ok(Stage::Bind(ExpectBind { account, refused: refused + 1 }).into())
+    ExpectBind { account, refused }.retry()
 }
 
 /// Whether a request is for the server or the account itself.

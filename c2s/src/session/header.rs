@@ -92,6 +92,7 @@ impl Stream {
     fn offer_binding(&mut self) {
         let mut features = Features::default();
         features.bind().session(); // RFC 6120 7.4
+        features.other(b"<sm xmlns='urn:xmpp:sm:3'/>"); // XEP-0198 2
         features.other(&self.modules_offer(Offer::AfterAuth));
         self.offer(features, self.host.settings().idle_timeout);
     }

@@ -23,11 +23,15 @@
 //!
 //! ExpectAuth ── jabber:iq:register ──► ExpectRegistration ── made, or refused ──► ExpectAuth
 //!
+//! ExpectBind ── <resume/> ──► ExpectResume ── found ──► Bound, or else ExpectBind
+//!
 //! from everywhere: a footer, a stream error, a deadline, the end of the connection ──► Closed
 //! ```
 
 mod bind;
 mod header;
+mod ledger;
+mod manage;
 mod rate;
 mod register;
 mod sasl;
@@ -36,7 +40,9 @@ mod stage;
 mod tests;
 
 use crate::Settings;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
+pub(crate) use ledger::Ledger;
+pub(crate) use manage::Resumed;
 use rate::Bucket;
 pub(crate) use register::RegisterError;
 use router::{ClaimError, Letter, Mail, Offer};
@@ -53,6 +59,10 @@ use xmpp_core::{
 /// Bytes of output past which neither input nor mail is taken: enough to fill a fast connection in one turn. One more
 /// stanza, or the answers to one, may come on top.
 const OUTPUT_MAX: usize = 64 * 1_024;
+
+/// Stanzas of one stream that may be on their way to the store at a time: enough for one that sends as fast as it can while a
+/// disk flushes, and each costs a task's memory.
+const OPEN_MAX: usize = 1_024;
 
 /// The server as a session sees it.
 pub(crate) trait Host: Send + Sync {
@@ -89,8 +99,17 @@ pub(crate) enum Event<'a> {
     Registered(Result<(), RegisterError>),
     /// After [`Effect::Claim`].
     Claimed(Result<Jid, ClaimError>),
+    /// After [`Effect::Resume`].
+    Resumed(Result<Resumed, Option<u32>>),
+    /// After [`Effect::Dispatch`]: the next stanza may follow.
+    Routed,
+    /// So many stanzas that were dispatched, in their order, have settled, and all that they caused for the client itself was
+    /// handed in. Also when it is over.
+    Settled(usize),
     /// The mailbox gave this.
     Mail(Mail),
+    /// The stream is being resumed on another connection.
+    Replaced,
     /// The server shuts down.
     Shutdown,
 }
@@ -105,8 +124,12 @@ pub(crate) enum Effect {
     Register(BareJid, String),
     /// Claim this account with this resource, or with one of the router's making (RFC 6120 7).
     Claim(BareJid, Option<String>),
-    /// Route this stanza; no event follows, but poll again only when it is routed (RFC 6120 10.1).
+    /// Resume the stream of this account with this SM-ID (XEP-0198 5).
+    Resume(BareJid, String),
+    /// Route this stanza. It is [`Event::Routed`] and, now or later, [`Event::Settled`]; mail and time go on meanwhile.
     Dispatch(Stanza),
+    /// The stream is managed from now on and, with this SM-ID, to be found (XEP-0198 3); no event follows.
+    Manage(Option<Box<str>>),
     /// The client says whether somebody is looking at it (XEP-0352): tell the mailbox; no event follows.
     Active(bool),
     /// It is over: write what is left of the output, then end the connection.
@@ -135,6 +158,8 @@ pub(crate) struct Closed {
     pub(crate) by: Side,
     pub(crate) why: &'static str,
     pub(crate) text: Option<&'static str>,
+    /// The stream was closed, by a footer or a fault: not merely cut off, so it is not resumed (XEP-0198 7).
+    pub(crate) finished: bool,
 }
 
 /// One end of a stream.
@@ -151,15 +176,12 @@ pub(crate) struct Session {
     effect: Option<Effect>,
     /// `None` for trusted addresses.
     rates: Option<Rates>,
-    now: Duration,
     /// When the connection began.
     began: Duration,
     /// When a stream that is not bound yet is closed.
     negotiate_by: Duration,
     /// When the last byte came.
     heard: Duration,
-    /// What was written for the client.
-    letters: Vec<Letter>,
     /// Since when the client has taken nothing of the output, if there is any.
     unread_since: Option<Duration>,
 }
@@ -182,27 +204,30 @@ impl Session {
             began: now,
             negotiate_by: now + settings.auth_timeout,
             stage: Stage::Header(ExpectHeader { account: None }),
-            stream: Stream::new(host, secure),
+            stream: Stream::new(host, secure, now),
             effect: None,
             rates,
-            now,
             heard: now,
-            letters: Vec::new(),
             unread_since: None,
         }
     }
 
     /// Takes in what happened. Poll for effects after it.
     pub(crate) fn handle(&mut self, now: Duration, event: Event<'_>) {
-        self.now = now;
-        if matches!(event, Event::Received(_)) {
-            self.heard = now;
+        self.stream.now = now;
+        match event {
+            Event::Received(_) => self.heard = now,
+            Event::Written(count) => {
+                self.stream.on_written(count);
+                self.unread_since = None;
+            }
+            Event::Settled(count) => self.stream.settle(count),
+            _ => {}
         }
-        if let Event::Written(count) = event {
-            self.stream.output.advance(count);
-            self.unread_since = None;
+        if !matches!(event, Event::Resumed(Ok(_))) {
+            // What is resumed is taken in, however late: nobody else has it any more.
+            self.check_deadlines();
         }
-        self.check_deadlines();
         if !matches!(self.stage, Stage::Closed) {
             self.take_in(event);
         }
@@ -224,6 +249,9 @@ impl Session {
                 Err(error) => self.fail(error.into()),
             }
         };
+        if effect.is_none() && matches!(self.stage, Stage::Bound(_)) {
+            self.stream.settle_up();
+        }
         if self.stream.input.is_empty() && self.stream.input.capacity() > 0 {
             self.stream.input = BytesMut::new(); // an idle stream holds no buffer
         }
@@ -234,23 +262,43 @@ impl Session {
     /// Whether bytes of the client are of use now: not while an effect is under way, over a rate, while the client itself
     /// does not read, or once closed. What is not read is not kept: the client has to wait (threat R05).
     pub(crate) fn wants_input(&self) -> bool {
-        self.stage.reads() && self.has_room() && self.resume_at().is_none()
+        self.reads() && self.stream.output.len() < OUTPUT_MAX && self.resume_at().is_none()
     }
 
-    /// Whether a stanza can be taken: what the client does not read waits in the mailbox, which is bounded. The end of the
-    /// session needs no room.
+    /// Whether a stanza can be taken: what the client does not read or acknowledge waits in the mailbox, which is bounded.
+    /// The end of the session needs no room.
     pub(crate) fn has_room(&self) -> bool {
-        !matches!(self.stage, Stage::Closed) && self.stream.output.len() < OUTPUT_MAX
+        !matches!(self.stage, Stage::Closed)
+            && self.stream.output.len() < OUTPUT_MAX
+            && self.stream.has_room()
+    }
+
+    /// The letters that the client is known to have by now: acknowledged or, where the stream is not managed, written.
+    pub(crate) fn take_proven(&mut self) -> Vec<Letter> {
+        mem::take(&mut self.stream.proven)
+    }
+
+    /// Whether the client may resume the stream once its connection is lost: it was told how, and that was written.
+    pub(crate) fn is_resumable(&self) -> bool {
+        let Stream { ledger, promised, written, .. } = &self.stream;
+        written >= promised && ledger.as_ref().is_some_and(|ledger| ledger.terms().is_some())
+    }
+
+    /// The books of a managed stream, once it is over and all that it sent has settled.
+    pub(crate) fn take_ledger(&mut self) -> Option<Box<Ledger>> {
+        self.stream.ledger.take()
+    }
+
+    /// The letters that the client may not have, once it is over.
+    pub(crate) fn take_unproven(&mut self) -> Vec<Letter> {
+        let unwritten = self.stream.unwritten.drain(..).map(|(_, letter)| letter);
+        let ledger = self.stream.ledger.as_mut();
+        unwritten.chain(ledger.map(|ledger| ledger.take_unacknowledged()).unwrap_or_default()).collect()
     }
 
     /// What is to be written, in one piece. Tell what was taken by [`Event::Written`].
     pub(crate) fn output(&self) -> &[u8] {
         &self.stream.output
-    }
-
-    /// What was written for the client, and is its own from then on.
-    pub(crate) fn take_letters(&mut self) -> std::vec::Drain<'_, Letter> {
-        self.letters.drain(..)
     }
 
     /// Gives the memory of an empty output back, for a connection that has nothing to do.
@@ -272,22 +320,40 @@ impl Session {
             _ => self.negotiate_by,
         };
         let unread = self.unread_since.map(|since| since + settings.write_timeout);
-        let resume = if self.stage.reads() { self.resume_at() } else { None };
-        [Some(stage), unread, resume].into_iter().flatten().min()
+        let resume = if self.reads() { self.resume_at() } else { None };
+        let (mute, unanswered) = (self.mute_at(), self.unanswered_at());
+        [Some(stage), unread, resume, mute, unanswered].into_iter().flatten().min()
+    }
+
+    /// Whether what the client says is of use.
+    fn reads(&self) -> bool {
+        self.stage.reads() && !self.stream.dispatching && self.stream.open.len() < OPEN_MAX
+    }
+
+    /// When a client has taken too long to say what it has: it said nothing at all meanwhile.
+    fn mute_at(&self) -> Option<Duration> {
+        let since = self.stream.ledger.as_ref()?.open_since()?;
+        Some(since.max(self.heard) + self.stream.host.settings().ack_timeout)
+    }
+
+    /// When a client is asked again for what it did not acknowledge.
+    fn unanswered_at(&self) -> Option<Duration> {
+        let since = self.stream.ledger.as_ref()?.unanswered_since()?;
+        Some(since + self.stream.host.settings().ack_timeout)
     }
 
     /// When input is of use again, for a stream over its rates.
     fn resume_at(&self) -> Option<Duration> {
         let rates = self.rates.as_ref()?;
         let at = rates.bytes.ready_at().max(rates.stanzas.ready_at());
-        (at > self.now).then_some(at)
+        (at > self.stream.now).then_some(at)
     }
 
     fn take_in(&mut self, event: Event<'_>) {
         match event {
             Event::Received(bytes) => {
                 if let Some(rates) = &mut self.rates {
-                    rates.bytes.take(self.now, bytes.len());
+                    rates.bytes.take(self.stream.now, bytes.len());
                 }
                 if let Stage::Bound(bound) = &mut self.stage {
                     bound.pinged = false;
@@ -296,18 +362,21 @@ impl Session {
                     self.stream.input.extend_from_slice(bytes);
                 }
             }
-            Event::Written(_) | Event::Tick => {}
-            Event::Ended => self.end(Side::Client, "connection ended", None),
+            Event::Written(_) | Event::Settled(_) | Event::Tick => {}
+            Event::Routed => self.stream.dispatching = false,
+            Event::Ended => self.cut(Side::Client, "connection ended"),
             Event::Lost => {
                 self.stream.output.clear();
-                self.end(Side::Client, "connection lost", None);
+                self.cut(Side::Client, "connection lost");
             }
-            Event::Mail(Mail::Letter(letter)) => {
-                letter.stanza().write(&mut self.stream.output);
-                self.letters.push(letter);
-            }
+            Event::Mail(Mail::Letter(letter)) => self.stream.send(letter),
             Event::Mail(Mail::Close(error)) => self.fail(error),
-            Event::Shutdown => self.fail(StreamCondition::SystemShutdown.into()),
+            // XEP-0198 5: the client has another connection by now
+            Event::Replaced => self.interrupt(StreamCondition::Conflict),
+            Event::Shutdown => self.interrupt(StreamCondition::SystemShutdown),
+            Event::Resumed(outcome) => {
+                self.advance(|stage, stream| stage.on_resumed(outcome, stream));
+            }
             Event::Secured => self.advance(Stage::on_secured),
             Event::Authenticated(answer) => {
                 self.advance(|stage, stream| stage.on_answer(answer, stream))
@@ -326,12 +395,12 @@ impl Session {
             Frame::Whitespace => {}
             Frame::Footer => {
                 self.stream.write_footer();
-                self.end(Side::Client, "stream closed", None);
+                self.end(Closed::finished(Side::Client, "stream closed"));
             }
             Frame::Header(raw) => self.advance(|stage, stream| stage.on_header(raw, stream)),
             Frame::Element(raw) => {
                 if let Some(rates) = &mut self.rates {
-                    rates.stanzas.take(self.now, 1);
+                    rates.stanzas.take(self.stream.now, 1);
                 }
                 match Element::check(raw, &self.stream.scope, &self.stream.limits) {
                     Ok(element) => self.advance(|stage, stream| stage.on_element(&element, stream)),
@@ -350,7 +419,7 @@ impl Session {
                 self.stage = next;
                 self.effect = effect;
                 if self.stage.is_authenticated() && !was_authenticated {
-                    self.negotiate_by = self.now + self.stream.host.settings().auth_timeout;
+                    self.negotiate_by = self.stream.now + self.stream.host.settings().auth_timeout;
                 } else if !was_authenticated
                     && self.stream.form_sent
                     && let Some(registration) = &self.stream.host.settings().registration
@@ -362,7 +431,7 @@ impl Session {
             Err(End::Error(error)) => self.fail(error),
             Err(End::Footer(by, why)) => {
                 self.stream.write_footer();
-                self.end(by, why, None);
+                self.end(Closed::finished(by, why));
             }
         }
     }
@@ -372,21 +441,27 @@ impl Session {
             return;
         }
         let settings = self.stream.host.settings();
-        if self.unread_since.is_some_and(|since| self.now >= since + settings.write_timeout) {
+        let now = self.stream.now;
+        let is_over = |at: Option<Duration>| at.is_some_and(|at| now >= at);
+        if is_over(self.unread_since.map(|since| since + settings.write_timeout)) {
             self.stream.output.clear(); // nobody reads it
-            return self.end(Side::Server, "the client does not read", None);
+            return self.cut(Side::Server, "the client does not read");
         }
+        let (mute, unanswered) = (is_over(self.mute_at()), is_over(self.unanswered_at()));
         match &mut self.stage {
             Stage::Closed => {}
             Stage::Bound(bound) => {
                 let idle_at = self.heard + settings.idle_timeout;
-                if bound.pinged && self.now >= idle_at + settings.idle_grace {
-                    self.fail(StreamCondition::ConnectionTimeout.into()); // RFC 6120 4.6.2
-                } else if !bound.pinged && self.now >= idle_at {
+                if mute || (bound.pinged && now >= idle_at + settings.idle_grace) {
+                    // RFC 6120 4.6.2
+                    self.interrupt(StreamCondition::ConnectionTimeout);
+                } else if !bound.pinged && now >= idle_at {
                     bound.ping(&mut self.stream);
+                } else if unanswered {
+                    self.stream.ask();
                 }
             }
-            _ if self.now >= self.negotiate_by => {
+            _ if now >= self.negotiate_by => {
                 // RFC 6120 4.6.3: however much it said meanwhile
                 let error = StreamError::from(StreamCondition::PolicyViolation);
                 self.fail(error.with_text("it took too long to log in"));
@@ -400,23 +475,44 @@ impl Session {
         if self.stream.output.is_empty() {
             self.unread_since = None;
         } else {
-            self.unread_since.get_or_insert(self.now);
+            self.unread_since.get_or_insert(self.stream.now);
         }
+    }
+
+    /// Ends the stream with an error that is not about what was said on it, so that it may be resumed.
+    fn interrupt(&mut self, condition: StreamCondition) {
+        self.fail_with(condition.into(), false);
     }
 
     /// Ends the stream with an error (RFC 6120 4.9.1.1).
     fn fail(&mut self, error: StreamError) {
+        self.fail_with(error, true);
+    }
+
+    fn fail_with(&mut self, error: StreamError, finished: bool) {
         // RFC 6120 4.9.1.2: an error during set-up comes on a stream of its own
         self.stream.write_header_once();
         error.write(&mut self.stream.output);
         self.stream.output.extend_from_slice(stream::FOOTER.as_bytes());
-        self.end(Side::Server, error.condition.name(), error.text);
+        let (why, text) = (error.condition.name(), error.text);
+        self.end(Closed { by: Side::Server, why, text, finished });
     }
 
-    fn end(&mut self, by: Side, why: &'static str, text: Option<&'static str>) {
+    /// The connection is of no use any more.
+    fn cut(&mut self, by: Side, why: &'static str) {
+        self.end(Closed { by, why, text: None, finished: false });
+    }
+
+    fn end(&mut self, closed: Closed) {
         self.stage = Stage::Closed;
         self.stream.input = BytesMut::new();
-        self.effect = Some(Effect::Close(Closed { by, why, text }));
+        self.effect = Some(Effect::Close(closed));
+    }
+}
+
+impl Closed {
+    fn finished(by: Side, why: &'static str) -> Self {
+        Self { by, why, text: None, finished: true }
     }
 }
 

@@ -1,11 +1,14 @@
 //! The stages of a stream, one struct each, named for what it waits for and consumed by its transition; and what
 //! survives them.
 
-use super::{Answer, Effect, End, Exchange, Host, RegisterError, Side, sasl::refuse_tls};
-use bytes::{Bytes, BytesMut};
+use super::{
+    Answer, Effect, End, Exchange, Host, Ledger, RegisterError, Resumed, Side, manage,
+    sasl::refuse_tls,
+};
+use bytes::{Buf, Bytes, BytesMut};
 use compact_str::CompactString;
-use router::ClaimError;
-use std::sync::Arc;
+use router::{ClaimError, Letter};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use xmpp_core::{
     BareJid, Jid, Stanza,
     error::{StanzaCondition, StanzaError, StreamCondition},
@@ -26,6 +29,7 @@ pub(super) enum Stage {
     SaslResponse(ExpectSaslResponse),
     Bind(ExpectBind),
     Claim(Box<ExpectClaim>),
+    Resume(Box<ExpectResume>),
     Bound(Bound),
     Closed,
 }
@@ -75,6 +79,14 @@ pub(super) struct ExpectClaim {
     pub(super) request: Stanza,
 }
 
+/// The former stream that the client wants to go on with, which the driver looks for (XEP-0198 5).
+pub(super) struct ExpectResume {
+    pub(super) account: BareJid,
+    pub(super) refused: u32,
+    /// How many stanzas the client has of it.
+    pub(super) h: u32,
+}
+
 /// Stanzas, until the end.
 pub(super) struct Bound {
     pub(super) jid: Jid,
@@ -114,10 +126,28 @@ pub(super) struct Stream {
     pub(super) form_sent: bool,
     /// An account was registered on this stream.
     pub(super) registered: bool,
+    /// The time of the last event.
+    pub(super) now: Duration,
+    /// A stanza is being routed: the next has to wait (RFC 6120 10.1).
+    pub(super) dispatching: bool,
+    /// The stanzas that were dispatched and have not settled, in order: how many count as handled once each has, itself and
+    /// those behind it that were answered here. Bounded: past [`OPEN_MAX`](super::OPEN_MAX) nothing is read.
+    pub(super) open: VecDeque<u32>,
+    /// The books, once the stream is managed (XEP-0198).
+    pub(super) ledger: Option<Box<Ledger>>,
+    /// Bytes of the output that were written, ever.
+    pub(super) written: u64,
+    /// Where in the output the client is told how to resume the stream.
+    pub(super) promised: u64,
+    /// What was sent while the stream was not managed and is not written yet: where in the output each ends. As much as
+    /// the output holds.
+    pub(super) unwritten: VecDeque<(u64, Letter)>,
+    /// What the client is known to have since the driver last asked.
+    pub(super) proven: Vec<Letter>,
 }
 
 impl Stream {
-    pub(super) fn new(host: Arc<dyn Host>, secure: bool) -> Self {
+    pub(super) fn new(host: Arc<dyn Host>, secure: bool, now: Duration) -> Self {
         let limits = host.settings().before_auth.clone();
         Self {
             host,
@@ -134,6 +164,14 @@ impl Stream {
             failures: 0,
             form_sent: false,
             registered: false,
+            now,
+            dispatching: false,
+            open: VecDeque::new(),
+            ledger: None,
+            written: 0,
+            promised: 0,
+            unwritten: VecDeque::new(),
+            proven: Vec::new(),
         }
     }
 
@@ -145,6 +183,53 @@ impl Stream {
         self.peer = None;
         self.lang = None;
         self.opened = false;
+    }
+
+    /// So many bytes of the output were written.
+    pub(super) fn on_written(&mut self, count: usize) {
+        self.output.advance(count);
+        self.written += count as u64;
+        let written = self.written;
+        let count = self.unwritten.iter().take_while(|(end, _)| *end <= written).count();
+        self.proven.extend(self.unwritten.drain(..count).map(|(_, letter)| letter));
+    }
+
+    /// A stanza was taken from the stream.
+    fn receive(&mut self) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.receive();
+        }
+    }
+
+    /// The stanza just received goes on its way.
+    fn dispatch(&mut self, stanza: Stanza) -> Effect {
+        self.dispatching = true;
+        self.open.push_back(self.ledger.is_some().into());
+        Effect::Dispatch(stanza)
+    }
+
+    /// The stanza just received was answered here, or needs no answer.
+    fn handle(&mut self) {
+        match (self.open.back_mut(), &mut self.ledger) {
+            (_, None) => {}
+            (Some(last), _) => *last += 1,
+            (None, Some(ledger)) => ledger.handle(1),
+        }
+    }
+
+    /// The next so many stanzas that were dispatched have settled.
+    pub(super) fn settle(&mut self, stanzas: usize) {
+        let handled = self.open.drain(..stanzas).sum();
+        if let Some(ledger) = &mut self.ledger {
+            ledger.handle(handled);
+        }
+    }
+
+    /// Whether the client may be sent another stanza, as far as what it did not acknowledge goes.
+    pub(super) fn has_room(&self) -> bool {
+        let settings = self.host.settings();
+        let ledger = self.ledger.as_ref();
+        ledger.is_none_or(|ledger| ledger.has_room(settings.unacked, settings.unacked_bytes))
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) {
@@ -183,6 +268,7 @@ impl Stage {
             | Self::Registration(_)
             | Self::SaslResult(_)
             | Self::Claim(_)
+            | Self::Resume(_)
             | Self::Closed => false,
         }
     }
@@ -191,7 +277,7 @@ impl Stage {
     pub(super) fn is_authenticated(&self) -> bool {
         match self {
             Self::Header(header) => header.account.is_some(),
-            Self::Bind(_) | Self::Claim(_) | Self::Bound(_) => true,
+            Self::Bind(_) | Self::Claim(_) | Self::Resume(_) | Self::Bound(_) => true,
             _ => false,
         }
     }
@@ -211,6 +297,11 @@ impl Stage {
             (ns::SERVER, _) => return Err(StreamCondition::InvalidNamespace.into()),
             (ns::TLS, "starttls") if !matches!(self, Self::Auth(_)) => {
                 return Err(refuse_tls(stream));
+            }
+            (ns::STREAM_MANAGEMENT, "enable" | "resume" | "r" | "a")
+                if !self.is_authenticated() =>
+            {
+                return manage::refuse_early(self, stream);
             }
             _ => {}
         }
@@ -260,6 +351,17 @@ impl Stage {
         }
     }
 
+    pub(super) fn on_resumed(
+        self,
+        outcome: Result<Resumed, Option<u32>>,
+        stream: &mut Stream,
+    ) -> Transition {
+        match self {
+            Self::Resume(stage) => stage.on_resumed(outcome, stream),
+            other => other.unasked("a stream resumed"),
+        }
+    }
+
     /// An event that no effect asked for: the driver's fault, not the client's.
     fn unasked(self, what: &str) -> Transition {
         debug_assert!(false, "{what} that the session did not ask for");
@@ -295,7 +397,8 @@ impl ExpectTls {
 impl Bound {
     fn on_element(self, element: &Element, stream: &mut Stream) -> Transition {
         match (element.ns(), element.name()) {
-            (ns::CLIENT, _) => {}
+            (ns::CLIENT, _) => stream.receive(),
+            (ns::STREAM_MANAGEMENT, _) => return self.on_management(element, stream),
             // XEP-0352 4.2
             (ns::CLIENT_STATE, "active") => {
                 return Ok(Stage::Bound(self).with(Effect::Active(true)));
@@ -311,25 +414,30 @@ impl Bound {
             Err(StanzaFault::Reply(mut reply)) => {
                 self.check_from(reply.head.to.as_ref())?;
                 reply.head.to = Some(self.jid.clone()); // RFC 6120 8.1.1.1
-                reply.write(&mut stream.output);
-                return Stage::Bound(self).stay();
+                return self.answer(Some(*reply), stream);
             }
-            Err(StanzaFault::Ignore) => return Stage::Bound(self).stay(), // RFC 6120 8.3.1
+            Err(StanzaFault::Ignore) => return self.answer(None, stream), // RFC 6120 8.3.1
             Err(StanzaFault::Close(error)) => return Err(error.into()),
         };
         self.check_from(stanza.head.from.as_ref())?;
         if self.is_bind(&stanza) {
             stanza.head.from = Some(self.jid.clone()); // RFC 6120 8.1.1.1
             let error = StanzaError::new(StanzaCondition::NotAllowed); // RFC 6120 7.6.2.2
-            if let Some(reply) = stanza.error(&error) {
-                reply.write(&mut stream.output);
-            }
-            return Stage::Bound(self).stay();
+            return self.answer(stanza.error(&error), stream);
         }
         if stanza.head.lang.is_none() {
             stanza.head.lang.clone_from(&stream.lang); // RFC 6120 4.7.4
         }
-        Ok(Stage::Bound(self).with(Effect::Dispatch(stanza)))
+        Ok(Stage::Bound(self).with(stream.dispatch(stanza)))
+    }
+
+    /// Answers a stanza here and now: before it counts as handled (XEP-0198 4).
+    fn answer(self, reply: Option<Stanza>, stream: &mut Stream) -> Transition {
+        if let Some(reply) = reply {
+            stream.send(Letter::from(reply));
+        }
+        stream.handle();
+        Stage::Bound(self).stay()
     }
 
     /// RFC 6120 4.9.3.9: a client speaks for nobody but itself (threat P01).
@@ -354,10 +462,13 @@ impl Bound {
     /// Asks for a sign of life. Any byte is one, so nobody waits for the answer itself.
     pub(super) fn ping(&mut self, stream: &mut Stream) {
         self.pinged = true;
+        if stream.ledger.is_some() {
+            return stream.ask(); // XEP-0198 8.2
+        }
         let ping = Bytes::from_static(b"<ping xmlns='urn:xmpp:ping'/>"); // XEP-0199
         let mut request =
             Stanza::new(Kind::Iq(IqType::Get), ping).id(&stream.host.token()).to(self.jid.clone());
         request.head.from.clone_from(&stream.domain); // RFC 6120 8.1.2.1
-        request.write(&mut stream.output);
+        stream.send(Letter::from(request));
     }
 }

@@ -90,6 +90,6 @@ impl From<XmlError> for StreamError {
             XmlError::Encoding => (StreamCondition::UnsupportedEncoding, None),
             XmlError::Limit(what) => (StreamCondition::PolicyViolation, Some(what)),
         };
-        Self { condition, text }
+        Self { condition, text, application: None }
     }
 }

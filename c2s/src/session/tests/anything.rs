@@ -20,7 +20,7 @@ enum Move {
 const HEADER: &str = "<stream:stream xmlns='jabber:client' \
     xmlns:stream='http://etherx.jabber.org/streams' to='capulet.lit' version='1.0'>";
 
-const WORDS: [&str; 17] = [
+const WORDS: [&str; 23] = [
     HEADER,
     HEADER,
     "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
@@ -36,6 +36,12 @@ const WORDS: [&str; 17] = [
      <password>secret</password></query></iq>",
     "<presence/>",
     "<inactive xmlns='urn:xmpp:csi:0'/>",
+    "<enable xmlns='urn:xmpp:sm:3' resume='true'/>",
+    "<enable xmlns='urn:xmpp:sm:3'/>",
+    "<resume xmlns='urn:xmpp:sm:3' previd='token' h='0'/>",
+    "<r xmlns='urn:xmpp:sm:3'/>",
+    "<a xmlns='urn:xmpp:sm:3' h='0'/>",
+    "<a xmlns='urn:xmpp:sm:3' h='9'/>",
     "<iq type='result' id='1'/>",
     " ",
     "</stream:stream>",
@@ -112,6 +118,11 @@ proptest! {
                         talk.claimed(Ok(BALCONY));
                     }
                     Some(Effect::Claim(..)) => talk.claimed(Err(ClaimError::Failed)),
+                    Some(Effect::Resume(..)) if well => {
+                        bound = true;
+                        talk.event(Event::Resumed(Ok(manage::former(&[]))));
+                    }
+                    Some(Effect::Resume(..)) => talk.event(Event::Resumed(Err(Some(7)))),
                     _ => {}
                 },
                 Move::Waits(seconds) => talk.wait(seconds * SECOND),
@@ -126,11 +137,21 @@ proptest! {
                     Effect::Dispatch(stanza) => {
                         prop_assert!(authenticated && bound);
                         prop_assert!(stanza.head.from.is_none());
-                        continue; // that is all: it is routed
+                        talk.event(Event::Routed);
+                        talk.event(Event::Settled(1));
+                        continue;
                     }
                     Effect::Active(active) => {
                         prop_assert!(bound && !active);
                         continue; // the mailbox is told, and that is all
+                    }
+                    Effect::Manage(_) => {
+                        prop_assert!(bound);
+                        continue; // it is to be found, and that is all
+                    }
+                    Effect::Resume(ref who, _) => {
+                        prop_assert!(authenticated && !bound);
+                        prop_assert_eq!(who.as_str(), JULIET);
                     }
                     Effect::Close(end) => {
                         closed = true;

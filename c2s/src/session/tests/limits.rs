@@ -87,7 +87,7 @@ fn a_client_that_does_not_read_is_gone_after_a_minute() {
     talk.wait(SECOND);
     assert_eq!(
         talk.closed(),
-        Closed { by: Side::Server, why: "the client does not read", text: None }
+        Closed { by: Side::Server, why: "the client does not read", text: None, finished: false }
     );
     talk.says("");
 }
@@ -259,6 +259,5 @@ fn an_idle_stream_holds_no_buffers() {
 fn mail(bytes: usize) -> Mail {
     let body = format!("<body>{}</body>", "x".repeat(bytes));
     let message = Stanza::new(Kind::Message(MessageType::Chat), Bytes::from(body));
-    let message = message.from(jid("romeo@montague.lit/orchard")).to(jid(BALCONY));
-    Mail::Letter(message.into())
+    Mail::Letter(message.from(jid("romeo@montague.lit/orchard")).to(jid(BALCONY)).into())
 }

@@ -18,7 +18,7 @@ fn a_login_from_header_to_bound() {
         talk.says(&format!("<success xmlns='{}'></success>", ns::SASL));
         talk.hear(&header("capulet.lit"));
         talk.says(&format!(
-            "{}<stream:features><bind xmlns='{}'/><session xmlns='{}'><optional/></session>\
+            "{}<stream:features><bind xmlns='{}'/><session xmlns='{}'><optional/></session><sm xmlns='urn:xmpp:sm:3'/>\
          <feature xmlns='urn:AfterAuth:capulet.lit'/><limits xmlns='urn:xmpp:stream-limits:0'>\
          <max-bytes>262144</max-bytes><idle-seconds>300</idle-seconds></limits></stream:features>",
             answer_header("capulet.lit", None),

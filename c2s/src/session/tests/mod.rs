@@ -5,6 +5,8 @@ mod bound;
 mod errors;
 mod limits;
 mod login;
+mod manage;
+mod model;
 mod opening;
 mod register;
 
@@ -179,9 +181,21 @@ impl Talk {
         }
     }
 
+    /// The stanza that is to be routed, which is and settles at once.
     fn dispatched(&mut self) -> Stanza {
+        let stanza = self.routed();
+        self.event(Event::Settled(1));
+        stanza
+    }
+
+    /// The stanza that is to be routed, which is and does not settle yet.
+    fn routed(&mut self) -> Stanza {
         match self.effect() {
-            Effect::Dispatch(stanza) => stanza,
+            Effect::Dispatch(stanza) => {
+                assert!(self.session.poll().is_none(), "one stanza after the other");
+                self.event(Event::Routed);
+                stanza
+            }
             Effect::Close(closed) => panic!("closed: {closed:?}: {}", self.said()),
             _ => panic!("another effect"),
         }

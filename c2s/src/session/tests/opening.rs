@@ -254,7 +254,7 @@ fn rfc6120_4_4_a_footer_is_answered_by_a_footer() {
             talk.hear("</stream:stream>");
             assert_eq!(
                 talk.closed(),
-                Closed { by: Side::Client, why: "stream closed", text: None }
+                Closed::finished(Side::Client, "stream closed")
             );
             assert_eq!(talk.said(), "</stream:stream>");
         }

@@ -1,0 +1,101 @@
+//! Sessions that have lost their connection and wait for another one (XEP-0198 5).
+
+use super::{
+    door::Door,
+    resumptions::{Heir, Ticket, Wish},
+};
+use crate::session::Ledger;
+use router::{Claim, Letter, Mail, Mailbox};
+use std::{future::poll_fn, iter, sync::Arc};
+use tokio::time::{self, Instant};
+use tracing::info;
+use xmpp_core::{
+    Kind,
+    stanza::{IqType, MessageType, PresenceType},
+};
+
+/// A session without a connection: all of it that goes on with another one.
+pub(super) struct Parked {
+    pub(super) claim: Claim,
+    pub(super) mailbox: Mailbox,
+    /// Its stanzas have all settled.
+    pub(super) ledger: Box<Ledger>,
+}
+
+impl Parked {
+    /// What its client resumes it with.
+    pub(super) fn token(&self) -> &str {
+        self.ledger.terms().map_or("", |terms| &terms.token)
+    }
+}
+
+impl Door {
+    /// Keeps a session until it is resumed, or the time for that is over. Its contacts see no difference.
+    pub(super) fn park(self: &Arc<Self>, mut parked: Parked, ticket: Ticket) {
+        let max = parked.ledger.terms().map(|terms| terms.max).unwrap_or_default();
+        // Nobody looks: of what comes meanwhile nothing is kept that is of no use later (XEP-0352).
+        parked.mailbox.set_active(false);
+        info!(jid = %parked.claim.jid(), "parked");
+        ticket.park();
+        self.streams.spawn(Arc::clone(self).keep(parked, ticket, Instant::now() + max));
+    }
+
+    /// Hands a session over to a new connection. Where that is gone already it is parked again.
+    pub(super) fn hand_over(self: &Arc<Self>, parked: Parked, heir: Heir) {
+        if let Err(parked) = heir.send(parked) {
+            let ticket = self.resumptions.enter(parked.token(), &parked.claim.jid().to_bare());
+            self.park(parked, ticket);
+        }
+    }
+
+    async fn keep(self: Arc<Self>, mut parked: Parked, mut ticket: Ticket, until: Instant) {
+        let stop = self.stop();
+        let wish = tokio::select! {
+            biased;
+            wish = poll_fn(|cx| ticket.poll(cx)) => Some(wish),
+            () = time::sleep_until(until) => ticket.leave().err(),
+            // Replaced, its account gone, its mailbox full.
+            Mail::Close(_) = poll_fn(|cx| parked.mailbox.poll_next(cx, false)) => {
+                drop(ticket); // to whoever wants it now it does not exist any more
+                None
+            }
+            () = stop.cancelled() => ticket.leave().err(),
+        };
+        match wish {
+            Some(Wish::Resume(heir)) => self.hand_over(parked, heir),
+            Some(Wish::End(over)) => {
+                self.give_up(parked).await;
+                drop(over);
+            }
+            None => self.give_up(parked).await,
+        }
+    }
+
+    /// The session is over: what its client did not get goes where it would have gone without it (XEP-0198 4).
+    async fn give_up(&self, mut parked: Parked) {
+        let jid = parked.claim.jid();
+        info!(%jid, "not resumed");
+        let mut unproven: Vec<Letter> = parked.ledger.take_unacknowledged().into();
+        unproven.extend(iter::from_fn(|| match parked.mailbox.try_next()? {
+            Mail::Letter(letter) => Some(letter),
+            Mail::Close(_) => None,
+        }));
+        // Whoever hears that a stanza was handled must have heard of its error, too: where one is lost here, its client
+        // hears nothing.
+        if !unproven.iter().any(|letter| is_error(letter.stanza().kind())) {
+            let handled = parked.ledger.counts().handled;
+            self.resumptions.remember(parked.token(), &jid.to_bare(), handled);
+        }
+        let Parked { claim, mailbox, .. } = parked;
+        self.router.release(claim, mailbox, unproven).await;
+    }
+}
+
+fn is_error(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Message(MessageType::Error)
+            | Kind::Iq(IqType::Error)
+            | Kind::Presence(PresenceType::Error)
+    )
+}

@@ -1,0 +1,129 @@
+//! What a bound stream has in the router, and what it waits for there.
+
+use super::resumptions::{Heir, Ticket, Wish};
+use futures_util::{FutureExt, StreamExt, stream::FuturesOrdered};
+use router::{BoxFuture, Claim, Mail, Mailbox, Settling};
+use std::{
+    future::poll_fn,
+    mem,
+    task::{Context, Poll},
+};
+
+/// A claimed address and what is on its way from it.
+pub(super) struct Seat {
+    pub(super) claim: Claim,
+    pub(super) mailbox: Mailbox,
+    /// The stanza that is being routed.
+    routing: Option<BoxFuture<'static, Settling>>,
+    settling: Settlements,
+    /// Where it is found by who resumes it.
+    pub(super) ticket: Option<Ticket>,
+    /// Who resumes it.
+    pub(super) heir: Option<Heir>,
+}
+
+/// What a seat waited for.
+pub(super) enum News {
+    Mail(Mail),
+    /// The stanza is routed.
+    Routed,
+    /// Some of those that were routed have settled.
+    Settled,
+    /// Somebody else wants the session.
+    Wanted,
+}
+
+/// Stanzas that were routed and what they still wait for.
+#[derive(Default)]
+struct Settlements {
+    /// In order; nothing where nothing is open, as nearly always.
+    open: Option<Box<FuturesOrdered<Settling>>>,
+    /// Those that have settled, in order, since it was last asked.
+    settled: usize,
+}
+
+impl Seat {
+    pub(super) fn new(claim: Claim, mailbox: Mailbox) -> Self {
+        let settling = Settlements::default();
+        Self { claim, mailbox, routing: None, settling, ticket: None, heir: None }
+    }
+
+    /// Goes as far with routing a stanza as it can without waiting; the rest is [`News`]. Whether it is routed.
+    pub(super) async fn route(&mut self, routing: BoxFuture<'static, Settling>) -> bool {
+        debug_assert!(self.routing.is_none(), "one stanza after the other");
+        self.routing = Some(routing);
+        poll_fn(|cx| Poll::Ready(self.poll_routing(cx).is_ready())).await
+    }
+
+    /// The next news; of mail, without room, the end only.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>, room: bool) -> Poll<News> {
+        if self.poll_routing(cx).is_ready() {
+            return Poll::Ready(News::Routed);
+        }
+        if self.settling.poll(cx).is_ready() {
+            return Poll::Ready(News::Settled);
+        }
+        if let Poll::Ready(mail) = self.mailbox.poll_next(cx, room) {
+            return Poll::Ready(News::Mail(mail));
+        }
+        if let Some(ticket) = &mut self.ticket
+            && let Poll::Ready(wish) = ticket.poll(cx)
+        {
+            self.ticket = None;
+            if let Wish::Resume(heir) = wish {
+                self.heir = Some(heir);
+                return Poll::Ready(News::Wanted);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// How many stanzas have settled since this was last asked.
+    pub(super) fn settled(&mut self) -> usize {
+        mem::take(&mut self.settling.settled)
+    }
+
+    /// Waits for all that is on its way; how many stanzas have settled.
+    pub(super) async fn settle(&mut self) -> usize {
+        poll_fn(|cx| {
+            if self.routing.is_some() && self.poll_routing(cx).is_pending() {
+                return Poll::Pending;
+            }
+            while self.settling.poll(cx).is_ready() {}
+            if self.settling.open.is_none() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        self.settled()
+    }
+
+    fn poll_routing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(routing) = &mut self.routing else { return Poll::Pending };
+        routing.poll_unpin(cx).map(|settling| {
+            self.routing = None;
+            self.settling.push(settling);
+        })
+    }
+}
+
+impl Settlements {
+    fn push(&mut self, settling: Settling) {
+        if settling.is_done() && self.open.is_none() {
+            self.settled += 1;
+        } else {
+            self.open.get_or_insert_default().push_back(settling);
+        }
+    }
+
+    /// Whether one more has settled.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(open) = &mut self.open else { return Poll::Pending };
+        if open.poll_next_unpin(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if open.is_empty() {
+            self.open = None;
+        }
+        self.settled += 1;
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,232 @@
+//! What each side of a managed stream has of the other's stanzas (XEP-0198 4): two counts, and the letters that the client
+//! has not acknowledged. A value of its own, since it outlives the connection.
+
+use router::Letter;
+use std::{collections::VecDeque, mem, time::Duration};
+
+/// The books of a managed stream. All counts are modulo 2^32 (XEP-0198 4).
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    terms: Option<Terms>,
+    /// Stanzas of the client that were taken from the stream.
+    received: u32,
+    /// Of these, those up to the first that is not safe yet.
+    handled: u32,
+    /// What the client was last told of them.
+    told: u32,
+    /// The client asked when so many were received, and has not been told of all of them since.
+    owed: Option<u32>,
+    /// Stanzas that the client has acknowledged.
+    acknowledged: u32,
+    /// Those behind them, in order.
+    unacknowledged: VecDeque<Letter>,
+    /// Bytes of them.
+    bytes: usize,
+    request: Request,
+}
+
+/// How a stream may be resumed (XEP-0198 5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// Its SM-ID.
+    pub(crate) token: Box<str>,
+    /// How long after the connection is lost.
+    pub(crate) max: Duration,
+}
+
+/// What of the books outlives even the process; the letters come beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Stanzas of the client that were handled.
+    pub(crate) handled: u32,
+    /// Stanzas that the client has acknowledged.
+    pub(crate) acknowledged: u32,
+}
+
+/// The client has acknowledged more than it was sent (XEP-0198 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooHigh {
+    /// What it said.
+    pub(crate) h: u32,
+    /// What it was sent.
+    pub(crate) sent: u32,
+}
+
+/// Our `<r/>`.
+#[derive(Debug, Default)]
+struct Request {
+    /// It waits for its answer.
+    open: bool,
+    /// When it was sent, or answered.
+    at: Duration,
+    /// How many stanzas were sent before it.
+    sent: u32,
+    /// The last answer acknowledged something: another one may do so, too.
+    fruitful: bool,
+}
+
+/// Places that an empty queue keeps.
+const IDLE_LETTERS: usize = 4;
+
+impl Ledger {
+    /// New books, at the moment that management is enabled.
+    pub(crate) fn new(terms: Option<Terms>) -> Self {
+        Self::restored(terms, Counts { handled: 0, acknowledged: 0 }, VecDeque::new())
+    }
+
+    /// The books of a stream that has no connection, as they were.
+    pub(crate) fn restored(
+        terms: Option<Terms>,
+        counts: Counts,
+        unacknowledged: VecDeque<Letter>,
+    ) -> Self {
+        let Counts { handled, acknowledged } = counts;
+        Self {
+            terms,
+            received: handled,
+            handled,
+            told: handled,
+            owed: None,
+            acknowledged,
+            bytes: unacknowledged.iter().map(|letter| letter.stanza().weight()).sum(),
+            unacknowledged,
+            request: Request::default(),
+        }
+    }
+
+    /// How the stream may be resumed, if it may.
+    pub(crate) fn terms(&self) -> Option<&Terms> {
+        self.terms.as_ref()
+    }
+
+    /// The counts.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { handled: self.handled, acknowledged: self.acknowledged }
+    }
+
+    /// A stanza of the client was taken from the stream.
+    pub(super) fn receive(&mut self) {
+        self.received = self.received.wrapping_add(1);
+    }
+
+    /// The next so many stanzas are safe, and what they caused for the client itself has been written.
+    pub(crate) fn handle(&mut self, count: u32) {
+        self.handled = self.handled.wrapping_add(count);
+        debug_assert!(
+            at_least(self.received, self.handled),
+            "nothing is handled before it is received"
+        );
+    }
+
+    /// The client asks for an acknowledgement; the count to tell it. Where stanzas are still on their way to the store
+    /// another one follows: see [`due`](Self::due).
+    pub(super) fn answer(&mut self) -> u32 {
+        self.owed = (self.handled != self.received).then_some(self.received);
+        self.told = self.handled;
+        self.told
+    }
+
+    /// A count that the client waits for since it asked.
+    pub(super) fn due(&mut self) -> Option<u32> {
+        let asked = self.owed?;
+        if self.told == self.handled {
+            return None;
+        }
+        if at_least(self.handled, asked) {
+            self.owed = None;
+        }
+        self.told = self.handled;
+        Some(self.told)
+    }
+
+    /// Whether another letter may be sent: what the client does not acknowledge waits in the mailbox, which is bounded. A
+    /// single one of any size passes.
+    pub(super) fn has_room(&self, stanzas: usize, bytes: usize) -> bool {
+        self.unacknowledged.is_empty()
+            || (self.unacknowledged.len() < stanzas && self.bytes < bytes)
+    }
+
+    /// A letter is sent.
+    pub(super) fn send(&mut self, letter: Letter) {
+        self.bytes += letter.stanza().weight();
+        self.unacknowledged.push_back(letter);
+    }
+
+    /// How many stanzas the client was sent.
+    pub(super) fn sent(&self) -> u32 {
+        let waiting = u32::try_from(self.unacknowledged.len()).expect("the queue is bounded");
+        self.acknowledged.wrapping_add(waiting)
+    }
+
+    /// The client has handled so many stanzas; the letters that it has acknowledged by that. A count that was overtaken by
+    /// a later one says nothing.
+    pub(super) fn acknowledge(
+        &mut self,
+        h: u32,
+        now: Duration,
+    ) -> Result<impl Iterator<Item = Letter>, TooHigh> {
+        let sent = self.sent();
+        if !at_least(sent, h) {
+            return Err(TooHigh { h, sent });
+        }
+        let overtaken = !at_least(h, self.acknowledged);
+        let count = if overtaken { 0 } else { h.wrapping_sub(self.acknowledged) };
+        self.acknowledged = self.acknowledged.wrapping_add(count);
+        self.request = Request { open: false, at: now, fruitful: count > 0, ..self.request };
+        let count = usize::try_from(count).expect("no more than are in the queue");
+        let taken: Vec<Letter> = self.unacknowledged.drain(..count).collect();
+        self.bytes -= taken.iter().map(|letter| letter.stanza().weight()).sum::<usize>();
+        if self.unacknowledged.is_empty() {
+            self.unacknowledged.shrink_to(IDLE_LETTERS);
+        }
+        Ok(taken.into_iter())
+    }
+
+    /// Whether it is time to ask the client what it has: once something is sent that it was not asked about yet, one
+    /// request at a time, and again as long as answers tell something. An answer that does not is none to ask again for.
+    pub(super) fn asks(&self) -> bool {
+        let Request { open, sent, fruitful, .. } = self.request;
+        !open && !self.unacknowledged.is_empty() && (fruitful || sent != self.sent())
+    }
+
+    /// The client is asked.
+    pub(super) fn ask(&mut self, now: Duration) {
+        self.request = Request { open: true, at: now, sent: self.sent(), fruitful: false };
+    }
+
+    /// Since when a request is open.
+    pub(super) fn open_since(&self) -> Option<Duration> {
+        self.request.open.then_some(self.request.at)
+    }
+
+    /// Since when the client has left something unacknowledged that it was asked about.
+    pub(super) fn unanswered_since(&self) -> Option<Duration> {
+        let waits = !self.request.open && !self.unacknowledged.is_empty() && !self.asks();
+        waits.then_some(self.request.at)
+    }
+
+    /// All that is not acknowledged, to be sent again (XEP-0198 5).
+    pub(super) fn unacknowledged(&self) -> impl Iterator<Item = &Letter> {
+        self.unacknowledged.iter()
+    }
+
+    /// The stream has another connection: nothing is asked and nothing owed on it.
+    pub(super) fn reconnect(&mut self, now: Duration) -> u32 {
+        debug_assert_eq!(self.handled, self.received, "all is settled before a stream is resumed");
+        self.owed = None;
+        self.told = self.handled;
+        self.request = Request { at: now, sent: self.acknowledged, ..Request::default() };
+        self.told
+    }
+
+    /// The letters that the client has not acknowledged.
+    pub(crate) fn take_unacknowledged(&mut self) -> VecDeque<Letter> {
+        self.bytes = 0;
+        mem::take(&mut self.unacknowledged)
+    }
+}
+
+/// Whether a count has come as far as another one, on the circle of 2^32.
+fn at_least(count: u32, other: u32) -> bool {
+    count.wrapping_sub(other) < 1 << 31
+}
