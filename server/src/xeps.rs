@@ -8,7 +8,7 @@ use std::{fmt::Write, sync::Arc};
 use xmpp_core::xml::escape_into;
 
 /// What is no module: the ways in.
-const DOORS: [Xep; 5] = [
+const DOORS: [Xep; 6] = [
     Xep {
         number: 124,
         name: "Bidirectional-streams Over Synchronous HTTP (BOSH)",
@@ -21,6 +21,7 @@ const DOORS: [Xep; 5] = [
         version: "1.4.0",
         lacks: None,
     },
+    Xep { number: 198, name: "Stream Management", version: "1.6.3", lacks: None },
     Xep { number: 206, name: "XMPP Over BOSH", version: "1.4", lacks: None },
     Xep { number: 368, name: "SRV records for XMPP over TLS", version: "1.1.0", lacks: None },
     Xep { number: 478, name: "Stream Limits Advertisement", version: "0.2.0", lacks: None },

@@ -224,13 +224,13 @@ table! {
         http_timeout: Seconds = 10;
         /// Fragments of one WebSocket message.
         websocket_fragments: u32 = 64;
-        /// Stanzas that wait for an acknowledgement (XEP-0198). At work once stream management exists.
+        /// Stanzas that one client may leave unacknowledged (XEP-0198) before the next ones wait for it.
         sm_stanzas: usize = 1_000;
         /// Bytes of them.
         sm_bytes: usize = 1_048_576;
-        /// Seconds that a lost stream may be resumed.
+        /// Seconds in which a stream whose connection is lost may be resumed; 0: not at all.
         sm_resume: Seconds = 600;
-        /// Seconds that an acknowledgement may take.
+        /// Seconds in which a client must say something once it was asked for an acknowledgement.
         sm_ack_timeout: Seconds = 60;
         /// Messages on one page of an archive unless the client says. At work once archives exist.
         archive_page: usize = 50;

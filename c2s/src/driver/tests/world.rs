@@ -9,7 +9,7 @@ use net::{
     tls::{self, Tls},
 };
 use roster_store::{Accounts, Caps, memory::Memory};
-use router::{BoxFuture, Directory, Environment, LoadError, Record, Router};
+use router::{BoxFuture, Directory, Environment, LoadError, Module, Record, Router};
 use std::{
     mem,
     sync::Arc,
@@ -43,7 +43,12 @@ impl Verona {
         Self::with(Settings::new("verona.lit")).await
     }
 
-    pub(super) async fn with(mut settings: Settings) -> Self {
+    pub(super) async fn with(settings: Settings) -> Self {
+        Self::of(settings, &[]).await
+    }
+
+    /// With these features.
+    pub(super) async fn of(mut settings: Settings, modules: &[Arc<dyn Module>]) -> Self {
         settings.iterations = ROUNDS;
         let store = Memory::new(Caps::default());
         for user in ["romeo", "juliet", "nurse"] {
@@ -56,7 +61,7 @@ impl Verona {
         let world = Arc::new(World { store: Arc::clone(&store), start: Instant::now() });
         let router = Router::new(
             router::Settings::new(vec!["verona.lit".into(), "mantua.lit".into()]),
-            &[],
+            modules,
             Arc::clone(&world) as _,
             world,
         );
