@@ -293,7 +293,9 @@ impl Session {
     pub(crate) fn take_unproven(&mut self) -> Vec<Letter> {
         let unwritten = self.stream.unwritten.drain(..).map(|(_, letter)| letter);
         let ledger = self.stream.ledger.as_mut();
-        unwritten.chain(ledger.map(|ledger| ledger.take_unacknowledged()).unwrap_or_default()).collect()
+        unwritten
+            .chain(ledger.map(|ledger| ledger.take_unacknowledged()).unwrap_or_default())
+            .collect()
     }
 
     /// What is to be written, in one piece. Tell what was taken by [`Event::Written`].

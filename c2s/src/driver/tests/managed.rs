@@ -455,10 +455,13 @@ impl Module for Slow {
 #[tokio::test(start_paused = true)]
 async fn r05_mail_comes_while_a_stanza_of_the_client_waits_for_the_store() {
     let gate = Arc::new(Notify::new());
-    let verona = Verona::of(Settings::new("verona.lit"), &[Arc::new(Slow(Arc::clone(&gate)))]).await;
+    let verona =
+        Verona::of(Settings::new("verona.lit"), &[Arc::new(Slow(Arc::clone(&gate)))]).await;
     let (mut romeo, _task) = verona.resident("romeo").await;
     let (mut juliet, _task, _) = verona.managed("juliet").await;
-    juliet.say(&format!("<iq type='get' id='slow'><slow xmlns='u:slow'/></iq>{ASK}<presence/>")).await;
+    juliet
+        .say(&format!("<iq type='get' id='slow'><slow xmlns='u:slow'/></iq>{ASK}<presence/>"))
+        .await;
     let body = "x".repeat(10_000);
     for number in 0..60 {
         romeo.say(&message(&format!("{number} {body}"))).await;
@@ -474,7 +477,8 @@ async fn r05_mail_comes_while_a_stanza_of_the_client_waits_for_the_store() {
 #[tokio::test(start_paused = true)]
 async fn xep0198_5_a_stream_is_resumed_once_all_that_was_sent_on_it_has_settled() {
     let gate = Arc::new(Notify::new());
-    let verona = Verona::of(Settings::new("verona.lit"), &[Arc::new(Slow(Arc::clone(&gate)))]).await;
+    let verona =
+        Verona::of(Settings::new("verona.lit"), &[Arc::new(Slow(Arc::clone(&gate)))]).await;
     let (mut juliet, task, token) = verona.managed("juliet").await;
     juliet.say("<iq type='get' id='slow'><slow xmlns='u:slow'/></iq>").await;
     tokio::task::yield_now().await;

@@ -88,7 +88,10 @@ impl Talk {
 }
 
 fn ids(letters: &[Letter]) -> Vec<String> {
-    letters.iter().filter_map(|letter| letter.stanza().head.id.as_ref().map(ToString::to_string)).collect()
+    letters
+        .iter()
+        .filter_map(|letter| letter.stanza().head.id.as_ref().map(ToString::to_string))
+        .collect()
 }
 
 fn resume(h: u32) -> String {
@@ -201,11 +204,9 @@ fn s04_xep0198_3_out_of_order_it_fails_and_the_stream_goes_on() {
 #[test]
 fn xep0198_4_what_is_no_element_of_it_ends_the_stream() {
     for element in ["<enabled xmlns='urn:xmpp:sm:3'/>", "<sm xmlns='urn:xmpp:sm:3'/>"] {
-        for mut talk in [
-            Talk::secure().bound(),
-            Talk::secure().managed(ENABLE),
-            Talk::secure().authenticated(),
-        ] {
+        for mut talk in
+            [Talk::secure().bound(), Talk::secure().managed(ENABLE), Talk::secure().authenticated()]
+        {
             talk.hear(element);
             talk.fails("unsupported-stanza-type");
         }
@@ -491,7 +492,8 @@ fn s03_xep0198_6_counts_of_the_client() {
             _ => drop(over(&mut talk, "undefined-condition")),
         }
     }
-    for element in ["<a xmlns='urn:xmpp:sm:3'/>", "<a xmlns='urn:xmpp:sm:3' xmlns:x='u' x:h='0'/>"] {
+    for element in ["<a xmlns='urn:xmpp:sm:3'/>", "<a xmlns='urn:xmpp:sm:3' xmlns:x='u' x:h='0'/>"]
+    {
         let mut talk = Talk::secure().managed(ENABLE);
         talk.hear(element);
         over(&mut talk, "bad-format");
@@ -589,7 +591,12 @@ fn s02_xep0198_5_what_is_not_found_may_be_bound_anew_a_few_times() {
 
 #[test]
 fn xep0198_5_what_to_resume_must_be_said() {
-    for attributes in ["h='0'", "previd='token'", "previd='token' h='x'", &format!("previd='{}' h='0'", "x".repeat(4_001))] {
+    for attributes in [
+        "h='0'",
+        "previd='token'",
+        "previd='token' h='x'",
+        &format!("previd='{}' h='0'", "x".repeat(4_001)),
+    ] {
         let mut talk = Talk::secure().authenticated();
         talk.hear(&format!("<resume xmlns='urn:xmpp:sm:3' {attributes}/>"));
         talk.says(&failed("bad-request"));

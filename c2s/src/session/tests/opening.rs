@@ -252,10 +252,7 @@ fn rfc6120_4_4_a_footer_is_answered_by_a_footer() {
             [Talk::clear().opened(), Talk::secure().authenticated(), Talk::secure().bound()]
         {
             talk.hear("</stream:stream>");
-            assert_eq!(
-                talk.closed(),
-                Closed::finished(Side::Client, "stream closed")
-            );
+            assert_eq!(talk.closed(), Closed::finished(Side::Client, "stream closed"));
             assert_eq!(talk.said(), "</stream:stream>");
         }
     });
