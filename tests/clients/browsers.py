@@ -73,25 +73,29 @@ async def chromium():
 class Page:
     """A person on a library, in a page from another origin than the server's; `url` is where the server is.
 
-    `wire` is all that it has sent, body by body or frame by frame; `told` what it was told over WebSocket;
-    `complaints` the errors on its console.
+    `wire` is all that it has sent, body by body or frame by frame; `told` what it was told over WebSocket; `protocols`
+    what both went over; `complaints` the errors on its console.
     """
 
     html = None
 
     def __init__(self, browser, pages, url=None):
         self.browser, self.pages, self.url = browser, pages, url
-        self.wire, self.told, self.complaints = [], [], []
+        self.wire, self.told, self.complaints, self.protocols = [], [], [], set()
 
     async def __aenter__(self):
-        # Each has a profile of its own, as on a machine of its own.
-        self.context = await self.browser.new_context(viewport={"width": 1280, "height": 800})
+        # Each has a profile of its own, as on a machine of its own. The certificates of tests are signed by nobody.
+        self.context = await self.browser.new_context(viewport={"width": 1280, "height": 800}, ignore_https_errors=True)
         self.page = await self.context.new_page()
         self.page.set_default_timeout(PATIENCE * 1000)
         self.page.on("request", lambda request: self.wire.append(request.post_data or ""))
         self.page.on("websocket", self._websocket)
         self.page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        inspector = await self.context.new_cdp_session(self.page)
+        inspector.on("Network.responseReceived", self._responded)
+        inspector.on("Network.webSocketHandshakeResponseReceived", self._upgraded)
+        await inspector.send("Network.enable")
         await self.open()
         return self
 
@@ -101,6 +105,14 @@ class Page:
     def _websocket(self, socket):
         socket.on("framesent", lambda frame: self.wire.append(frame))
         socket.on("framereceived", lambda frame: self.told.append(frame))
+
+    def _responded(self, event):
+        if event["response"]["url"] == self.url:
+            self.protocols.add(event["response"]["protocol"])
+
+    def _upgraded(self, event):
+        # RFC 8441 5: over HTTP/2 nothing is switched, so that the answer is 200.
+        self.protocols.add({101: "http/1.1", 200: "h2"}[event["response"]["status"]])
 
     @property
     def over_websocket(self):
@@ -139,6 +151,9 @@ class Page:
         if self.over_websocket:
             return await self.login(self.jid, self.password)
         return await self.call("(url, jid) => restore(url, jid)", self.url, self.jid)
+
+    async def logout(self):
+        await self.call("() => { leave(); }")
 
     async def available(self):
         await self.call("() => presence()")
@@ -214,6 +229,9 @@ class Converse(Page):
         if await self.page.locator("converse-user-profile").count():
             return await self.call("() => api.connection.get().jid")
         return None
+
+    async def logout(self):
+        await self.call("() => { api.user.logout(); }")
 
     async def available(self):
         pass  # it says so when it logs in

@@ -32,8 +32,9 @@ def data(accounts, tmp_path):
     return shutil.copytree(accounts, tmp_path / "data")
 
 
-def url(way, port):
-    return f"http://127.0.0.1:{port}/http-bind" if way == "bosh" else f"ws://127.0.0.1:{port}/xmpp-websocket"
+def url(way, port, secure=""):
+    """`secure` is empty or "s"."""
+    return f"http{secure}://127.0.0.1:{port}/http-bind" if way == "bosh" else f"ws{secure}://127.0.0.1:{port}/xmpp-websocket"
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -42,16 +43,40 @@ def test_a_page_is_used_and_reloaded(library, way, data):
     async def play():
         with page_server() as pages:
             async with stonechat(data) as server, chromium() as browser:
-                async with Desktop(ROMEO, "secret", server.ports["c2s"]) as romeo:
-                    async with library(browser, pages, url(way, server.ports["http"])) as juliet:
-                        romeo.send_presence()
-                        await login(juliet)
-                        await meet(romeo, juliet, JULIET)
-                        await fifty_messages_each_way(romeo, juliet)
-                        await reload(romeo, juliet)
+                async with library(browser, pages, url(way, server.ports["http"])) as juliet:
+                    await use_and_reload(server, juliet)
+                    assert juliet.protocols == {"http/1.1"}
                 await server.stop()
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_same_over_https_is_http_2(way, data):
+    async def play():
+        with page_server() as pages:
+            async with stonechat(data, "https.listen=['127.0.0.1:0']") as server, chromium() as browser:
+                port = server.ports["https"]
+                async with Strophe(browser, pages, url(way, port, "s")) as juliet:
+                    # A WebSocket goes over a connection of HTTP/2 that is there already (RFC 8441).
+                    await juliet.call("url => fetch(url, { mode: 'no-cors', credentials: 'include' }).then(() => {})", url("bosh", port, "s"))
+                    await use_and_reload(server, juliet)
+                    assert juliet.protocols == {"h2"}
+                await server.stop()
+
+    asyncio.run(play())
+
+
+async def use_and_reload(server, juliet):
+    async with Desktop(ROMEO, "secret", server.ports["c2s"]) as romeo:
+        romeo.send_presence()
+        await login(juliet)
+        await meet(romeo, juliet, JULIET)
+        await fifty_messages_each_way(romeo, juliet)
+        await reload(romeo, juliet)
+        romeo.seen.clear()
+        await juliet.logout()
+        await romeo.until(lambda: (JULIET, "unavailable") in romeo.seen)
 
 
 async def login(juliet):
