@@ -2,7 +2,7 @@
 
 use super::{
     Peer, Site, Turn, Unanswered,
-    coding::{Coding, Packed, compressed},
+    coding::{Coding, Packed, Unannounced, compressed, unannounced},
     reply::{Reply, TEXT, answered, not_allowed, refusal, reply},
     streams::SMALL,
 };
@@ -61,7 +61,7 @@ impl Site {
         }
         let coding = match Coding::of_request(request.headers(), self.compresses()) {
             Ok(coding) => coding,
-            Err(refusal) => return Ok(*refusal),
+            Err(Unannounced) => return Ok(unannounced(self.compresses())),
         };
         let back = self.compresses().then(|| Coding::of_answer(request.headers()));
         let body = read(request.into_body(), self.manager.body_bytes(), &turn);

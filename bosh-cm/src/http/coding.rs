@@ -31,6 +31,10 @@ pub(super) enum Coding {
     Deflate,
 }
 
+/// Compressed as nobody was told that it may be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unannounced;
+
 /// Why a body cannot be had as it was before it was compressed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Packed {
@@ -41,25 +45,16 @@ pub(super) enum Packed {
 }
 
 impl Coding {
-    /// How this request's body is compressed: `Ok(None)` not at all, an error where it is as nobody was told that
-    /// it may be.
+    /// How this request's body is compressed, if it is.
     pub(super) fn of_request(
         headers: &HeaderMap,
         allowed: bool,
-    ) -> Result<Option<Self>, Box<Reply>> {
+    ) -> Result<Option<Self>, Unannounced> {
         let mut lines = headers.get_all(CONTENT_ENCODING).iter();
         let Some(line) = lines.next() else { return Ok(None) };
         let known = Self::named(line.to_str().unwrap_or_default().trim());
-        match known.filter(|_| allowed && lines.next().is_none()) {
-            Some(coding) => Ok(Some(coding)),
-            // RFC 9110 15.5.16
-            None => {
-                let mut reply = refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE);
-                let codings = if allowed { CODINGS } else { "identity" };
-                reply.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(codings));
-                Err(Box::new(reply))
-            }
-        }
+        let known = known.filter(|_| allowed && lines.next().is_none());
+        known.map(Some).ok_or(Unannounced)
     }
 
     /// What the client likes best of what there is (RFC 9110 12.5.3); `None`: the answer as it is.
@@ -106,11 +101,9 @@ impl Coding {
 
     fn named(name: &str) -> Option<Self> {
         // RFC 9110 8.4.1.3: an older name of the same.
-        let is = |known: &&str| name.eq_ignore_ascii_case(known);
-        if ["gzip", "x-gzip"].iter().any(is) {
-            return Some(Self::Gzip);
-        }
-        is(&"deflate").then_some(Self::Deflate)
+        let gzip = ["gzip", "x-gzip"].iter().any(|known| name.eq_ignore_ascii_case(known));
+        let deflate = name.eq_ignore_ascii_case("deflate");
+        gzip.then_some(Self::Gzip).or(deflate.then_some(Self::Deflate))
     }
 
     fn name(self) -> HeaderValue {
@@ -129,6 +122,14 @@ pub(super) fn compressed(mut answer: Answer, coding: Option<Coding>) -> Reply {
     answer.body = body;
     let mut reply = varied(answered(answer));
     reply.headers_mut().insert(CONTENT_ENCODING, coding.name());
+    reply
+}
+
+/// The answer to a request compressed as nobody was told that it may be (RFC 9110 15.5.16).
+pub(super) fn unannounced(allowed: bool) -> Reply {
+    let mut reply = refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let codings = if allowed { CODINGS } else { "identity" };
+    reply.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(codings));
     reply
 }
 
