@@ -135,7 +135,7 @@ impl Condition {
             Self::UndefinedCondition(name) => out.open_ns(name, ns::STREAM_ERRORS).close(),
             _ => return None,
         };
-        Some(Payload { bytes: out.finish(), kind: Kind::Other })
+        Some(Payload::new(out.finish(), Kind::Other))
     }
 
     /// The response to a request that has no session, or whose session ends with it. The body says the
@@ -154,6 +154,8 @@ pub(crate) struct Payload {
     pub(crate) bytes: Bytes,
     /// What may stand beside it.
     pub(crate) kind: Kind,
+    /// Whether the server waits to hear that the client has it (XEP-0198).
+    pub(crate) counted: bool,
 }
 
 /// What a response may hold: features, or one element of SASL, or any number of others (XEP-0206 2).
@@ -163,8 +165,24 @@ pub(crate) enum Kind {
     Stream,
     /// SASL: alone.
     Sasl,
-    /// A stanza, or anything else.
+    /// A stanza.
+    Stanza,
+    /// Anything else.
     Other,
+}
+
+impl Payload {
+    /// One that nobody counts.
+    pub(crate) fn new(bytes: Bytes, kind: Kind) -> Self {
+        Self { bytes, kind, counted: false }
+    }
+}
+
+impl Kind {
+    /// Whether it stands alone in its response.
+    pub(super) fn is_alone(self) -> bool {
+        matches!(self, Self::Stream | Self::Sasl)
+    }
 }
 
 /// `<body/>` with these attributes and payloads.

@@ -1,7 +1,10 @@
 //! The stream to the server, as far as the connection manager understands it: header, features, the
 //! outcome of SASL, and the end.
 
-use super::answer::{Kind, Payload};
+use super::{
+    answer::{Kind, Payload},
+    management::Nonza,
+};
 use bytes::{Bytes, BytesMut};
 use xmpp_core::{
     ns,
@@ -42,6 +45,10 @@ pub(crate) struct Link {
     framer: Framer,
     scope: Scope,
     state: State,
+    /// Whether the features offer stream management (XEP-0198 3).
+    manages: bool,
+    /// Whether a resource is bound (RFC 6120 7.6.1).
+    bound: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +78,8 @@ pub(crate) enum News {
     Success(Payload),
     /// Something else for the client.
     Payload(Payload),
+    /// An element of stream management, for the client unless it is managed in its stead.
+    Management(Nonza, Payload),
     /// A stream error, for the client too.
     Error(Payload),
     /// The end of the stream.
@@ -85,7 +94,8 @@ impl Link {
     /// A stream to be opened with [`Link::header`].
     pub(crate) fn new(to: String, from: Option<String>, lang: Option<String>) -> Self {
         let framer = Framer::new(LIMITS);
-        Self { to, from, lang, framer, scope: Scope::default(), state: State::Opening }
+        let (scope, state) = (Scope::default(), State::Opening);
+        Self { to, from, lang, framer, scope, state, manages: false, bound: false }
     }
 
     /// The domain at the other end.
@@ -113,6 +123,12 @@ impl Link {
     /// Whether the server expects a new stream, and nothing before it (RFC 6120 6.4.6).
     pub(crate) fn awaits_restart(&self) -> bool {
         self.state == State::Authenticated
+    }
+
+    /// Whether stream management can be had now (XEP-0198 3): a resource is bound, by the iq and not inside of SASL,
+    /// where the client could have asked for it, too.
+    pub(crate) fn is_manageable(&self) -> bool {
+        self.manages && self.bound
     }
 
     /// A new stream on the same connection, in `lang` if it is given (XEP-0206 5). Refused before SASL has
@@ -156,27 +172,36 @@ impl Link {
         let (kind, bytes) = match (element.ns(), element.name()) {
             (ns::STREAMS, "features") => {
                 self.state = State::Open;
+                self.manages = element.children().any(|one| one.is(ns::STREAM_MANAGEMENT, "sm"));
                 (Kind::Stream, features(&element)?)
             }
             (ns::STREAMS, "error") => {
                 let inside = element.children().map(|child| element.standalone_child(&child));
                 let bytes = rewrap("stream:error", inside.collect());
-                return Ok(News::Error(Payload { bytes, kind: Kind::Stream }));
+                return Ok(News::Error(Payload::new(bytes, Kind::Stream)));
             }
             (ns::SASL, "success") => {
                 self.state = State::Authenticated;
                 let bytes = element.standalone();
-                return Ok(News::Success(Payload { bytes, kind: Kind::Sasl }));
+                return Ok(News::Success(Payload::new(bytes, Kind::Sasl)));
             }
             // XEP-0388 4: no restart follows.
             (SASL2, "success") => {
                 let bytes = element.standalone();
-                return Ok(News::Success(Payload { bytes, kind: Kind::Other }));
+                return Ok(News::Success(Payload::new(bytes, Kind::Other)));
             }
             (ns::SASL, _) => (Kind::Sasl, element.standalone()),
+            (ns::CLIENT, "message" | "presence" | "iq") => {
+                self.bound |= element.name() == "iq" && is_bind_result(&element);
+                (Kind::Stanza, element.standalone())
+            }
             _ => (Kind::Other, element.standalone()),
         };
-        Ok(News::Payload(Payload { bytes, kind }))
+        let payload = Payload::new(bytes, kind);
+        Ok(match Nonza::of(&element) {
+            Some(nonza) => News::Management(nonza, payload),
+            None => News::Payload(payload),
+        })
     }
 }
 
@@ -184,6 +209,12 @@ impl From<XmlError> for Broken {
     fn from(_: XmlError) -> Self {
         Self
     }
+}
+
+/// RFC 6120 7.6.1
+fn is_bind_result(iq: &Element) -> bool {
+    iq.children().any(|one| one.is(ns::BIND, "bind"))
+        && iq.attr("type").is_some_and(|kind| kind == "result")
 }
 
 /// The features that are of use to a client over HTTP.
@@ -196,24 +227,28 @@ fn features(element: &Element) -> Result<Bytes, Broken> {
         }
         let bytes = element.standalone_child(&child);
         kept.push(match MECHANISMS.iter().find(named) {
-            Some((ns, name)) => without_binding(ns, name, bytes)?,
+            Some((ns, name)) => useful(ns, name, bytes)?,
             None => bytes,
         });
     }
     Ok(rewrap("stream:features", kept))
 }
 
-/// A list of mechanisms without those that bind to a TLS channel: the client's ends here.
-fn without_binding(ns: &str, name: &'static str, list: Bytes) -> Result<Bytes, Broken> {
+/// A list of mechanisms without those that look at the TLS connection to the server, which is not the client's: it
+/// would be bound to another channel than it has, and with EXTERNAL be whoever this connection manager is.
+fn useful(ns: &str, name: &'static str, list: Bytes) -> Result<Bytes, Broken> {
     let list = Element::check(list, &Scope::default(), &LIMITS)?;
     let mut out = Writer::new();
     out.open_ns(name, ns);
     for child in list.children() {
         let bytes = list.child_within(&child, ns);
-        let binds = child.name == "mechanism" && Node::parse(&bytes, ns)?.text.ends_with("-PLUS");
-        if !binds {
-            out.raw(&bytes);
+        if child.name == "mechanism" {
+            let name = Node::parse(&bytes, ns)?.text;
+            if name.trim() == "EXTERNAL" || name.ends_with("-PLUS") {
+                continue;
+            }
         }
+        out.raw(&bytes);
     }
     out.close();
     Ok(out.finish())

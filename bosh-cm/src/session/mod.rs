@@ -10,6 +10,7 @@ mod answer;
 mod contract;
 mod key;
 pub(crate) mod link;
+mod management;
 mod outbox;
 mod request;
 mod servers;
@@ -22,7 +23,7 @@ mod window;
 pub use answer::{Answer, CONTENT, Condition, Gist};
 pub(crate) use answer::{Kind, Payload};
 pub use contract::{CODINGS, Conn, ENVELOPE, Effect, End, Event, StreamId, Terms};
-pub use request::{Malformed, RID_MAX, Request, VERSION, Version, Wish};
+pub use request::{Malformed, Managing, RID_MAX, Request, VERSION, Version, Wish};
 
 use answer::{EMPTY, again, body, terminal};
 use bytes::Bytes;
@@ -315,6 +316,7 @@ impl Session {
             return; // the servers are gone; the client is about to learn it
         }
         let done = request.ack().and_then(|ack| {
+            self.prove(self.window.proven(request, ack));
             self.missing = self.window.acknowledge(request.rid, ack);
             self.carry_out(now, request)
         });
@@ -328,7 +330,7 @@ impl Session {
         if request.wish == Wish::Restart {
             return self.restart(now, target, request);
         }
-        self.forward(target, &request.payloads)?;
+        self.forward(target, request)?;
         match request.wish {
             Wish::Payloads | Wish::Restart => {}
             Wish::Stream if self.terms.streams == 1 => {}
@@ -438,6 +440,7 @@ impl Session {
         if held.rid == self.previous.rid && !batch.payloads.is_empty() {
             self.previous.fruitless = false;
         }
+        self.count(held.rid, &batch);
         self.window.remember(held, body.clone(), now);
         if let Some(conn) = conn {
             self.introduced = true;
@@ -513,7 +516,10 @@ impl Session {
         if let Some(first) = conns.next() {
             let mut pending = Vec::new();
             if !self.several {
-                pending.extend(self.outbox.drain().map(|(_, payload)| payload));
+                let waiting = self.outbox.drain().map(|(_, payload)| payload);
+                // What the server takes back it would give again (XEP-0198 4).
+                let returns = !self.is_closed();
+                pending.extend(waiting.filter(|payload| !(returns && payload.counted)));
             }
             pending.extend(error);
             let status = end.condition().map_or(200, |one| one.status(self.modern));

@@ -1,9 +1,6 @@
 //! What waits for the client: payloads of one stream or several, and the ends of streams.
 
-use super::{
-    End,
-    answer::{Kind, Payload},
-};
+use super::{End, answer::Payload};
 use std::{collections::VecDeque, sync::Arc};
 
 /// What waits, in bytes, before servers are no longer read: what one response may carry, twice.
@@ -73,7 +70,7 @@ impl Outbox {
             }
             if let (Parcel::Payload(payload), Some(first)) = (parcel, batch.payloads.first()) {
                 // XEP-0206 2
-                let alone = [first, payload].iter().any(|one| one.kind != Kind::Other);
+                let alone = [first, payload].iter().any(|one| one.kind.is_alone());
                 if alone || bytes >= RESPONSE {
                     break;
                 }

@@ -2,7 +2,7 @@
 
 use super::{answer::Condition, contract::Terms};
 use bytes::{Bytes, BytesMut};
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::Range, str::FromStr};
 use xmpp_core::{
     Jid, ns,
     xml::{self, Element, Frame, Framer, Limits, Scope},
@@ -13,6 +13,9 @@ pub const RID_MAX: u64 = 9_007_199_254_740_991;
 
 /// The version of the protocol spoken here (XEP-0124 7.1, `ver`).
 pub const VERSION: Version = Version { major: 1, minor: 11 };
+
+/// Bytes that a request for a session has at most (RFC 3921 3), whatever its id is.
+const SESSION_REQUEST: usize = 512;
 
 /// A request whose form is acceptable.
 pub struct Request {
@@ -25,10 +28,21 @@ pub struct Request {
     /// Its payloads, one after the other, fit for the server's stream as they are: what stands in the namespace
     /// of the `<body/>` by inheritance falls into the stream's own (XEP-0206 2).
     pub payloads: Bytes,
+    /// Where the client speaks of stream management in them (XEP-0198); mostly nowhere.
+    pub management: Vec<Managing>,
     /// Its length as it came, in bytes.
     pub bytes: usize,
     /// The other attributes, read when needed: a request that waits for its turn keeps no more than it brings.
     attributes: Vec<Attribute>,
+}
+
+/// An element of stream management among the payloads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Managing {
+    /// Its bytes.
+    pub place: Range<usize>,
+    /// Whether it waits for an answer: `<enable/>` or `<resume/>`.
+    pub asks: bool,
 }
 
 struct Attribute {
@@ -86,12 +100,13 @@ impl Request {
         let (Some(rid), Some(mut wish), false) = (rid(&body), wish(&body), body.has_text()) else {
             return Err(Malformed::Body { sid, ver: body.attr("ver").is_some() });
         };
-        let payloads = payloads(&body);
+        let (payloads, management) = payloads(&body);
         if wish == Wish::Payloads && sid.is_some() && payloads.is_empty() {
             let asks = body.attr("to").is_some_and(|to| !to.is_empty());
             wish = if asks { Wish::Stream } else { wish };
         }
-        Ok(Self { rid, sid, wish, payloads, bytes, attributes: attributes(&body) })
+        let attributes = attributes(&body);
+        Ok(Self { rid, sid, wish, payloads, management, bytes, attributes })
     }
 
     /// Whether it only asks for payloads and brings none: what polling limits count (XEP-0124 11, 12).
@@ -195,6 +210,25 @@ impl Request {
         }
     }
 
+    /// Whether it brings more than the request for a session that was once needed after binding (RFC 3921 3).
+    pub fn speaks(&self) -> bool {
+        let text = std::str::from_utf8(&self.payloads).unwrap_or_default();
+        let asks = text.len() <= SESSION_REQUEST && text.contains(ns::SESSION);
+        !text.is_empty() && !asks
+    }
+
+    /// The payloads without what the client says of stream management.
+    pub fn unmanaged(&self) -> Bytes {
+        let mut rest = BytesMut::with_capacity(self.payloads.len());
+        let mut from = 0;
+        for Managing { place, .. } in &self.management {
+            rest.extend_from_slice(&self.payloads[from..place.start]);
+            from = place.end;
+        }
+        rest.extend_from_slice(&self.payloads[from..]);
+        rest.freeze()
+    }
+
     fn attr(&self, name: &str) -> Option<&str> {
         self.attr_ns("", name)
     }
@@ -263,16 +297,32 @@ fn attributes(body: &Element) -> Vec<Attribute> {
     later.map(owned).collect()
 }
 
-/// The payloads in one piece, a single one without a copy.
-fn payloads(body: &Element) -> Bytes {
-    let mut children = body.children().map(|child| body.child_within(&child, ns::HTTPBIND));
+/// The payloads in one piece, a single one without a copy, and where they speak of stream management.
+fn payloads(body: &Element) -> (Bytes, Vec<Managing>) {
+    let mut management = Vec::new();
+    let mut end = 0;
+    let mut children = body.children().map(|child| {
+        let payload = body.child_within(&child, ns::HTTPBIND);
+        let place = end..end + payload.len();
+        end = place.end;
+        if child.ns == ns::STREAM_MANAGEMENT {
+            let asks = matches!(child.name, "enable" | "resume");
+            management.push(Managing { place, asks });
+        }
+        payload
+    });
     let first = children.next().unwrap_or_default();
-    let Some(second) = children.next() else { return first };
-    let mut all = BytesMut::with_capacity(body.inner().len());
-    for payload in [first, second].into_iter().chain(children) {
-        all.extend_from_slice(&payload);
-    }
-    all.freeze()
+    let all = match children.next() {
+        None => first,
+        Some(second) => {
+            let mut all = BytesMut::with_capacity(body.inner().len());
+            [first, second].iter().for_each(|payload| all.extend_from_slice(payload));
+            children.by_ref().for_each(|payload| all.extend_from_slice(&payload));
+            all.freeze()
+        }
+    };
+    drop(children);
+    (all, management)
 }
 
 fn rid(body: &Element) -> Option<u64> {

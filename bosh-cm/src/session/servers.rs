@@ -3,7 +3,9 @@
 
 use super::{
     Condition, Effect, End, Request, Session, StreamId, Wish,
+    answer::{Kind, Payload},
     link::{self, Link, News},
+    management::{self, Heard},
     outbox::Batch,
     stream::{self, Stream},
     undelivered,
@@ -118,18 +120,58 @@ impl Session {
     }
 
     /// Payloads for these streams, to all or to none.
-    pub(super) fn forward(&mut self, target: Target, payloads: &Bytes) -> Result<(), Condition> {
+    pub(super) fn forward(&mut self, target: Target, request: &Request) -> Result<(), Condition> {
         let meant = |stream: &Stream| !stream.closed && target.includes(stream.id);
         let early = |stream: &Stream| meant(stream) && stream.link.awaits_restart();
-        if !payloads.is_empty() && self.streams.iter().any(early) {
+        if !request.payloads.is_empty() && self.streams.iter().any(early) {
             return Err(Condition::BadRequest);
         }
         for at in 0..self.streams.len() {
-            if meant(&self.streams[at]) {
-                self.write(at, payloads.clone());
+            let stream = &mut self.streams[at];
+            if !meant(stream) {
+                continue;
             }
+            match stream.management.hear(stream.link.is_manageable(), request) {
+                Heard::Payloads => {}
+                Heard::Enable => self.write(at, management::ENABLE),
+                Heard::Without => {
+                    self.refuse_management(at, request);
+                    self.write(at, request.unmanaged());
+                    continue;
+                }
+            }
+            self.write(at, request.payloads.clone());
         }
         Ok(())
+    }
+
+    /// The client comes too late to manage the stream itself.
+    fn refuse_management(&mut self, at: usize, request: &Request) {
+        for _ in request.management.iter().filter(|one| one.asks) {
+            let refusal = Payload::new(management::too_late(), Kind::Other);
+            self.outbox.push(Arc::clone(&self.streams[at].name), refusal);
+        }
+    }
+
+    /// The client has the answers up to this request: the servers may forget what was in them.
+    pub(super) fn prove(&mut self, rid: u64) {
+        for at in 0..self.streams.len() {
+            let stream = &mut self.streams[at];
+            if let Some(ack) = stream.management.arrived(rid).filter(|_| !stream.closed) {
+                self.write(at, ack);
+            }
+        }
+    }
+
+    /// Keeps in mind what the answer to this request says.
+    pub(super) fn count(&mut self, rid: u64, batch: &Batch) {
+        let counted = batch.payloads.iter().filter(|payload| payload.counted).map(|_| 1).sum();
+        let about = |stream: &&mut Stream| batch.stream.as_ref() == Some(&stream.name);
+        if counted > 0
+            && let Some(stream) = self.streams.iter_mut().find(about)
+        {
+            stream.management.answered(rid, counted);
+        }
     }
 
     /// XEP-0206 5. Payloads beside it are ignored. Of several streams, unless one is named, those are meant that
@@ -189,7 +231,17 @@ impl Session {
                     self.effects.push_back(Effect::Authenticated(id));
                     self.outbox.push(name, payload);
                 }
-                Ok(Some(News::Payload(payload))) => self.outbox.push(name, payload),
+                Ok(Some(News::Payload(mut payload))) => {
+                    payload.counted = payload.kind == Kind::Stanza && stream.management.counts();
+                    self.outbox.push(name, payload);
+                }
+                Ok(Some(News::Management(nonza, payload))) => {
+                    let (ours, answer) = stream.management.learn(nonza);
+                    if !ours {
+                        self.outbox.push(name, payload);
+                    }
+                    self.write(at, answer.unwrap_or_default());
+                }
                 Ok(Some(News::Error(error))) => {
                     let end = End::Condition(Condition::RemoteStreamError);
                     self.end_stream(now, at, end, Some(error));
@@ -222,7 +274,7 @@ impl Session {
     }
 
     /// A stream is over. If it was the last, so is the session: whoever listens is told now, or else whoever asks next.
-    fn end_stream(&mut self, now: Instant, at: usize, end: End, error: Option<super::Payload>) {
+    fn end_stream(&mut self, now: Instant, at: usize, end: End, error: Option<Payload>) {
         self.close(at);
         if self.is_closed() {
             self.ending.get_or_insert((end, error));
@@ -241,9 +293,10 @@ impl Session {
         }
     }
 
-    /// What the client did not take goes back where it came from (XEP-0206 7).
+    /// What the client did not take goes back where it came from (XEP-0206 7), unless the server sees to that.
     pub(super) fn return_undelivered(&mut self) {
-        for (name, payload) in self.outbox.drain() {
+        let bare = self.outbox.drain().filter(|(_, payload)| !payload.counted);
+        for (name, payload) in bare {
             let open = |stream: &Stream| !stream.closed && stream.name == name;
             if let Some(at) = self.streams.iter().position(open)
                 && let Some(error) = undelivered::returned(payload.bytes)

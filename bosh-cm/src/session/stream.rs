@@ -1,6 +1,6 @@
 //! One of a session's streams to its servers (XEP-0124 16).
 
-use super::{StreamId, link::Link};
+use super::{StreamId, link::Link, management::Management};
 use sha1::{Digest, Sha1};
 use std::{
     sync::Arc,
@@ -20,6 +20,8 @@ pub(super) struct Stream {
     /// What the client calls it.
     pub(super) name: Arc<str>,
     pub(super) link: Link,
+    /// Stream management in the client's stead.
+    pub(super) management: Management,
     /// Attributes for the next answer that is about it.
     pub(super) news: Vec<(&'static str, String)>,
     /// Bytes that the server has not taken yet.
@@ -47,6 +49,7 @@ impl Stream {
             id,
             name,
             link,
+            management: Management::default(),
             news: Vec::new(),
             unwritten: 0,
             closed: false,

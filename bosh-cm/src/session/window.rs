@@ -7,7 +7,11 @@
 //!   … last-3 last-2      last-1 last   |   last+2 …  last+size
 //! ```
 
-use super::{Conn, key::Key, request::Request};
+use super::{
+    Conn,
+    key::Key,
+    request::{Request, Wish},
+};
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -157,6 +161,25 @@ impl Window {
         }
         let first = self.sent.front().filter(|sent| sent.rid == ack + 1)?;
         Some(Missing { rid: first.rid, at: first.at })
+    }
+
+    /// The highest request whose answer the client has, with all before it, as this request shows whose turn has just
+    /// come: by `ack` if it tells, or else by rules that it keeps. It goes no further than what can still be asked for
+    /// again (XEP-0124 14.3). And with one request held at most, it asks for no more than to have one held when it knows
+    /// of none (XEP-0124 10), so that the last one is answered, and by the other rule all before that.
+    pub(super) fn proven(&self, request: &Request, ack: Option<u64>) -> u64 {
+        let rid = request.rid;
+        // It is held itself by now.
+        let answered = self.held.front().map_or(rid, |held| held.rid) - 1;
+        let told = ack.unwrap_or(rid - 1);
+        if self.acknowledges && told <= answered {
+            return told;
+        }
+        let extra = u64::from(matches!(request.wish, Wish::Pause(_)));
+        match self.size <= 2 && request.is_empty() {
+            true => rid - 1,
+            false => rid.saturating_sub(self.size + extra),
+        }
     }
 
     /// The highest request that has come, with all before it; `None` where the client does not care (XEP-0124

@@ -302,7 +302,9 @@ impl Session {
                     self.effects.push_back(Effect::Authenticated);
                     self.pass(payload);
                 }
-                Ok(Some(News::Payload(payload) | News::Error(payload))) => self.pass(payload),
+                Ok(Some(
+                    News::Payload(payload) | News::Management(_, payload) | News::Error(payload),
+                )) => self.pass(payload),
                 Ok(Some(News::Footer)) => self.ended_by_server(now),
                 Err(_) => self.fail(now, StreamCondition::RemoteConnectionFailed),
             }
@@ -480,7 +482,7 @@ impl Session {
     fn pass(&mut self, payload: Payload) {
         let document = match payload.kind {
             Kind::Stream => declared(&payload.bytes),
-            Kind::Sasl | Kind::Other => payload.bytes,
+            Kind::Sasl | Kind::Stanza | Kind::Other => payload.bytes,
         };
         self.send(document);
     }

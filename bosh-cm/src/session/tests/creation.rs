@@ -219,6 +219,19 @@ fn row_74_features_of_no_use_over_http_are_left_out() {
 }
 
 #[test]
+fn row_77_external_is_not_offered_since_the_certificate_would_not_be_the_clients() {
+    let mut talk = Talk::asked("");
+    talk.server(HEADER).server(
+        "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\
+         <mechanism>EXTERNAL</mechanism><mechanism> EXTERNAL </mechanism><mechanism>PLAIN</mechanism>\
+         </mechanisms><authentication xmlns='urn:xmpp:sasl:2'><mechanism>EXTERNAL</mechanism>\
+         </authentication></stream:features>",
+    );
+    let (_, body) = talk.answer();
+    assert!(!body.contains("EXTERNAL") && body.contains("PLAIN"), "{body}");
+}
+
+#[test]
 fn row_72_the_prefix_stream_is_declared_whatever_the_server_calls_it() {
     let mut talk = Talk::asked("");
     talk.server(

@@ -5,6 +5,7 @@ mod acks;
 mod creation;
 mod ends;
 mod keys;
+mod management;
 mod model;
 mod order;
 mod pace;

@@ -1,8 +1,9 @@
 //! Random schedules against a simple reference: a client that keeps the rules, over a network that reorders,
 //! repeats, cuts and loses. Whatever happens, each side gets all that the other sent, once and in order. Some
-//! clients acknowledge, some use key sequences, and some speak for two accounts.
+//! clients acknowledge, some use key sequences, and some speak for two accounts. And where the stream is managed in the
+//! client's stead, its server is never told of a stanza that the client does not have.
 
-use super::{keys::sequence, *};
+use super::{keys::sequence, management::managed, *};
 use proptest::{collection::vec, prelude::*};
 
 /// What a client does beside sending and asking.
@@ -11,6 +12,7 @@ struct Habits {
     acknowledges: bool,
     keys: bool,
     two_streams: bool,
+    managed: bool,
 }
 
 /// A client that keeps the rules of XEP-0124, and the network before it.
@@ -55,17 +57,21 @@ impl World {
             keys = sequence("first", 20).into();
             attributes += &format!(" newkey='{}'", keys.pop_front().expect("twenty"));
         }
+        let (talk, heard) = match habits.managed {
+            true => (managed(&attributes), FIRST + 4),
+            false => (Talk::with(&attributes), FIRST),
+        };
         let mut world = Self {
-            talk: Talk::with(&attributes),
+            talk,
             hold,
             habits,
             keys,
             sequences: 0,
             conns: 1_000,
-            rid: FIRST + 1,
+            rid: heard + 1,
             open: BTreeMap::new(),
             answers: BTreeMap::new(),
-            heard: FIRST,
+            heard,
             requests: Vec::new(),
             waiting: Vec::new(),
             responses: Vec::new(),
@@ -100,6 +106,27 @@ impl World {
     /// Which stream takes what has this number.
     fn stream(&self, number: usize) -> usize {
         if self.habits.two_streams { number % 2 } else { 0 }
+    }
+
+    /// What the server says, and how the client gets it.
+    fn down(&self, number: usize) -> [String; 2] {
+        match self.habits.managed {
+            true => {
+                let rest = format!("<d n='{number}' xmlns='x'/></message>");
+                [format!("<message>{rest}"), format!("<message xmlns='jabber:client'>{rest}")]
+            }
+            false => {
+                [format!("<d n='{number}' xmlns='x'/>"), format!("<d n='{number}' xmlns='x'/>")]
+            }
+        }
+    }
+
+    /// How many stanzas the server of a managed stream knows to have arrived, and how many have.
+    fn arrived(&self) -> (usize, usize) {
+        let (_, told) = self.talk.written.rsplit_once(" h='").unwrap_or(("", "0'"));
+        let told = told.split('\'').next().and_then(|h| h.parse().ok()).expect("a number");
+        // One came when it began.
+        (told, 1 + self.got[0].matches("<message ").count())
     }
 
     fn up(number: usize) -> String {
@@ -186,7 +213,7 @@ impl World {
             return;
         }
         self.down += 1;
-        let payload = format!("<d n='{}' xmlns='x'/>", self.down);
+        let [payload, _] = self.down(self.down);
         match stream {
             0 => self.talk.server(&payload),
             other => self.talk.other_server(other, &payload),
@@ -268,6 +295,8 @@ impl World {
             self.responses.push((rid, body));
         }
         assert!(self.waiting.len() <= 2 * self.hold + 2);
+        let (told, arrived) = self.arrived();
+        assert!(told <= arrived, "the server was told of {told} stanzas, the client has {arrived}");
     }
 
     /// From here on nothing goes wrong, so everything has to arrive.
@@ -289,13 +318,38 @@ impl World {
             self.client_sends(false);
             self.time_passes(10);
         }
+        if self.habits.managed {
+            self.catch_up();
+        }
         let further = self.talk.further.remove(&1).unwrap_or_default();
         for (stream, written) in [self.talk.written(), further].into_iter().enumerate() {
             let of = |last| (1..=last).filter(|number| self.stream(*number) == stream);
             assert_eq!(written, of(self.up).map(Self::up).collect::<String>());
-            let down: String = of(self.down).map(|n| format!("<d n='{n}' xmlns='x'/>")).collect();
+            let down: String = of(self.down).map(|n| self.down(n)[1].clone()).collect();
             assert_eq!(self.got[stream], down);
         }
+    }
+
+    /// Soon the server of a managed stream knows it all. Then its acknowledgements are forgotten.
+    fn catch_up(&mut self) {
+        for _ in 0..2 * self.hold + 3 {
+            self.client_sends(true);
+            while !self.requests.is_empty() {
+                self.request_arrives(0);
+            }
+            while !self.responses.is_empty() {
+                self.response_arrives(0);
+            }
+        }
+        let (told, arrived) = self.arrived();
+        assert_eq!(told, arrived);
+        let parts = self.talk.written.split("<a xmlns='urn:xmpp:sm:3' h='");
+        let rest = |part: &str| part.split_once("'/>").map_or("", |(_, rest)| rest).to_owned();
+        let mut written = String::new();
+        for (at, part) in parts.enumerate() {
+            written += &if at == 0 { part.to_owned() } else { rest(part) };
+        }
+        self.talk.written = written;
     }
 }
 
@@ -305,10 +359,12 @@ proptest! {
     #[test]
     fn b13_nothing_is_lost_doubled_or_reordered(
         hold in 1_usize..=4,
-        (acknowledges, keys, two_streams) in any::<(bool, bool, bool)>(),
+        (acknowledges, keys, two_streams, managed) in any::<(bool, bool, bool, bool)>(),
         steps in vec((0_u8..17, 0_usize..64), 0..400),
     ) {
-        let mut world = World::new(hold, Habits { acknowledges, keys, two_streams });
+        // A sequence of keys would have to begin before the client is bound.
+        let managed = managed && !keys;
+        let mut world = World::new(hold, Habits { acknowledges, keys, two_streams, managed });
         for (what, pick) in steps {
             world.step(what, pick);
         }
