@@ -67,6 +67,8 @@ pub enum Fault {
     GzipCutShort,
     /// It announces gzip, and takes what is compressed for what it looks like.
     GzipNotUndone,
+    /// It forgets what nobody may have read when a session dies.
+    UnreadForgotten,
     /// It drops the messages that a dead session did not take.
     UndeliveredDropped,
     /// It sends them back as errors, which is no fault.

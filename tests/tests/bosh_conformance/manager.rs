@@ -114,6 +114,15 @@ fn body(attributes: &str, payloads: &str) -> String {
     )
 }
 
+/// The messages in a response.
+fn messages(reply: &Reply) -> Vec<String> {
+    let body = Bytes::from(reply.body.clone());
+    let limits = Limits { depth: 50, ..Limits::AFTER_AUTH };
+    let body = Element::check(body, &Scope::default(), &limits).unwrap();
+    let messages = body.children().filter(|child| child.name == "message");
+    messages.map(|child| String::from_utf8(child.raw.to_vec()).unwrap()).collect()
+}
+
 /// Checked before.
 fn rid(node: &Node) -> u64 {
     node.attr("rid").unwrap().parse().unwrap()
@@ -581,7 +590,11 @@ impl Manager {
                 .get(&sid)
                 .is_some_and(|one| one.life == life && (one.held.is_empty() || ignores_holding));
             if silent {
-                let session = table.sessions.remove(&sid).unwrap();
+                let mut session = table.sessions.remove(&sid).unwrap();
+                if !manager.has(Fault::UnreadForgotten) {
+                    let unread = session.sent.iter().flat_map(|(_, reply, _)| messages(reply));
+                    session.outbox.splice(..0, unread.collect::<Vec<_>>());
+                }
                 manager.bury(&mut table, session);
                 manager.flush(&mut table);
             }

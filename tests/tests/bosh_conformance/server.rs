@@ -25,7 +25,9 @@ pub fn take(manager: &Manager, table: &mut Table, sid: &str, node: &Node, raw: &
     let Some(session) = table.sessions.get_mut(sid) else { return };
     match &*node.name {
         "auth" => {
-            session.user = Some(if node.text.contains("cm9tZW8") { "romeo" } else { "juliet" });
+            // NUL and the name, as PLAIN has them in base64.
+            let romeo = node.text.starts_with("AHJvbWVv");
+            session.user = Some(if romeo { "romeo" } else { "juliet" });
             session.outbox.push(format!("<success xmlns='{}'/>", ns::SASL));
         }
         "iq" if node.child(ns::BIND, "bind").is_some() => bind(session, node),

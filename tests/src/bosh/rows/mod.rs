@@ -37,7 +37,7 @@ pub(super) fn ends_the_manager(id: &str) -> bool {
 
 /// Rows that sit out a silence: begun first, they are over when the others are.
 pub(super) fn takes_long(id: &str) -> bool {
-    matches!(id, "50" | "52" | "53c" | "54a" | "54b" | "76a" | "76b" | "84b")
+    matches!(id, "50" | "52" | "53c" | "54a" | "54b" | "76a" | "76b" | "76c" | "84b")
 }
 
 pub(super) fn all() -> Vec<Row> {

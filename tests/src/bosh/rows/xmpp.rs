@@ -3,7 +3,8 @@
 use super::row;
 use crate::bosh::{
     Lab, Outcome, PATIENCE, Row, Stop,
-    client::{Session, is_message, message},
+    client::{Session, is_message, message, settle},
+    wire::Connection,
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -64,6 +65,13 @@ pub(super) const ROWS: &[Row] = &[
         Should,
         "a dead session's message is kept for the next one, or comes back",
         dead_message
+    ),
+    row!(
+        "76c",
+        "XEP-0206 7",
+        Browsers,
+        "so is one in a response that was sent, and never read",
+        unread_answer
     ),
     row!(
         "77",
@@ -214,31 +222,61 @@ async fn dead_iq(lab: Arc<Lab>) -> Outcome {
     Err(Stop::fail("the iq is never answered"))
 }
 
-async fn dead_message(lab: Arc<Lab>) -> Outcome {
-    const PRESENCE: &str = "<presence xmlns='jabber:client'/>";
-    let id = net::random::token();
-    let (mut romeo, mut juliet) = (lab.romeo().await?, lab.juliet().await?);
-    romeo.exchange("", PRESENCE, |node| node.name == "presence").await?;
+const PRESENCE: &str = "<presence xmlns='jabber:client'/>";
+
+/// A session of this account that gets what is sent to the account. Rows that need one have an account each, or one
+/// would take what another waits for.
+async fn available(lab: &Arc<Lab>, account: usize) -> Result<Session, Stop> {
+    let mut session = lab.ask().login(account).await?;
+    session.exchange("", PRESENCE, |node| node.name == "presence").await?;
     // What comes by itself after the first presence is taken first.
-    romeo.echo("online").await?;
-    let time = dies(&romeo)?;
-    let told = juliet.send("", &message(&romeo.jid, &id)).await?;
-    sleep(time).await;
-    romeo.gone().await?;
-    let mut next = lab.romeo().await?;
-    let back = next.exchange("", PRESENCE, |node| is_message(node, &id)).await;
-    // So that the next story of this account begins without it.
-    next.turn("type='terminate'", "<presence xmlns='jabber:client' type='unavailable'/>").await?;
-    match back {
-        Ok(_) => Ok(()),
-        // As good: its sender knows, by the answer to the message itself if that was still held.
-        Err(_) => match juliet.error_to(told, &id).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(Stop::fail("the message is lost, and nobody told")),
-        },
-    }
+    session.echo("online").await?;
+    Ok(session)
 }
 
-async fn external(_: Arc<Lab>) -> Outcome {
-    Err(Stop::not_measured("needs a server that takes client certificates"))
+/// Once a session of this account is dead, a message that it did not get has to be there for the next one, or the
+/// sender has to know.
+async fn survives(
+    (mut dead, account): (Session, usize),
+    (mut sender, told): (Session, Connection),
+    id: &str,
+) -> Outcome {
+    sleep(dies(&dead)?).await;
+    dead.gone().await?;
+    let mut next = dead.lab.ask().login(account).await?;
+    let back = next.exchange("", PRESENCE, |node| is_message(node, id)).await;
+    // So that the next story of this account begins without it.
+    next.turn("type='terminate'", "<presence xmlns='jabber:client' type='unavailable'/>").await?;
+    if back.is_ok() {
+        return Ok(());
+    }
+    // As good: its sender knows, by the answer to the message itself if that was still held.
+    let error = sender.error_to(told, id).await;
+    error.map_err(|_| Stop::fail("the message is lost, and nobody told"))
+}
+
+async fn dead_message(lab: Arc<Lab>) -> Outcome {
+    let id = net::random::token();
+    let (romeo, mut juliet) = (available(&lab, 0).await?, lab.juliet().await?);
+    let told = juliet.send("", &message(&romeo.jid, &id)).await?;
+    survives((romeo, 0), (juliet, told), &id).await
+}
+
+async fn unread_answer(lab: Arc<Lab>) -> Outcome {
+    let id = net::random::token();
+    let (mut juliet, mut romeo) = (available(&lab, 1).await?, lab.romeo().await?);
+    let held = juliet.hold("").await?;
+    let told = romeo.send("", &message(&juliet.jid, &id)).await?;
+    settle().await;
+    drop(held);
+    survives((juliet, 1), (romeo, told), &id).await
+}
+
+async fn external(lab: Arc<Lab>) -> Outcome {
+    let features = lab.ask().open().await?.features().await?;
+    let mechanisms = features.child(ns::SASL, "mechanisms").map(|list| &list.children[..]);
+    match mechanisms.unwrap_or_default().iter().any(|one| one.text == "EXTERNAL") {
+        true => Err(Stop::not_measured("needs a certificate that the manager takes")),
+        false => Err(Stop::not_offered("no EXTERNAL")),
+    }
 }
