@@ -3,7 +3,10 @@
 use ipnet::IpNet;
 use program::{
     Source,
-    config::{self, ConfigError, addresses, check, http_path, networks, origins},
+    config::{
+        self, CertificateFiles, ConfigError, addresses, certificate, check, http_path, networks,
+        origins, web_address,
+    },
     file, table,
 };
 use std::{
@@ -35,7 +38,8 @@ table! {
 table! {
     /// The HTTP listener.
     Http {
-        /// Where browsers, or a proxy in front, connect. Put a proxy with HTTPS in front for visitors from elsewhere.
+        /// Where browsers, or a proxy in front, connect. For visitors from elsewhere set https.listen, or put a proxy with
+        /// HTTPS in front.
         listen: Vec<String> = strings(["127.0.0.1:5280"]);
         /// The path of BOSH (XEP-0124).
         bosh: String = "/http-bind".into();
@@ -47,6 +51,32 @@ table! {
         /// send what it chooses, the length of what it is compressed with says something of the secrets beside it, even
         /// under TLS (CRIME, BREACH): leave it off unless bytes are dear.
         compression: bool = false;
+        /// Whether sessions need HTTPS: of https.listen, or of a trusted proxy that says so. This machine needs none.
+        require_https: bool = true;
+        /// Where the world finds BOSH: an address with https:, told to whoever comes without HTTPS, and at
+        /// /.well-known/host-meta and host-meta.json (XEP-0156), which https://YOUR.DOMAIN has to answer.
+        public_bosh: Option<String> = None, sample "\"https://chat.example.org/http-bind\"";
+        /// Where the world finds WebSocket: an address with wss:, told likewise.
+        public_websocket: Option<String> = None, sample "\"wss://chat.example.org/xmpp-websocket\"";
+    }
+}
+
+table! {
+    /// The HTTPS listener: the same as over HTTP.
+    Https {
+        /// Where browsers connect over HTTPS, such as ["[::]:5281"]; with the certificate of `tls`. []: only a proxy does TLS.
+        listen: Vec<String> = Vec::new();
+    }
+}
+
+table! {
+    /// The certificate of the HTTPS listener. Both keys or neither.
+    Tls {
+        /// The chain in PEM, relative to this file, this machine's certificate first. Read again on SIGHUP and when the file
+        /// changes.
+        certificate: Option<String> = None, sample "\"/etc/ssl/chat.example.org/fullchain.pem\"";
+        /// Its private key in PEM.
+        key: Option<String> = None, sample "\"/etc/ssl/chat.example.org/privkey.pem\"";
     }
 }
 
@@ -106,6 +136,8 @@ table! {
         http_body: usize = 270_336;
         /// Seconds for the head of an HTTP request, and again for its body.
         http_timeout: u64 = 10;
+        /// Seconds for a TLS handshake.
+        tls_timeout: u64 = 10;
         /// Bytes of one message over WebSocket.
         websocket_message: usize = 262_144;
         /// Bytes of one message over WebSocket before authentication; a BOSH request may have as many and 8192 more.
@@ -133,6 +165,8 @@ file! {
     File of "bosh-cm" {
         top: Top = "";
         http: Http = "http";
+        https: Https = "https";
+        tls: Tls = "tls";
         metrics: Metrics = "metrics";
         upstream: Server = "upstream";
         domain: BTreeMap<String, Server> = "domain";
@@ -147,6 +181,16 @@ pub(crate) struct Config {
     pub(crate) http: Vec<SocketAddr>,
     /// Listeners that show numbers.
     pub(crate) metrics: Vec<SocketAddr>,
+    /// HTTPS listeners; there is a certificate where there is any.
+    pub(crate) https: Vec<SocketAddr>,
+    /// The certificate.
+    pub(crate) certificate: Option<CertificateFiles>,
+    /// Whether sessions need HTTPS.
+    pub(crate) require_https: bool,
+    /// Where the world finds BOSH.
+    pub(crate) public_bosh: Option<String>,
+    /// Where the world finds WebSocket.
+    pub(crate) public_websocket: Option<String>,
     /// The path of BOSH.
     pub(crate) bosh_path: String,
     /// The path of WebSocket.
@@ -225,12 +269,26 @@ impl Config {
             "http.websocket: it has the path of http.bosh: give it another".into()
         })?;
         limits(&file.limits)?;
+        let https = addresses("https.listen", &file.https.listen)?;
+        let certificate = certificate(file.tls.certificate, file.tls.key, base)?;
+        check(https.is_empty() || certificate.is_some(), || {
+            "https.listen: HTTPS needs a certificate: set tls.certificate and tls.key".into()
+        })?;
         let gone = file.top.gone.iter().map(|name| domain("gone", name));
         Ok(Self {
             gone: gone.collect::<Result<_, _>>()?,
             websocket_path: http_path("http.websocket", &file.http.websocket)?,
             http: addresses("http.listen", &file.http.listen)?,
             metrics: addresses("metrics.listen", &file.metrics.listen)?,
+            https,
+            certificate,
+            require_https: file.http.require_https,
+            public_bosh: web_address("http.public_bosh", "https://", file.http.public_bosh)?,
+            public_websocket: web_address(
+                "http.public_websocket",
+                "wss://",
+                file.http.public_websocket,
+            )?,
             bosh_path: http_path("http.bosh", &file.http.bosh)?,
             origins: origins("http.origins", &file.http.origins)?,
             compression: file.http.compression,
@@ -307,6 +365,7 @@ fn limits(limits: &Limits) -> Result<(), ConfigError> {
         ("requests_per_address", limits.requests_per_address.into()),
         ("websocket_fragments", limits.websocket_fragments.into()),
         ("http_timeout", limits.http_timeout),
+        ("tls_timeout", limits.tls_timeout),
         ("inactivity", limits.inactivity),
         ("wait", limits.wait),
         ("hold", limits.hold.into()),
@@ -391,6 +450,11 @@ mod tests {
             (&[GOOD, "limits.preauth_bytes=1000"], "limits.preauth_bytes: 1000"),
             (&[GOOD, "limits.requests_per_address=0"], "limits.requests_per_address: 0"),
             (&[GOOD, "limits.trusted=['me']"], "limits.trusted: \"me\""),
+            (&[GOOD, "https.listen=['[::]:5281']"], "https.listen: HTTPS needs a certificate"),
+            (&[GOOD, "https.listen=['5281']"], "https.listen: \"5281\""),
+            (&[GOOD, "tls.key=key.pem"], "tls.certificate and tls.key go together"),
+            (&[GOOD, "http.public_bosh=http://x.example"], "http.public_bosh: "),
+            (&[GOOD, "http.public_websocket=https://x.example"], "http.public_websocket: "),
             (&[GOOD, "limits.hold=0"], "limits.hold: 0 is less than 1"),
             (&[GOOD, "colour=red"], "`bosh-cm example-config` lists all keys"),
         ] {

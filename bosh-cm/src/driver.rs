@@ -60,10 +60,13 @@ pub struct Settings {
 pub enum Insecure {
     /// It begins.
     Accept,
-    /// It is refused before the server hears of it.
+    /// It is refused before the server hears of it, and told where to go (`see-other-uri`), or that there is no such
+    /// place (`policy-violation`).
     Refuse {
-        /// The `https:` address to go to (`see-other-uri`); without one it is a `policy-violation`.
-        see_other: Option<String>,
+        /// The `https:` address of BOSH.
+        bosh: Option<String>,
+        /// The `wss:` address of WebSocket. Without one a WebSocket is sent to BOSH (RFC 7395 3.6.1).
+        websocket: Option<String>,
     },
 }
 
@@ -324,8 +327,8 @@ impl Manager {
         if self.stop.is_cancelled() {
             return Err(Condition::SystemShutdown);
         }
-        if let (Insecure::Refuse { see_other }, false) = (&self.settings.insecure, visitor.secure) {
-            return Err(match see_other {
+        if let (Insecure::Refuse { bosh, .. }, false) = (&self.settings.insecure, visitor.secure) {
+            return Err(match bosh {
                 Some(uri) => Condition::SeeOtherUri(uri.as_str().into()),
                 None => Condition::PolicyViolation,
             });

@@ -4,9 +4,9 @@ mod config;
 
 use anyhow::Context;
 use bosh_cm::{
-    Manager, Servers, Settings, Terms,
+    Insecure, Manager, Servers, Settings, Terms,
     gauges::{self, http::Board},
-    http::{Site, serve},
+    http::{Https, Site, host_meta, serve},
     session::ENVELOPE,
     upstream::{Place, Protection, Trust, Way},
     websocket,
@@ -17,9 +17,9 @@ use net::{
     address::{AddressBook, AddressLimits},
     listener::Listener,
     service::Resolver,
-    tls::client::trusting,
+    tls::{Tls, client::trusting},
 };
-use program::{Source, metrics::Metrics, one_line, print, report, tell};
+use program::{Source, config::CertificateFiles, metrics::Metrics, one_line, print, report, tell};
 use std::{
     collections::HashMap, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration,
 };
@@ -34,8 +34,9 @@ const ALPN: &str = "xmpp-client";
 /// A connection manager: lets web clients reach any XMPP server over BOSH (XEP-0124, XEP-0206) and over WebSocket
 /// (RFC 7395).
 ///
-/// Standard output carries `listening KIND ADDRESS:PORT` for each listener (http, metrics) and then `ready`; the log goes to standard
-/// error (RUST_LOG sets its detail). SIGTERM and SIGINT tell every session `system-shutdown` and end the program.
+/// Standard output carries `listening KIND ADDRESS:PORT` for each listener (http, https, metrics) and then `ready`; the log
+/// goes to standard error (RUST_LOG sets its detail). SIGHUP reads the certificate again. SIGTERM and SIGINT tell every
+/// session `system-shutdown` and end the program.
 #[derive(Parser)]
 #[command(name = PROGRAM, version)]
 struct Arguments {
@@ -80,7 +81,9 @@ fn perform() -> anyhow::Result<()> {
         }
         Command::Check(mut source) => {
             source.put_before(before)?;
-            servers(&Config::load(&source)?)?;
+            let config = Config::load(&source)?;
+            servers(&config)?;
+            certificate(&config)?;
             tell("the configuration is good");
             Ok(())
         }
@@ -97,7 +100,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
     // Before anything is announced: whoever reads `ready` may send a signal at once.
     let mut terminate = signal(SignalKind::terminate()).context("signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("signals")?;
 
+    let tls = certificate(&config)?;
     let manager = Manager::new(settings(&config), Arc::new(servers(&config)?));
     let site = Arc::new(Site {
         manager: Arc::clone(&manager),
@@ -105,7 +110,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         websocket: config.websocket_path,
         origins: config.origins,
         proxies: config.trusted.clone(),
-        pages: Vec::new(),
+        pages: host_meta::pages(config.public_bosh.as_deref(), config.public_websocket.as_deref()),
         head_bytes: config.limits.http_head,
         patience: Duration::from_secs(config.limits.http_timeout),
     });
@@ -116,11 +121,21 @@ async fn run(config: Config) -> anyhow::Result<()> {
         trusted: config.trusted,
     });
     let listeners = bind("http.listen", &config.http, &book)?;
+    let secure = bind("https.listen", &config.https, &book)?;
     let boards = bind("metrics.listen", &config.metrics, &gauges::http::book())?;
     let (shutdown, serving) = (CancellationToken::new(), TaskTracker::new());
     for listener in listeners {
         print(&format!("listening http {}", listener.local_addr()));
         serving.spawn(serve(listener, None, Arc::clone(&site), shutdown.clone()));
+    }
+    if let Some(tls) = &tls {
+        let deadline = Duration::from_secs(config.limits.tls_timeout);
+        for listener in secure {
+            print(&format!("listening https {}", listener.local_addr()));
+            let https = Https { tls: Arc::clone(tls), deadline };
+            serving.spawn(serve(listener, Some(https), Arc::clone(&site), shutdown.clone()));
+        }
+        serving.spawn(Arc::clone(tls).watch(shutdown.clone().cancelled_owned()));
     }
     let board = Arc::new(board(Arc::clone(&manager), book));
     for listener in boards {
@@ -129,9 +144,15 @@ async fn run(config: Config) -> anyhow::Result<()> {
     }
     print("ready");
 
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => match &tls {
+                Some(tls) => tls.read_again().await,
+                None => tracing::info!("there is no certificate to read again"),
+            }
+        }
     }
     // The listeners last: whoever asks meanwhile is told (XEP-0124 17.2, `system-shutdown`).
     manager.shut(Duration::from_secs(config.limits.drain)).await;
@@ -139,6 +160,12 @@ async fn run(config: Config) -> anyhow::Result<()> {
     serving.close();
     serving.wait().await;
     Ok(())
+}
+
+/// The certificate of the HTTPS listeners.
+fn certificate(config: &Config) -> anyhow::Result<Option<Arc<Tls>>> {
+    let load = |files: &CertificateFiles| Tls::load(&files.certificate, &files.key).map(Arc::new);
+    config.certificate.as_ref().map(load).transpose().context("tls.certificate, tls.key")
 }
 
 /// Listens on each of the addresses that stand under this key.
@@ -196,9 +223,15 @@ fn settings(config: &Config) -> Settings {
             new_per_minute: u32::MAX,
             trusted: config.trusted.clone(),
         },
+        insecure: match config.require_https {
+            true => Insecure::Refuse {
+                bosh: config.public_bosh.clone(),
+                websocket: config.public_websocket.clone(),
+            },
+            false => Insecure::Accept,
+        },
         strays: limits.strays_per_minute,
         body: Limits { bytes: limits.http_body, ..Settings::default().body },
-        ..Settings::default()
     }
 }
 

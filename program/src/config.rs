@@ -2,11 +2,17 @@
 //! ([`table!`](crate::table), [`file!`](crate::file)). Reading, `--set`, the check for unknown keys and wrong types,
 //! each with one clear line, and the commented example all come from these declarations.
 
+mod values;
+
+pub use values::{
+    CertificateFiles, addresses, certificate, check, http_path, is_uri, networks, origins,
+    web_address,
+};
+
 use crate::Source;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 use toml::{Table, Value};
@@ -235,73 +241,6 @@ pub fn example<F: File>(heading: &str) -> String {
         }
     }
     out
-}
-
-/// `Err` with this message unless it holds.
-///
-/// # Errors
-/// It does not hold.
-pub fn check(holds: bool, message: impl FnOnce() -> String) -> Result<(), ConfigError> {
-    if holds { Ok(()) } else { Err(ConfigError(message())) }
-}
-
-/// The addresses that are listed under this key, each as `ADDRESS:PORT`.
-///
-/// # Errors
-/// One of them is something else.
-pub fn addresses(key: &str, written: &[String]) -> Result<Vec<SocketAddr>, ConfigError> {
-    let parse = |text: &String| {
-        text.parse().map_err(|_| {
-            ConfigError(format!("{key}: {text:?} is not ADDRESS:PORT, such as \"[::]:5222\""))
-        })
-    };
-    written.iter().map(parse).collect()
-}
-
-/// The networks that are listed under this key; an address is a network of one. `N` parses `ADDRESS/BITS`.
-///
-/// # Errors
-/// One of them is something else.
-pub fn networks<N>(key: &str, written: &[String]) -> Result<Vec<N>, ConfigError>
-where
-    N: std::str::FromStr + From<IpAddr>,
-{
-    let parse = |text: &String| {
-        let address = || text.parse::<IpAddr>().map(N::from);
-        text.parse::<N>()
-            .or_else(|_| address())
-            .map_err(|_| ConfigError(format!("{key}: {text:?} is not an address or a network")))
-    };
-    written.iter().map(parse).collect()
-}
-
-/// What is written under this key, if it can be the path of a web page.
-///
-/// # Errors
-/// It cannot.
-pub fn http_path(key: &str, written: &str) -> Result<String, ConfigError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    check(written.len() > 1 && written.starts_with('/') && written.bytes().all(plain), || {
-        format!("{key}: {written:?} is not a path, such as \"/http-bind\"")
-    })?;
-    Ok(written.to_owned())
-}
-
-/// The web origins that are listed under this key, as browsers write them (RFC 6454 6.2): they are compared byte by
-/// byte.
-///
-/// # Errors
-/// One of them is something else.
-pub fn origins(key: &str, written: &[String]) -> Result<Vec<String>, ConfigError> {
-    for origin in written {
-        let rest = ["https://", "http://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
-        let plain =
-            |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase() && byte != b'/';
-        check(rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain)), || {
-            format!("{key}: {origin:?} is not an origin, such as \"https://chat.example.org\"")
-        })?;
-    }
-    Ok(written.to_vec())
 }
 
 impl<T: Keys> Section for T {

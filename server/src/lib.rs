@@ -7,7 +7,6 @@ pub mod config;
 mod demo;
 mod environment;
 mod ephemeral;
-mod host_meta;
 mod listening;
 mod page;
 pub mod script;

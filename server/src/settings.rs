@@ -2,9 +2,13 @@
 
 use crate::{
     config::{Config, keys},
-    host_meta, page,
+    page,
 };
-use bosh_cm::{Insecure, Manager, Terms, http::Site, websocket};
+use bosh_cm::{
+    Insecure, Manager, Terms,
+    http::{self, Site},
+    websocket,
+};
 use c2s::Rate;
 use net::address::AddressLimits;
 use roster_store::Caps;
@@ -98,7 +102,10 @@ pub(crate) fn manager(config: &Config) -> bosh_cm::Settings {
             ..Terms::default()
         },
         insecure: if config.require_tls {
-            Insecure::Refuse { see_other: None }
+            Insecure::Refuse {
+                bosh: config.public_bosh.clone(),
+                websocket: config.public_websocket.clone(),
+            }
         } else {
             Insecure::Accept
         },
@@ -147,7 +154,7 @@ fn after_auth(limits: &keys::Limits) -> Limits {
 /// What the HTTP listeners serve.
 pub(crate) fn site(config: &Config, manager: Arc<Manager>) -> Site {
     let urls = (config.public_bosh.as_deref(), config.public_websocket.as_deref());
-    let host_meta = host_meta::pages(urls.0, urls.1);
+    let host_meta = http::host_meta::pages(urls.0, urls.1);
     let chat_page = config.chat_page.then(|| page::page(&config.bosh_path));
     Site {
         manager,

@@ -158,12 +158,7 @@ impl Server {
 
     /// Reads certificate and key again; a bad pair leaves the old one in force and is logged.
     pub async fn reload_certificate(&self) {
-        let tls = Arc::clone(&self.tls);
-        match tokio::task::spawn_blocking(move || tls.reload()).await {
-            Ok(Ok(changed)) => tracing::info!(changed, "certificate read again"),
-            Ok(Err(error)) => tracing::error!(%error, "the certificate in force stays"),
-            Err(error) => tracing::error!(%error, "the certificate could not be read"),
-        }
+        self.tls.read_again().await;
     }
 
     /// Waits until an operator wishes it to end ([`modules::Power`]).

@@ -93,6 +93,15 @@ fn bosh_is_secure_from_loopback_and_where_a_trusted_proxy_says_https() {
 }
 
 #[test]
+fn row_27_who_comes_without_https_is_told_where_it_is() {
+    let server = Folder::new().serve(&["--set=http.public_bosh=https://chat.example/bosh"]);
+    let answer = begin(&server, "Forwarded: for=192.0.2.7;proto=http\r\n");
+    assert!(answer.contains("<uri>https://chat.example/bosh</uri>"), "{answer}");
+    let answer = begin(&server, "Forwarded: for=192.0.2.7;proto=https\r\n");
+    assert!(answer.contains(" sid="), "{answer}");
+}
+
+#[test]
 fn nobody_is_believed_who_is_no_trusted_proxy() {
     let server = Folder::new().serve(&["--set=limits.trusted=[]"]);
     // From loopback it is secure whatever the headers say.

@@ -5,12 +5,14 @@
 //! - `patience`: how long a client may leave untaken what it is sent.
 //! - `bosh`, `websocket`: the two endpoints.
 //! - `coding`: compressed requests and answers.
+//! - [`host_meta`]: where the endpoints are, for clients that know a domain only.
 //! - `visitor`: whose connection it is, and whether the way to it was secure.
 //! - `reply`: answers, and the headers that all of them carry.
 
 mod bosh;
 mod coding;
 mod connection;
+pub mod host_meta;
 mod patience;
 mod pipeline;
 mod reply;

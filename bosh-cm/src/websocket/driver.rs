@@ -42,8 +42,10 @@ impl Guest {
         info!(session = number, address, "session begins over WebSocket");
         let admission = match (&manager.settings.insecure, self.visitor.secure) {
             (Insecure::Accept, _) | (_, true) => Admission::Granted,
-            (Insecure::Refuse { see_other: Some(uri) }, false) => Admission::Elsewhere(uri.clone()),
-            (Insecure::Refuse { see_other: None }, false) => Admission::Refused,
+            (Insecure::Refuse { bosh, websocket }, false) => {
+                let uri = websocket.clone().or(bosh.clone());
+                uri.map_or(Admission::Refused, Admission::Elsewhere)
+            }
         };
         let terms = Arc::clone(&manager.settings.websocket);
         let mut session = Session::new(now(), net::random::token(), admission, terms);

@@ -751,14 +751,15 @@ async fn w01_pages_of_other_origins_are_refused_over_http_2() {
 
 #[tokio::test]
 async fn t02_without_https_a_visitor_is_sent_away_over_http_2() {
-    let see_other = Some("https://chat.example/http-bind".to_owned());
-    let settings = Settings { insecure: Insecure::Refuse { see_other }, ..Settings::default() };
-    let stage = Stage::with(settings, Vec::new());
+    let bosh = Some("https://chat.example/http-bind".to_owned());
+    let websocket = Some("wss://chat.example/ws".to_owned());
+    let insecure = Insecure::Refuse { bosh, websocket };
+    let stage = Stage::with(Settings { insecure, ..Settings::default() }, Vec::new());
     let client = Client::from(&stage, "192.0.2.1", false).await;
     assert!(client.post(&creation()).await.is_terminal("see-other-uri"));
     let mut socket = client.websocket().await;
     socket.says(OPEN).await;
-    assert!(socket.text().await.contains("see-other-uri='https://chat.example/http-bind'"));
+    assert!(socket.text().await.contains("see-other-uri='wss://chat.example/ws'"));
     assert!(stage.is_untouched().await);
 }
 

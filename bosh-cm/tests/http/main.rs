@@ -9,6 +9,7 @@ mod frames;
 mod gauges;
 mod hostile;
 mod http2;
+mod https;
 mod program;
 mod sessions;
 mod site;

@@ -18,7 +18,7 @@ pub(crate) const NO_TLS: &str = "upstream.tls=none";
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn program(arguments: &[&str]) -> Command {
+pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bosh-cm"));
     command.args(arguments).env_remove("RUST_LOG");
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -31,8 +31,12 @@ pub(crate) struct Running(Child);
 impl Running {
     /// Tells it to stop.
     pub(crate) fn terminate(&self) {
-        let pid = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("TERM");
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let (signal, pid) = (format!("-{name}"), self.0.id().to_string());
+        assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
     }
 
     /// What it ends with.
@@ -169,7 +173,7 @@ async fn b08_a_server_that_wants_to_know_is_told_the_visitor_s_address_first() {
     let (_child, address) = running(&[&upstream, NO_TLS, "upstream.proxy_protocol=true"]);
     let mut browser = Browser::new(TcpStream::connect(&address).await.unwrap());
     let body = format!("<body {BODY} rid='1' to='example.com' ver='1.6'/>");
-    browser.send_with("X-Forwarded-For: 203.0.113.9\r\n", &body).await;
+    browser.send_with("Forwarded: for=203.0.113.9;proto=https\r\n", &body).await;
     let (mut stream, _) = server.accept().await.unwrap();
     assert_eq!(net::proxy::read(&mut stream).await.unwrap(), Some([203, 0, 113, 9].into()));
     let mut next = [0; 5];

@@ -319,7 +319,7 @@ async fn row_23_a_bad_sid_and_a_bad_rid_get_the_same_answer() {
 #[tokio::test]
 async fn row_27_an_insecure_visitor_is_refused_before_the_server_hears_of_it() {
     let refuse = |see_other: Option<&str>| Settings {
-        insecure: Insecure::Refuse { see_other: see_other.map(str::to_owned) },
+        insecure: Insecure::Refuse { bosh: see_other.map(str::to_owned), websocket: None },
         ..Settings::default()
     };
     let stage = Stage::with(refuse(Some("https://x.example/http-bind")), Vec::new());

@@ -196,14 +196,19 @@ async fn b08_only_a_trusted_proxy_names_the_visitor_of_a_websocket() {
 
 #[tokio::test]
 async fn t02_without_https_a_visitor_is_sent_away() {
-    let see_other = Some("https://chat.example/http-bind".to_owned());
-    let settings = Settings { insecure: Insecure::Refuse { see_other }, ..Settings::default() };
-    let stage = Stage::with(settings, Vec::new());
-    let mut socket = Socket::over(stage.browser_from("192.0.2.1", false)).await;
-    socket.says(OPEN).await;
-    assert!(socket.text().await.contains("see-other-uri='https://chat.example/http-bind'"));
-    assert_eq!(socket.next().await, Message::Close(Some(1000)));
-    assert!(stage.is_untouched().await);
+    let (https, wss) = ("https://chat.example/http-bind", "wss://chat.example/ws");
+    for (bosh, websocket, see_other) in
+        [(Some(https), Some(wss), wss), (None, Some(wss), wss), (Some(https), None, https)]
+    {
+        let [bosh, websocket] = [bosh, websocket].map(|uri| uri.map(str::to_owned));
+        let insecure = Insecure::Refuse { bosh, websocket };
+        let stage = Stage::with(Settings { insecure, ..Settings::default() }, Vec::new());
+        let mut socket = Socket::over(stage.browser_from("192.0.2.1", false)).await;
+        socket.says(OPEN).await;
+        assert!(socket.text().await.contains(&format!("see-other-uri='{see_other}'")));
+        assert_eq!(socket.next().await, Message::Close(Some(1000)));
+        assert!(stage.is_untouched().await);
+    }
 }
 
 #[tokio::test]

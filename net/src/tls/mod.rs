@@ -122,6 +122,16 @@ impl Tls {
         Ok(true)
     }
 
+    /// Reads them again now, because somebody says so, and tells in the log what came of it.
+    pub async fn read_again(self: &Arc<Self>) {
+        let tls = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || tls.reload()).await {
+            Ok(Ok(changed)) => tracing::info!(changed, "certificate read again"),
+            Ok(Err(error)) => tracing::error!(%error, "the certificate in force stays"),
+            Err(error) => tracing::error!(%error, "the certificate could not be read"),
+        }
+    }
+
     /// Looks at the files twice a second and reads them again when the certificate changed, until
     /// `shutdown` completes. An error is logged once, and tried again: tools replace key and certificate
     /// one after the other.

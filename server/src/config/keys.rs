@@ -56,7 +56,7 @@ table! {
         /// under TLS (CRIME, BREACH): leave it off unless bytes are dear.
         compression: bool = false;
         /// Where the world finds BOSH: an address with https:, told at /.well-known/host-meta and host-meta.json
-        /// (XEP-0156), which https://YOUR.DOMAIN has to answer.
+        /// (XEP-0156), which https://YOUR.DOMAIN has to answer; and to whoever comes without HTTPS while c2s.require_tls.
         public_bosh: Option<String> = None, sample "\"https://chat.example.org/http-bind\"";
         /// Where the world finds WebSocket: an address with wss:, told likewise.
         public_websocket: Option<String> = None, sample "\"wss://chat.example.org/xmpp-websocket\"";

@@ -9,7 +9,10 @@ use keys::{File, Limits};
 use modules::Contacts;
 use program::{
     Source,
-    config::{self, ConfigError, addresses, check, http_path, networks, origins},
+    config::{
+        self, CertificateFiles, ConfigError, addresses, certificate, check, http_path, is_uri,
+        networks, origins, web_address,
+    },
 };
 use roster_store::Durability;
 use std::{
@@ -29,15 +32,6 @@ pub enum StoreUrl {
     Sqlite(PathBuf),
     /// In memory, gone at the end.
     Memory,
-}
-
-/// A certificate of the operator's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateFiles {
-    /// The chain in PEM.
-    pub certificate: PathBuf,
-    /// The key in PEM.
-    pub key: PathBuf,
 }
 
 /// A configuration whose every value is known to make sense.
@@ -146,13 +140,13 @@ impl Config {
             websocket_path: http_path("http.websocket", &file.http.websocket)?,
             origins: origins("http.origins", &file.http.origins)?,
             compression: file.http.compression,
-            public_bosh: public("http.public_bosh", "https://", file.http.public_bosh)?,
-            public_websocket: public(
+            public_bosh: web_address("http.public_bosh", "https://", file.http.public_bosh)?,
+            public_websocket: web_address(
                 "http.public_websocket",
                 "wss://",
                 file.http.public_websocket,
             )?,
-            certificate: certificate(file.tls, base)?,
+            certificate: certificate(file.tls.certificate, file.tls.key, base)?,
             store: store(&file.store.url, &data)?,
             durability: match &*file.store.durability {
                 "disk" => Durability::Disk,
@@ -204,30 +198,6 @@ fn admins(written: &[String], domains: &[String]) -> Result<Vec<BareJid>, Config
     written.iter().map(admin).collect()
 }
 
-/// An address for everybody to read, in safety (XEP-0156 4).
-fn public(key: &str, scheme: &str, written: Option<String>) -> Result<Option<String>, ConfigError> {
-    let is_good =
-        |url: &String| is_uri(url) && url.strip_prefix(scheme).is_some_and(|r| !r.is_empty());
-    match written {
-        Some(url) if !is_good(&url) => {
-            Err(ConfigError(format!("{key}: {url:?} is not an address that begins with {scheme}")))
-        }
-        written => Ok(written),
-    }
-}
-
-fn certificate(written: keys::Tls, base: &Path) -> Result<Option<CertificateFiles>, ConfigError> {
-    match (written.certificate, written.key) {
-        (None, None) => Ok(None),
-        (Some(certificate), Some(key)) => {
-            Ok(Some(CertificateFiles { certificate: base.join(certificate), key: base.join(key) }))
-        }
-        _ => {
-            Err(ConfigError("tls.certificate and tls.key go together: set both or neither".into()))
-        }
-    }
-}
-
 fn store(url: &str, data: &Path) -> Result<StoreUrl, ConfigError> {
     match url.split_once(':') {
         Some(("memory", "")) => Ok(StoreUrl::Memory),
@@ -267,18 +237,6 @@ fn contacts(written: keys::Contact) -> Result<Contacts, ConfigError> {
         security: uris("security", security)?,
         status: uris("status", status)?,
         support: uris("support", support)?,
-    })
-}
-
-/// A scheme, and something behind it that can stand in a URI or an IRI (RFC 3986 3.1; XEP-0157 3).
-fn is_uri(text: &str) -> bool {
-    text.split_once(':').is_some_and(|(scheme, rest)| {
-        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-            && !rest.is_empty()
-            && !rest.contains(|c: char| {
-                c.is_whitespace() || c.is_control() || "<>\"{}|\\^`".contains(c)
-            })
     })
 }
 

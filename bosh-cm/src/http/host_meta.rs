@@ -1,12 +1,12 @@
 //! Where BOSH and WebSocket are, for web clients that know a domain only (XEP-0156, RFC 6415).
 
-use bosh_cm::http::Page;
+use super::Page;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, StatusCode};
 use xmpp_core::xml::Writer;
 
 /// The documents in XML and in JSON, of the public addresses that are known; none where there is none.
-pub(crate) fn pages(bosh: Option<&str>, websocket: Option<&str>) -> Vec<Page> {
+pub fn pages(bosh: Option<&str>, websocket: Option<&str>) -> Vec<Page> {
     let known = [("xbosh", bosh), ("websocket", websocket)];
     let links: Vec<_> = known.into_iter().filter_map(|(rel, href)| Some((rel, href?))).collect();
     if links.is_empty() {
