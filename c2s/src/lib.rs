@@ -21,3 +21,14 @@ pub struct Origin {
     /// The connection is protected already (HTTPS in front, loopback inside this process): no STARTTLS is offered or required.
     pub secure: bool,
 }
+
+/// What a [`Door`] has seen, for operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Streams that are open, authenticated or not, and sessions that may be resumed.
+    pub streams: usize,
+    /// Logins that succeeded so far.
+    pub logins: u64,
+    /// Logins that failed so far, whatever was wrong with them.
+    pub failed_logins: u64,
+}

@@ -221,8 +221,8 @@ impl Metrics {
 
 impl Metric {
     /// With these labels it is so many.
-    pub fn count(&mut self, labels: &[Label], count: u64) {
-        self.sample("", labels, Value::Count(count));
+    pub fn count(&mut self, labels: &[Label], count: impl TryInto<u64>) {
+        self.sample("", labels, Value::Count(count.try_into().unwrap_or(u64::MAX)));
     }
 
     /// All of a [`Tally`], whose values have this name, with these labels besides.
@@ -263,7 +263,8 @@ fn is_plain(text: &str) -> bool {
 }
 
 fn is_name(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    text.starts_with(|c: char| c.is_ascii_lowercase()) && text.bytes().all(is_plain)
 }
 
 #[cfg(test)]

@@ -158,6 +158,8 @@ pub trait Store:
 {
     /// [`roster`](Rosters::roster), [`blocked`](BlockLists::blocked) and archive preferences in one read.
     fn profile(&self, owner: &BareJid) -> BoxFuture<Result<Profile>>;
+    /// How many operations wait for their turn.
+    fn queued(&self) -> usize;
     /// Waits until every queued write is committed, folds the log into the database, then closes: further
     /// calls fail.
     fn close(&self) -> BoxFuture<()>;

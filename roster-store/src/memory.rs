@@ -294,6 +294,9 @@ impl Store for Memory {
     fn profile(&self, owner: &BareJid) -> BoxFuture<Result<Profile>> {
         self.run(|state| law::profile(state, owner))
     }
+    fn queued(&self) -> usize {
+        0
+    }
     fn close(&self) -> BoxFuture<()> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         Box::pin(ready(()))

@@ -236,6 +236,9 @@ impl Store for Sqlite {
         let owner = owner.clone();
         self.read_in_order(move |tx| law::profile(tx, &owner))
     }
+    fn queued(&self) -> usize {
+        self.writes.len() + self.reads.len()
+    }
     fn close(&self) -> BoxFuture<()> {
         let (end, ended) = oneshot::channel();
         if let Some(closing) = self.closing.upgrade() {

@@ -99,6 +99,7 @@ impl Router {
                 return Err(ClaimError::TooMany);
             }
             state.seats.push(Seat::new(&session, self.environment.now()));
+            self.counters.came();
         }
         let mailbox = Mailbox::new(session.post.clone());
         let claim = Claim { router: self.clone(), session: Arc::new(session), live: true };
@@ -162,6 +163,7 @@ impl Router {
     ) {
         let seat = state.seats.remove(place);
         seat.post.shut();
+        self.counters.went();
         self.announce(Departure::of(seat, state), account, state, after);
     }
 

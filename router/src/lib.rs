@@ -11,6 +11,7 @@ mod account;
 mod blocks;
 mod claim;
 mod copy;
+mod counts;
 mod declare;
 mod delivery;
 mod directory;
@@ -29,6 +30,7 @@ mod wait;
 pub use account::{Account, Seat, Session, Turn, View};
 pub use claim::{Claim, ClaimError};
 pub use copy::Copying;
+pub use counts::Counts;
 pub use declare::{ClashError, Declare, xeps};
 pub use directory::{Directory, Facets, LoadError, Record, Relation};
 pub use futures_util::future::BoxFuture;
@@ -41,6 +43,7 @@ pub use module::{
 pub use settling::Settling;
 
 use bytes::Bytes;
+use counts::Counters;
 use declare::{Declare as Law, UrgencyFn};
 use futures_util::FutureExt;
 use route::After;
@@ -110,6 +113,7 @@ pub struct Router {
     environment: Arc<dyn Environment>,
     table: Table,
     sessions: AtomicU64,
+    counters: Counters,
     /// When it was made (monotonic).
     started: Duration,
 }
@@ -137,6 +141,7 @@ impl Router {
             infos,
             table: Table::new(settings.accounts_in_memory),
             sessions: AtomicU64::new(0),
+            counters: Counters::default(),
             settings,
             directory,
             started: environment.monotonic(),

@@ -74,6 +74,7 @@ impl Router {
     }
 
     async fn take(self: &Arc<Self>, session: &Session, mut stanza: Stanza, after: &mut After) {
+        self.counters.sent(&stanza);
         let own = session.account.jid();
         // RFC 6120 8.1.2.1
         stanza.head.from = Some(session.jid.clone());

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Task, World, finish};
-use router::{At, ClaimError, Declare, Mail, Module, Reply};
+use router::{At, ClaimError, Counts, Declare, Mail, Module, Reply};
 use std::sync::{Arc, atomic::Ordering};
 use xmpp_core::{StreamError, error::StreamCondition, stanza::IqType};
 
@@ -17,6 +17,24 @@ fn rfc6120_8_1_2_1_from_is_stamped_with_the_full_address() {
         juliet.one(),
         "<message to='juliet@localhost/balcony' from='romeo@localhost/orchard' id='m'><body>Ay me</body></message>"
     );
+}
+
+#[test]
+fn sessions_are_counted_while_they_are_here_and_stanzas_by_their_kind() {
+    let world = World::new(&[]);
+    let romeo = world.online("romeo@localhost/orchard");
+    let juliet = world.online("juliet@localhost/balcony");
+    // The newer one has the address (RFC 6120 7.7.2.2).
+    let newer = world.online("juliet@localhost/balcony");
+    for stanza in ["<message to='x@elsewhere'/>", "<message/>", "<iq type='result' id='1'/>"] {
+        romeo.send(stanza);
+    }
+    let counts = Counts { sessions: 2, messages: 2, presences: 3, iqs: 1 };
+    assert_eq!(world.router.counts(), counts);
+    drop(juliet);
+    assert_eq!(world.router.counts().sessions, 2, "it was gone before");
+    drop((romeo, newer));
+    assert_eq!(world.router.counts(), Counts { sessions: 0, ..counts });
 }
 
 #[test]

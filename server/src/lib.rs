@@ -8,6 +8,7 @@ mod demo;
 mod environment;
 mod ephemeral;
 mod listening;
+mod numbers;
 mod page;
 pub mod script;
 mod serve;

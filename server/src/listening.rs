@@ -9,7 +9,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 /// A listener's kind and its real address; printed as `KIND ADDRESS:PORT`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listening {
-    /// `c2s`, `c2s-tls`, `http` or `https`.
+    /// `c2s`, `c2s-tls`, `http`, `https` or `metrics`.
     pub kind: &'static str,
     /// The address, with the port that the system chose where 0 was asked for.
     pub address: SocketAddr,

@@ -110,6 +110,7 @@ pub(crate) fn manager(config: &Config) -> bosh_cm::Settings {
             Insecure::Accept
         },
         sessions: addresses(config),
+        requests: requests(config),
         // A body is a stanza or several, one level deeper.
         body: Limits {
             bytes: limits.http_body,
@@ -187,6 +188,12 @@ pub(crate) fn http_addresses(config: &Config) -> AddressLimits {
         new_per_minute: sessions.new_per_minute.saturating_mul(HTTP_REQUESTS_PER_MINUTE),
         ..sessions
     }
+}
+
+/// Requests that wait for an answer: as many as there may be connections of HTTP/1, and no more where one connection
+/// carries several.
+fn requests(config: &Config) -> AddressLimits {
+    AddressLimits { new_per_minute: u32::MAX, ..http_addresses(config) }
 }
 
 /// Connections that this process can hold: its file descriptors, as many as it may have.

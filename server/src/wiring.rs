@@ -4,10 +4,11 @@ use crate::{
     config::{Config, StoreUrl},
     environment::System,
     listening::{self, Listening},
+    numbers::Numbers,
     settings::{self, GOODBYE},
 };
 use anyhow::Context;
-use bosh_cm::{Manager, Upstream, Visitor, http::Https, upstream::Connecting};
+use bosh_cm::{Manager, Upstream, Visitor, gauges, http::Https, upstream::Connecting};
 use c2s::{Door, Origin};
 use modules::{End, Power, Registrar};
 use net::{address::AddressBook, hashing::Hashing, tls::Tls};
@@ -87,39 +88,49 @@ impl Server {
         };
         // Before anybody can log in: what is changed from here on ends sessions.
         registrar.catch_up(&router).await.context("the store")?;
-        server.listen(&config)?;
+        server.listen(&config, &router)?;
         server.tasks.spawn(Arc::clone(&server.tls).watch(server.stop.clone().cancelled_owned()));
         let revocations = watch_revocations(registrar, router);
         server.tasks.spawn(server.stop.clone().run_until_cancelled_owned(revocations));
         Ok(server)
     }
 
-    fn listen(&mut self, config: &Config) -> anyhow::Result<()> {
-        let book = AddressBook::new(settings::addresses(config));
-        let bind = |key, addresses| listening::bind(key, addresses, config.free_ports, &book);
+    fn listen(&mut self, config: &Config, router: &Arc<Router>) -> anyhow::Result<()> {
+        let free_ports = config.free_ports;
+        let c2s = AddressBook::new(settings::addresses(config));
         for (kind, key, addresses, direct) in [
             ("c2s", "c2s.listen", &config.c2s, false),
             ("c2s-tls", "c2s.direct_tls", &config.direct_tls, true),
         ] {
-            for listener in bind(key, addresses)? {
+            for listener in listening::bind(key, addresses, free_ports, &c2s)? {
                 self.listening.push(Listening { kind, address: listener.local_addr() });
                 let listener = listener.behind(&config.proxies);
                 self.tasks.spawn(Arc::clone(&self.door).listen(listener, direct));
             }
         }
         let site = Arc::new(settings::site(config, Arc::clone(&self.manager)));
-        let book = AddressBook::new(settings::http_addresses(config));
+        let http = AddressBook::new(settings::http_addresses(config));
         let deadline = Duration::from_secs(config.limits.tls_timeout);
         let https = Https { tls: Arc::clone(&self.tls), deadline };
-        for (kind, key, addresses, https) in [
+        for (kind, key, addresses, tls) in [
             ("http", "http.listen", &config.http, None),
             ("https", "https.listen", &config.https, Some(https)),
         ] {
-            for listener in listening::bind(key, addresses, config.free_ports, &book)? {
+            for listener in listening::bind(key, addresses, free_ports, &http)? {
                 self.listening.push(Listening { kind, address: listener.local_addr() });
                 let (site, stop) = (Arc::clone(&site), self.stop.clone());
-                self.tasks.spawn(bosh_cm::http::serve(listener, https.clone(), site, stop));
+                self.tasks.spawn(bosh_cm::http::serve(listener, tls.clone(), site, stop));
             }
+        }
+        let (router, door) = (Arc::clone(router), Arc::clone(&self.door));
+        let (store, manager) = (Arc::clone(&self.store), Arc::clone(&self.manager));
+        let board = Numbers { router, door, store, manager, c2s, http }.board();
+        let (key, book) = ("metrics.listen", gauges::http::book());
+        for listener in listening::bind(key, &config.metrics, free_ports, &book)? {
+            let (kind, address) = ("metrics", listener.local_addr());
+            self.listening.push(Listening { kind, address });
+            let (board, stop) = (Arc::clone(&board), self.stop.clone());
+            self.tasks.spawn(gauges::http::serve(listener, board, stop));
         }
         Ok(())
     }
@@ -129,7 +140,7 @@ impl Server {
         &self.listening
     }
 
-    /// The first listener of this kind: `c2s`, `c2s-tls`, `http` or `https`.
+    /// The first listener of this kind: `c2s`, `c2s-tls`, `http`, `https` or `metrics`.
     pub fn address(&self, kind: &str) -> Option<SocketAddr> {
         self.listening.iter().find(|listening| listening.kind == kind).map(|l| l.address)
     }
@@ -168,9 +179,10 @@ impl Server {
 
     /// Takes no new connections, tells every client `system-shutdown`, waits for them to go, and closes the store.
     pub async fn stop(self) {
-        self.stop.cancel();
-        // The manager first: its sessions are clients of the door, and tell their own clients why they end.
+        // The manager first: its sessions are clients of the door, and tell their own clients why they end; and before its
+        // listeners, which whoever asks meanwhile asks.
         self.manager.shut(GOODBYE).await;
+        self.stop.cancel();
         self.door.shut().await;
         self.tasks.close();
         if tokio::time::timeout(GOODBYE, self.tasks.wait()).await.is_err() {

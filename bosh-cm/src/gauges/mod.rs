@@ -78,7 +78,7 @@ impl Gauges {
         let ended = out.counter("bosh_cm_sessions_ended_total", "Sessions ended, by how.");
         faces.iter().for_each(|(over, face)| ended.tally(&[*over], "condition", &face.ends));
         let held = "Requests that wait for an answer.";
-        out.gauge("bosh_cm_held_requests", held).count(&[], count(books.requests.open()));
+        out.gauge("bosh_cm_held_requests", held).count(&[], books.requests.open());
         let answers = out.counter("bosh_cm_responses_total", "Answers, by what they come to.");
         for (gist, count) in Gist::ALL.iter().zip(&self.answers) {
             answers.count(&[("kind", gist.name())], count.get());
@@ -89,7 +89,7 @@ impl Gauges {
         );
         faces.iter().for_each(|(over, face)| pushes.times(&[*over], &face.pushes));
         let connections = out.gauge("bosh_cm_connections", "HTTP connections that are open.");
-        connections.count(&[], count(books.connections.open()));
+        connections.count(&[], books.connections.open());
         let about = "Connections, sessions and requests refused, by the limit.";
         let refused = out.counter("bosh_cm_refused_total", about);
         let names = ["connections", "connections_per_address", "connections_per_minute"];
@@ -128,8 +128,4 @@ pub fn refusals(out: &mut Metric, book: &AddressBook, names: &[&'static str]) {
     for (name, (_, count)) in names.iter().zip(book.refused()) {
         out.count(&[("limit", name)], count);
     }
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }

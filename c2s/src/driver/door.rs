@@ -1,7 +1,7 @@
 //! The door: what all client streams share, and how they begin and end together.
 
 use super::{resumptions::Resumptions, run};
-use crate::{Origin, Settings, session::Host};
+use crate::{Counts, Origin, Settings, session::Host};
 use bytes::Bytes;
 use net::{
     address::{Attempts, Permit},
@@ -42,6 +42,8 @@ pub struct Door {
     pub(super) streams: TaskTracker,
     /// Streams so far: their numbers in the log.
     count: AtomicU64,
+    /// Logins that succeeded, and those that failed.
+    logins: [AtomicU64; 2],
 }
 
 impl Door {
@@ -70,6 +72,7 @@ impl Door {
             stop: CancellationToken::new(),
             streams: TaskTracker::new(),
             count: AtomicU64::new(0),
+            logins: Default::default(),
         })
     }
 
@@ -105,6 +108,18 @@ impl Door {
                 }
             });
         }
+    }
+
+    /// Numbers for operators, as they are now.
+    pub fn counts(&self) -> Counts {
+        let [logins, failed_logins] =
+            self.logins.each_ref().map(|count| count.load(Ordering::Relaxed));
+        Counts { streams: self.streams.len(), logins, failed_logins }
+    }
+
+    /// One more login, that succeeded or failed.
+    pub(super) fn count_login(&self, succeeded: bool) {
+        self.logins[usize::from(!succeeded)].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Tells every client `system-shutdown` (RFC 6120 4.9.3.20) and waits until they are gone, or for

@@ -130,6 +130,7 @@ impl Login<'_> {
             Ok(response) => {
                 if let Response::Success(Identity::Username(user), _) = &response {
                     let mechanism = exchange.name();
+                    self.door.count_login(true);
                     info!(stream = self.stream, user, mechanism, "authenticated");
                 }
                 Answer::Responded(exchange, response)
@@ -140,6 +141,7 @@ impl Login<'_> {
                 {
                     self.door.attempts.count(address, Instant::now());
                 }
+                self.door.count_login(false);
                 // not as whom: people type passwords where names belong
                 let address = self.address.map(tracing::field::display);
                 info!(stream = self.stream, address, failure = failure.name(), "login failed");

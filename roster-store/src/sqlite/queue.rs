@@ -62,6 +62,11 @@ impl<J> Queue<J> {
         taken
     }
 
+    /// How many jobs wait.
+    pub(super) fn len(&self) -> usize {
+        self.lock().jobs.len()
+    }
+
     /// Takes no more jobs; those that wait are still given out.
     pub(super) fn close(&self) {
         self.lock().open = false;
@@ -95,6 +100,7 @@ mod tests {
         }
         assert_eq!(queue.push(0, 1), Err(StoreError::Busy));
         assert_eq!(queue.take(10), (0..10).collect::<Vec<_>>());
+        assert_eq!(queue.len(), MAX_JOBS - 10);
         queue.push(0, 1).expect("there is room again");
     }
 

@@ -72,6 +72,15 @@ table! {
 }
 
 table! {
+    /// Numbers for operators.
+    Metrics {
+        /// Where they are shown: /metrics for Prometheus, / as a page for people. Whoever gets there may look, so keep it to
+        /// yourself, as ["127.0.0.1:9280"] does. []: nowhere.
+        listen: Vec<String> = Vec::new();
+    }
+}
+
+table! {
     /// The certificate. Both keys or neither.
     Tls {
         /// The chain in PEM, the server's certificate first. Read again on SIGHUP and when the file
@@ -274,6 +283,7 @@ file! {
         c2s: C2s = "c2s";
         http: Http = "http";
         https: Https = "https";
+        metrics: Metrics = "metrics";
         tls: Tls = "tls";
         registration: Registration = "registration";
         store: Store = "store";

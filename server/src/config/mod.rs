@@ -53,6 +53,8 @@ pub struct Config {
     pub http: Vec<SocketAddr>,
     /// HTTPS listeners.
     pub https: Vec<SocketAddr>,
+    /// Listeners that show numbers.
+    pub metrics: Vec<SocketAddr>,
     /// The path of BOSH.
     pub bosh_path: String,
     /// The path of WebSocket.
@@ -136,6 +138,7 @@ impl Config {
             require_tls: file.c2s.require_tls,
             http: addresses("http.listen", &file.http.listen)?,
             https: addresses("https.listen", &file.https.listen)?,
+            metrics: addresses("metrics.listen", &file.metrics.listen)?,
             bosh_path: http_path("http.bosh", &file.http.bosh)?,
             websocket_path: http_path("http.websocket", &file.http.websocket)?,
             origins: origins("http.origins", &file.http.origins)?,
