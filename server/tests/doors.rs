@@ -67,7 +67,8 @@ fn x16_limits_and_capabilities_are_on_offer_over_bosh() {
 
 #[test]
 fn bosh_is_secure_from_loopback_and_where_a_trusted_proxy_says_https() {
-    let server = Folder::new().serve(&[]);
+    let folder = Folder::new();
+    let server = folder.serve(&[]);
     for headers in [
         "",
         "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n",
@@ -103,7 +104,8 @@ fn row_27_who_comes_without_https_is_told_where_it_is() {
 
 #[test]
 fn nobody_is_believed_who_is_no_trusted_proxy() {
-    let server = Folder::new().serve(&["--set=limits.trusted=[]"]);
+    let folder = Folder::new();
+    let server = folder.serve(&["--set=limits.trusted=[]"]);
     // From loopback it is secure whatever the headers say.
     let answer = begin(&server, "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n");
     assert!(answer.contains(" sid="), "{answer}");
@@ -111,14 +113,16 @@ fn nobody_is_believed_who_is_no_trusted_proxy() {
 
 #[test]
 fn without_require_tls_everybody_is_welcome() {
-    let server = Folder::new().serve(&["--set=c2s.require_tls=false"]);
+    let folder = Folder::new();
+    let server = folder.serve(&["--set=c2s.require_tls=false"]);
     let answer = begin(&server, "X-Forwarded-For: 192.0.2.7\r\n");
     assert!(answer.contains(" sid="), "{answer}");
 }
 
 #[test]
 fn the_address_that_a_trusted_proxy_forwards_is_the_one_that_counts() {
-    let server = Folder::new().serve(&["--set=limits.connections_per_address=2"]);
+    let folder = Folder::new();
+    let server = folder.serve(&["--set=limits.connections_per_address=2"]);
     let from = |address: &str| {
         let headers = format!("X-Forwarded-For: {address}\r\nX-Forwarded-Proto: https\r\n");
         begin(&server, &headers).contains(" sid=")
@@ -144,7 +148,8 @@ fn paths_are_configured() {
 #[test]
 fn limits_of_http_are_those_of_the_configuration() {
     let limits = ["--set=limits.stanza_bytes=10000", "--set=limits.http_body=12000"];
-    let server = Folder::new().serve(&[&limits[..], &["--set=limits.http_timeout=1"]].concat());
+    let folder = Folder::new();
+    let server = folder.serve(&[&limits[..], &["--set=limits.http_timeout=1"]].concat());
     let long = |bytes| format!("<body>{}</body>", " ".repeat(bytes));
     for (bytes, status) in [(11_000, 400), (13_000, 413)] {
         let answer = ask(&server, "POST /http-bind", "", &long(bytes));
@@ -162,7 +167,8 @@ fn limits_of_http_are_those_of_the_configuration() {
 
 #[test]
 fn a14_no_session_identifier_and_no_body_is_logged_at_any_level() {
-    let server = Folder::new().start_with(FREE, &[("RUST_LOG", "trace")]);
+    let folder = Folder::new();
+    let server = folder.start_with(FREE, &[("RUST_LOG", "trace")]);
     let answer = begin(&server, "");
     let sid = answer.split(" sid=").nth(1).expect("a session");
     let sid = sid.split(['\'', '"']).nth(1).expect("a quoted value");
