@@ -74,7 +74,11 @@ def add_user(data, jid, password):
 
 
 class Desktop(slixmpp.ClientXMPP):
-    """A desktop client: slixmpp over STARTTLS, SCRAM chosen by itself."""
+    """A desktop client: slixmpp over STARTTLS, SCRAM chosen by itself.
+
+    `messages` are (bare address, body), `senders` the full addresses that they came from, `seen` (bare address, type)
+    of presence.
+    """
 
     def __init__(self, jid, password, port):
         super().__init__(jid, password)
@@ -84,6 +88,7 @@ class Desktop(slixmpp.ClientXMPP):
         self.enable_direct_tls = False
         self.auto_authorize = self.auto_subscribe = None
         self.port_to_use, self.messages, self.seen = port, [], []
+        self.senders = set()
         self.changed = asyncio.Condition()
         self.started = asyncio.Event()
         self.add_event_handler("session_start", lambda _: self.started.set())
@@ -99,6 +104,7 @@ class Desktop(slixmpp.ClientXMPP):
             self.changed.notify_all()
 
     async def _message(self, stanza):
+        self.senders.add(stanza["from"].full)
         await self._note(self.messages, (stanza["from"].bare, stanza["body"]))
 
     async def _presence(self, kind, stanza):

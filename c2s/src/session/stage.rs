@@ -440,10 +440,11 @@ impl Bound {
         Stage::Bound(self).stay()
     }
 
-    /// RFC 6120 4.9.3.9: a client speaks for nobody but itself (threat P01).
+    /// RFC 6120 4.9.3.9: a client speaks for no other account (threat P01). As which resource of its own it speaks is
+    /// stamped anyway (8.1.2.1), and some are wrong about it: converse.js, once it has resumed a stream.
     fn check_from(&self, from: Option<&Jid>) -> Result<(), StreamCondition> {
         match from {
-            Some(from) if *from != self.jid && from.as_str() != self.jid.bare_str() => {
+            Some(from) if from.bare_str() != self.jid.bare_str() => {
                 Err(StreamCondition::InvalidFrom)
             }
             _ => Ok(()),

@@ -72,7 +72,7 @@ fn stream_error(condition: &StreamCondition) -> Cause {
         ),
         InvalidFrom => Sent(vec![
             said("<message from='romeo@montague.lit'/>"),
-            said("<message from='juliet@capulet.lit/chamber'/>"),
+            said("<message from='nurse@capulet.lit/chamber'/>"),
             said("<presence type='nonsense' from='romeo@montague.lit'/>"),
             after(Talk::secure().authenticated(), |talk| {
                 talk.hear(&bind("").replace("<iq", "<iq from='romeo@montague.lit'"));
