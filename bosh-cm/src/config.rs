@@ -100,6 +100,9 @@ table! {
         tls: String = "starttls".into();
         /// A PEM file with the authorities that are trusted, relative to this file. Absent: the system's.
         ca: Option<String> = None, sample "\"/etc/ssl/example.org/authority.pem\"";
+        /// Other places where clients may have this server, HOST:PORT each, protected as `tls` says, STARTTLS if its place
+        /// is looked up: those that they may name by `route` (XEP-0124 7.1). []: what they name is ignored.
+        routes: Vec<String> = Vec::new();
         /// Whether the server takes the visitor's address by the PROXY protocol, version 2, as a Stonechat does
         /// that has this machine in its c2s.proxies.
         proxy_protocol: bool = false;
@@ -218,6 +221,8 @@ pub(crate) struct Way {
     pub(crate) table: String,
     /// Its place and protection; `None`: as SRV records say.
     pub(crate) server: Option<(String, Protection)>,
+    /// Where else clients may have it.
+    pub(crate) routes: Vec<String>,
     /// The authorities.
     pub(crate) ca: Option<PathBuf>,
     /// Whether the PROXY protocol comes first.
@@ -313,15 +318,7 @@ fn way(table: &str, written: Server, base: &Path) -> Result<Way, ConfigError> {
     };
     let server = match written.server {
         Some(server) => {
-            let (host, port) = server.rsplit_once(':').unwrap_or_default();
-            check(!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0), || {
-                format!("{table}.server: {server:?} is not HOST:PORT, such as \"127.0.0.1:5222\"")
-            })?;
-            let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-            let elsewhere = address.is_ok_and(|ip| !ip.to_canonical().is_loopback());
-            check(!(elsewhere && protection == Protection::Loopback), || {
-                format!("{table}.tls: \"none\" is for a server on this machine, not for {host}")
-            })?;
+            place(table, "server", &server, protection)?;
             Some((server, protection))
         }
         None => {
@@ -335,7 +332,24 @@ fn way(table: &str, written: Server, base: &Path) -> Result<Way, ConfigError> {
     check(ca.is_none() || protection != Protection::Loopback, || {
         format!("{table}.ca: there is no certificate with {table}.tls = \"none\"")
     })?;
-    Ok(Way { table: table.into(), server, ca, proxy_protocol: written.proxy_protocol })
+    for route in &written.routes {
+        place(table, "routes", route, protection)?;
+    }
+    let (routes, proxy_protocol) = (written.routes, written.proxy_protocol);
+    Ok(Way { table: table.into(), server, routes, ca, proxy_protocol })
+}
+
+/// Checks a place of a server.
+fn place(table: &str, key: &str, place: &str, tls: Protection) -> Result<(), ConfigError> {
+    let (host, port) = place.rsplit_once(':').unwrap_or_default();
+    check(!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0), || {
+        format!("{table}.{key}: {place:?} is not HOST:PORT, such as \"127.0.0.1:5222\"")
+    })?;
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    let elsewhere = address.is_ok_and(|ip| !ip.to_canonical().is_loopback());
+    check(!(elsewhere && tls == Protection::Loopback), || {
+        format!("{table}.tls: \"none\" is for a server on this machine, not for {host}")
+    })
 }
 
 fn domain(key: &str, written: &str) -> Result<String, ConfigError> {
@@ -434,6 +448,15 @@ mod tests {
                 "upstream.server: \"localhost\" is not HOST:PORT",
             ),
             (&["upstream.server=192.0.2.1:5222", "upstream.tls=none"], "upstream.tls: \"none\""),
+            (&[GOOD, "upstream.routes=['xmpp:a:b']"], "upstream.routes: \"xmpp:a:b\" is not HOST:"),
+            (
+                &[
+                    "upstream.server=localhost:1",
+                    "upstream.tls=none",
+                    "upstream.routes=['localhost:2', '192.0.2.1:5222']",
+                ],
+                "upstream.tls: \"none\" is for a server on this machine, not for 192.0.2.1",
+            ),
             (&[GOOD, "upstream.tls=maybe"], "upstream.tls: \"maybe\" is not"),
             (&[GOOD, "upstream.tls=none"], "upstream.tls: without upstream.server"),
             (&["domain.a.example.tls=x"], "domain.a.example.tls: \"x\""),

@@ -420,7 +420,7 @@ async fn run(
     let end = 'session: loop {
         while let Some(effect) = session.poll() {
             match effect {
-                Effect::Connect(stream, domain) => {
+                Effect::Connect(stream, destination) => {
                     let permit = match visitor.address {
                         // The first counts as the session does.
                         Some(address) if stream != StreamId::FIRST => {
@@ -430,7 +430,8 @@ async fn run(
                     };
                     match permit {
                         Ok(permit) => {
-                            let line = Line::open(Arc::clone(&manager.upstream), domain, visitor);
+                            let upstream = Arc::clone(&manager.upstream);
+                            let line = Line::open(upstream, destination, visitor);
                             lines.0.push(Wire { stream, line, input: BytesMut::new(), permit });
                         }
                         Err(refused) => {

@@ -267,7 +267,8 @@ fn servers(config: &Config) -> anyhow::Result<Servers> {
                 Place::LookUp(Arc::clone(resolver), trust()?)
             }
         };
-        Ok(Arc::new(Way { place, proxy_protocol: way.proxy_protocol }))
+        let routes = way.routes.clone();
+        Ok(Arc::new(Way { place, routes, proxy_protocol: way.proxy_protocol }))
     };
     let named = config.domains.iter().map(|(domain, one)| Ok((domain.clone(), way(one)?)));
     Ok(Servers {

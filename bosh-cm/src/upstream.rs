@@ -5,6 +5,7 @@ mod servers;
 pub use servers::{Place, Protection, Servers, Trust, Way};
 
 use crate::session::Condition;
+pub use crate::session::Destination;
 use bytes::{Buf, Bytes, BytesMut};
 use std::{
     collections::VecDeque,
@@ -49,7 +50,7 @@ pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Box<dyn Pipe>>>
 pub trait Upstream: Send + Sync + 'static {
     /// A connected byte stream for this domain, ready for a stream header. An error is
     /// `remote-connection-failed`; [`io::ErrorKind::NotFound`] is `host-unknown`.
-    fn connect(&self, domain: &str, visitor: Visitor) -> Connecting<'_>;
+    fn connect(&self, to: &Destination, visitor: Visitor) -> Connecting<'_>;
 }
 
 /// A session's connection to its server, from the first attempt on; or another stream that is written by turns.
@@ -81,9 +82,9 @@ pub(crate) enum Did {
 
 impl Line {
     /// Connects, for at most [`CONNECT`].
-    pub(crate) fn open(upstream: Arc<dyn Upstream>, domain: String, visitor: Visitor) -> Self {
+    pub(crate) fn open(upstream: Arc<dyn Upstream>, to: Destination, visitor: Visitor) -> Self {
         let connecting = async move {
-            let connecting = upstream.connect(&domain, visitor);
+            let connecting = upstream.connect(&to, visitor);
             timeout(CONNECT, connecting).await.unwrap_or_else(|late| Err(late.into()))
         };
         Self::new(State::Connecting(Box::pin(connecting)))

@@ -8,7 +8,11 @@ use crate::{
     settings::{self, GOODBYE},
 };
 use anyhow::Context;
-use bosh_cm::{Manager, Upstream, Visitor, gauges, http::Https, upstream::Connecting};
+use bosh_cm::{
+    Manager, Upstream, Visitor, gauges,
+    http::Https,
+    upstream::{Connecting, Destination},
+};
 use c2s::{Door, Origin};
 use modules::{End, Power, Registrar};
 use net::{address::AddressBook, hashing::Hashing, tls::Tls};
@@ -330,8 +334,10 @@ struct Inside {
 }
 
 impl Upstream for Inside {
-    fn connect(&self, domain: &str, visitor: Visitor) -> Connecting<'_> {
-        let served = Jid::new(None, domain, None).is_ok_and(|jid| self.router.serves(jid.domain()));
+    fn connect(&self, to: &Destination, visitor: Visitor) -> Connecting<'_> {
+        // Whatever `route` says: there is one server here (XEP-0124 7.1).
+        let served =
+            Jid::new(None, &to.domain, None).is_ok_and(|jid| self.router.serves(jid.domain()));
         let connected = served.then(|| {
             let (near, far) = tokio::io::duplex(PIPE_BYTES);
             let origin = Origin { address: visitor.address, secure: visitor.secure };

@@ -97,11 +97,21 @@ pub enum Event<'a> {
     Shutdown,
 }
 
+/// Where a stream is to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// The domain to speak to.
+    pub domain: String,
+    /// The server that the client would have for it, `xmpp:HOST:PORT` (XEP-0124 7.1), as it said it: nothing that may be
+    /// connected to unless it is known from elsewhere (threat B07).
+    pub route: Option<String>,
+}
+
 /// What is to be done. Each is done before the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Connect to the server of this domain. What is written meanwhile waits.
-    Connect(StreamId, String),
+    /// Connect to a server. What is written meanwhile waits.
+    Connect(StreamId, Destination),
     /// Send these bytes to the server and tell by [`Event::Written`].
     Write(StreamId, Bytes),
     /// Answer the request on this connection, if it is still there.

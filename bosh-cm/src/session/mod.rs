@@ -22,7 +22,7 @@ mod window;
 
 pub use answer::{Answer, CONTENT, Condition, Gist};
 pub(crate) use answer::{Kind, Payload};
-pub use contract::{CODINGS, Conn, ENVELOPE, Effect, End, Event, StreamId, Terms};
+pub use contract::{CODINGS, Conn, Destination, ENVELOPE, Effect, End, Event, StreamId, Terms};
 pub use request::{Malformed, Managing, RID_MAX, Request, VERSION, Version, Wish};
 
 use answer::{EMPTY, again, body, terminal};

@@ -162,6 +162,11 @@ impl Request {
         self.attr("to").is_some_and(|to| !to.is_empty())
     }
 
+    /// The server that it would have for its domain (XEP-0124 7.1).
+    pub fn route(&self) -> Option<String> {
+        self.attr("route").filter(|route| !route.is_empty()).map(str::to_owned)
+    }
+
     /// Who the client says it is (XEP-0206 3).
     pub fn from(&self) -> Option<String> {
         self.attr("from").map(str::to_owned)

@@ -2,7 +2,7 @@
 //! (XEP-0124 16, XEP-0206 5).
 
 use super::{
-    Condition, Effect, End, Request, Session, StreamId, Wish,
+    Condition, Destination, Effect, End, Request, Session, StreamId, Wish,
     answer::{Kind, Payload},
     link::{self, Link, News},
     management::{self, Heard},
@@ -74,7 +74,8 @@ impl Session {
         to: String,
         request: &Request,
     ) {
-        self.effects.push_back(Effect::Connect(id, to.clone()));
+        let destination = Destination { domain: to.clone(), route: request.route() };
+        self.effects.push_back(Effect::Connect(id, destination));
         let link = Link::new(to, request.from(), request.lang());
         let header = link.header();
         self.streams.push(Stream::new(now, id, name, link));

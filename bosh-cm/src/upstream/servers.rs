@@ -1,6 +1,6 @@
 //! The servers behind the program: for each domain a way to its server, with TLS.
 
-use super::{Connecting, Pipe, Upstream, Visitor};
+use super::{Connecting, Destination, Pipe, Upstream, Visitor};
 use bytes::BytesMut;
 use net::{
     proxy,
@@ -38,6 +38,8 @@ pub struct Servers {
 pub struct Way {
     /// Where it is.
     pub place: Place,
+    /// Where else clients may have it, each `HOST:PORT` (XEP-0124 7.1, `route`); none: whatever they say is ignored.
+    pub routes: Vec<String>,
     /// Whether the header of the PROXY protocol comes first, with the visitor's address.
     pub proxy_protocol: bool,
 }
@@ -72,19 +74,35 @@ pub struct Trust {
 }
 
 impl Upstream for Servers {
-    fn connect(&self, domain: &str, visitor: Visitor) -> Connecting<'_> {
-        let way = self.named.get(domain).or(self.others.as_ref()).map(Arc::clone);
-        let domain = domain.to_owned();
+    fn connect(&self, to: &Destination, visitor: Visitor) -> Connecting<'_> {
+        let way = self.named.get(&to.domain).or(self.others.as_ref()).map(Arc::clone);
+        let Destination { domain, route } = to.clone();
         Box::pin(async move {
             let way = way.ok_or(io::ErrorKind::NotFound)?;
+            let route = way.route(route.as_deref())?;
             // Not "no such host": that the domain is served is known.
-            way.open(&domain, visitor).await.map_err(io::Error::other)
+            way.open(route, &domain, visitor).await.map_err(io::Error::other)
         })
     }
 }
 
 impl Way {
-    async fn open(&self, domain: &str, visitor: Visitor) -> io::Result<Box<dyn Pipe>> {
+    /// The allowed place that a client names, in the operator's words; `None`: the usual one. XEP-0124 17.2: what is not
+    /// allowed is unknown.
+    fn route(&self, named: Option<&str>) -> io::Result<Option<&str>> {
+        let Some(named) = named.filter(|_| !self.routes.is_empty()) else { return Ok(None) };
+        let place = named.strip_prefix("xmpp:");
+        let is_named = |route: &&String| place.is_some_and(|one| one.eq_ignore_ascii_case(route));
+        let known = self.routes.iter().find(is_named);
+        known.map(|route| Some(&**route)).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    async fn open(
+        &self,
+        route: Option<&str>,
+        domain: &str,
+        visitor: Visitor,
+    ) -> io::Result<Box<dyn Pipe>> {
         match &self.place {
             Place::Fixed(server, protection) => {
                 let tls = match protection {
@@ -92,9 +110,12 @@ impl Way {
                     Protection::StartTls(trust) => Some((trust, false)),
                     Protection::Direct(trust) => Some((trust, true)),
                 };
-                self.try_all(server, domain, visitor, tls).await
+                self.try_all(route.unwrap_or(server), domain, visitor, tls).await
             }
             Place::LookUp(resolver, trust) => {
+                if let Some(route) = route {
+                    return self.try_all(route, domain, visitor, Some((trust, false))).await;
+                }
                 let mut failure = None;
                 for Target { host, port, direct_tls } in resolver.clients(&ascii(domain)?).await? {
                     let server = format!("{host}:{port}");

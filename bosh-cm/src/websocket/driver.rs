@@ -3,7 +3,7 @@
 use super::{Admission, Effect, End, Event, session::Session};
 use crate::{
     driver::{Insecure, Manager, now},
-    upstream::{Did, Line, Pipe, Visitor},
+    upstream::{Destination, Did, Line, Pipe, Visitor},
 };
 use bytes::BytesMut;
 use net::address::Permit;
@@ -62,7 +62,8 @@ impl Guest {
                 match effect {
                     Effect::Connect(domain) => {
                         let upstream = Arc::clone(&manager.upstream);
-                        server = Some(Line::open(upstream, domain, self.visitor));
+                        let destination = Destination { domain, route: None };
+                        server = Some(Line::open(upstream, destination, self.visitor));
                     }
                     Effect::Write(bytes) => {
                         if let Some(server) = &mut server {

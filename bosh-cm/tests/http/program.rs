@@ -117,6 +117,71 @@ async fn without_a_server_sessions_fail_and_the_program_does_not() {
     }
 }
 
+/// Asks for a session with this route.
+async fn routed(address: &str, route: &str) -> Browser {
+    let mut browser = Browser::new(TcpStream::connect(address).await.unwrap());
+    let route = format!("to='example.com' route='{route}'");
+    browser.send(&format!("<body {BODY} rid='1' ver='1.6' {route}/>")).await;
+    browser
+}
+
+#[tokio::test]
+async fn b07_a_route_leads_where_the_operator_lets_it_and_nowhere_else() {
+    let [usual, other, inner] =
+        [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let at = |listener: &std::net::TcpListener| listener.local_addr().unwrap().to_string();
+    let (there, elsewhere) = (at(&other), at(&inner));
+    for listener in [&usual, &other, &inner] {
+        listener.set_nonblocking(true).unwrap();
+    }
+    let upstream = format!("upstream.server={}", at(&usual));
+    let routes = format!("upstream.routes=['{there}']");
+    let (_child, address) = running(&[&upstream, NO_TLS, &routes]);
+
+    let mut browser = routed(&address, &format!("xmpp:{there}")).await;
+    let other = TcpListener::from_std(other).unwrap();
+    let (server, _) = other.accept().await.unwrap();
+    let said = tokio::spawn(says(server, FEATURES));
+    assert!(browser.answer().await.body.contains(FEATURES));
+    drop(browser);
+    for route in [
+        &*format!("xmpp:{elsewhere}"),
+        &there,
+        &format!("http:{there}"),
+        &format!("xmpp://{there}"),
+        &format!("xmpp:{there}/"),
+        &format!("xmpp:{elsewhere}#@{there}"),
+        "xmpp:198.51.100.9:25",
+        "xmpp:",
+    ] {
+        let answer = routed(&address, route).await.answer().await;
+        assert!(answer.is_terminal("host-unknown"), "{route}: {answer:?}");
+    }
+    for listener in [&usual, &inner] {
+        let visited = listener.accept().map(drop).map_err(|error| error.kind());
+        assert_eq!(visited, Err(std::io::ErrorKind::WouldBlock));
+    }
+    said.abort();
+}
+
+#[tokio::test]
+async fn b07_where_no_route_is_allowed_none_is_heard() {
+    let [usual, inner] = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let upstream = format!("upstream.server={}", usual.local_addr().unwrap());
+    let route = format!("xmpp:{}", inner.local_addr().unwrap());
+    for listener in [&usual, &inner] {
+        listener.set_nonblocking(true).unwrap();
+    }
+    let (_child, address) = running(&[&upstream, NO_TLS]);
+    let mut browser = routed(&address, &route).await;
+    let (server, _) = TcpListener::from_std(usual).unwrap().accept().await.unwrap();
+    let said = tokio::spawn(says(server, FEATURES));
+    assert!(browser.answer().await.body.contains(FEATURES));
+    let visited = inner.accept().map(drop).map_err(|error| error.kind());
+    assert_eq!(visited, Err(std::io::ErrorKind::WouldBlock));
+    said.abort();
+}
+
 /// A server at the end of one connection: says its header and these features, and gives what came.
 async fn says(mut stream: TcpStream, features: &str) -> String {
     stream.write_all(format!("{HEADER}{features}").as_bytes()).await.unwrap();

@@ -3,7 +3,7 @@
 use bosh_cm::{
     Manager, Pipe, Settings, Upstream, Visitor,
     http::{HEAD_BYTES, PATIENCE, Page, Peer, Site, connection, serve},
-    upstream::Connecting,
+    upstream::{Connecting, Destination},
 };
 use http::StatusCode;
 use net::{
@@ -44,8 +44,8 @@ pub(crate) struct Server {
 }
 
 impl Upstream for Fake {
-    fn connect(&self, domain: &str, visitor: Visitor) -> Connecting<'_> {
-        let domain = domain.to_owned();
+    fn connect(&self, to: &Destination, visitor: Visitor) -> Connecting<'_> {
+        let domain = to.domain.clone();
         Box::pin(async move {
             if domain == "unreachable.example" {
                 return Err(io::ErrorKind::ConnectionRefused.into());

@@ -107,7 +107,7 @@ impl Talk {
         while let Some(effect) = self.session.poll() {
             assert_eq!(self.end, None, "nothing after the end, but {effect:?}");
             match effect {
-                Effect::Connect(_, domain) => self.connects.push(domain),
+                Effect::Connect(_, to) => self.connects.push(to.domain),
                 Effect::Write(stream, bytes) => {
                     let written = match stream {
                         StreamId::FIRST => &mut self.written,
