@@ -7,8 +7,10 @@
 //!
 //! [`bosh`] drives any connection manager through every point of XEP-0124 and XEP-0206, down to the bytes of its HTTP
 //! requests; the program `bosh-conformance` prints what came of it. [`bosh::loss`] has two people talk through the
-//! broken networks of [`faults`]; the program is `bosh-loss`.
+//! broken networks of [`faults`]; the program is `bosh-loss`. [`slow`] has thousands of visitors dawdle; the program is
+//! `slow-visitors`.
 
 pub mod bosh;
 pub mod faults;
 pub mod plays;
+pub mod slow;

@@ -18,12 +18,14 @@ macro_rules! ensure {
 
 mod client;
 pub mod loss;
+mod pinger;
 mod report;
 mod rows;
 mod url;
 mod wire;
 
 pub use client::{Account, Lab};
+pub use pinger::Pinger;
 pub use report::{Report, Reported};
 pub use url::Url;
 pub use wire::{BoxFuture, Dial, Stream, http};
