@@ -20,8 +20,9 @@ use crate::{
     proxy,
 };
 
-/// Connections that wait to be accepted; more arrive in a burst after a restart.
-const BACKLOG: i32 = 1024;
+/// Connections that wait to be accepted, as far as the system lets them. Many arrive in a burst after a restart, and one that
+/// finds no room tries again a second later at the earliest (threat B05).
+const BACKLOG: i32 = 4096;
 /// How long to wait when the system is out of something, mostly file descriptors: accepting again at
 /// once would fail again at once.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -18,12 +18,12 @@ use tokio::{
 const DRIP: Duration = Duration::from_secs(3);
 /// Whoever was thrown out comes back after this, and up to as much again.
 const RETURN: u64 = 1_000;
-/// What the system keeps for one that does not read: as little as it lets itself be asked.
-const RECEIVE: u32 = 1_024;
+/// A request whose answer is longer than it is.
+const REQUEST: &[u8] = b"OPTIONS /http-bind HTTP/1.1\r\nHost: x\r\n\r\n";
 /// For so long it stays if it is let: longer than a server has patience.
 const LIFE: Duration = Duration::from_secs(90);
-/// Requests of one that does not read: their answers are more than it and the server's system keep for it.
-const UNREAD: usize = 400;
+/// Requests of one that asks and does not read: their answers are more than both systems keep for it.
+const UNREAD: usize = 150;
 
 /// What the visitors do together.
 #[derive(Debug, Clone, Copy)]
@@ -43,8 +43,10 @@ enum Manner {
     SlowHead,
     /// Its body.
     SlowBody,
-    /// Many requests, of which it reads no answer.
+    /// One whole request after the other, of which it reads no answer.
     SlowReader,
+    /// The same, with many requests at first.
+    GreedyReader,
     /// Nothing.
     Silent,
 }
@@ -53,13 +55,15 @@ enum Manner {
 pub async fn attack(attack: Attack) {
     let mut visitors = JoinSet::new();
     for number in 0..attack.connections {
-        let manner = match number % 4 {
-            0 => Manner::SlowHead,
-            1 => Manner::SlowBody,
-            2 => Manner::SlowReader,
+        // As many of each as of any other, but for the greedy: what they ask for at first is not slow at all.
+        let manner = match number % 20 {
+            0..5 => Manner::SlowHead,
+            5..10 => Manner::SlowBody,
+            10..14 => Manner::SlowReader,
+            14 => Manner::GreedyReader,
             _ => Manner::Silent,
         };
-        let [.., high, low] = (number / 4 % attack.addresses).to_be_bytes();
+        let [.., high, low] = (number / 20 % attack.addresses).to_be_bytes();
         let address = Ipv4Addr::new(127, 1, high, low);
         visitors.spawn(visit(manner, address, attack.server, Dice::of(&[number.into()])));
     }
@@ -70,9 +74,9 @@ pub async fn attack(attack: Attack) {
 async fn visit(manner: Manner, from: Ipv4Addr, server: SocketAddr, mut dice: Dice) {
     loop {
         sleep(dice.millis(0..RETURN)).await;
-        let receive = matches!(manner, Manner::SlowReader).then_some(RECEIVE);
+        let reads = !matches!(manner, Manner::SlowReader | Manner::GreedyReader);
         // Refused, thrown out, or out of ports: all the same to it.
-        let _over = match connect(from, server, receive).await {
+        let _over = match connect(from, server, reads).await {
             Ok(stream) => manner.dawdle(stream).await,
             Err(error) => Err(error),
         };
@@ -92,15 +96,23 @@ impl Manner {
                     b"POST /http-bind HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n<body ";
                 stream.write_all(head).await?;
             }
-            Self::SlowReader => {
-                let request = b"OPTIONS /http-bind HTTP/1.1\r\nHost: x\r\n\r\n";
-                let all = request.repeat(UNREAD);
+            Self::GreedyReader => {
                 // The server may stop reading first.
-                if let Ok(written) = timeout(DRIP, stream.write_all(&all)).await {
+                if let Ok(written) = timeout(DRIP, stream.write_all(&REQUEST.repeat(UNREAD))).await
+                {
                     written?;
                 }
                 // It may well be let.
                 return timeout(LIFE, closed(&stream)).await.unwrap_or(Ok(()));
+            }
+            Self::SlowReader => {
+                let asking = async {
+                    loop {
+                        stream.write_all(REQUEST).await?;
+                        sleep(DRIP).await;
+                    }
+                };
+                return asking.await;
             }
             Self::Silent => {}
         }

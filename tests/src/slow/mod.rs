@@ -8,6 +8,7 @@ mod attack;
 pub use attack::{Attack, attack};
 
 use crate::bosh::{Dial, Lab, Pinger, Stream};
+use socket2::SockRef;
 use std::{fs, io, net::Ipv4Addr, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpSocket, TcpStream},
@@ -17,6 +18,10 @@ use tokio::{
 
 /// Between two pings of one person.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Bytes to receive in for one that does not read.
+const RECEIVE: u32 = 1_024;
+/// Its largest segment, as on any network but this machine's: what the other side keeps grows with it.
+const SEGMENT: u32 = 536;
 /// A ping that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -120,20 +125,17 @@ impl Taken {
 fn from(address: Ipv4Addr, server: SocketAddr) -> Dial {
     Arc::new(move || {
         Box::pin(
-            async move { Ok(Box::new(connect(address, server, None).await?) as Box<dyn Stream>) },
+            async move { Ok(Box::new(connect(address, server, true).await?) as Box<dyn Stream>) },
         )
     })
 }
 
-/// A connection from this address, with so many bytes of the system's to receive in.
-async fn connect(
-    from: Ipv4Addr,
-    server: SocketAddr,
-    receive: Option<u32>,
-) -> io::Result<TcpStream> {
+/// A connection from this address. For one that does not read both systems keep as little as they let themselves be asked.
+async fn connect(from: Ipv4Addr, server: SocketAddr, reads: bool) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
-    if let Some(bytes) = receive {
-        socket.set_recv_buffer_size(bytes)?;
+    if !reads {
+        socket.set_recv_buffer_size(RECEIVE)?;
+        SockRef::from(&socket).set_tcp_mss(SEGMENT)?;
     }
     socket.bind((from, 0).into())?;
     let stream = socket.connect(server).await?;
