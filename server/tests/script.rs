@@ -190,7 +190,7 @@ fn the_server_in_memory_serves_every_domain_and_takes_settings() {
 }
 
 #[test]
-fn another_server_is_reached_over_tcp_and_bosh_and_no_secret_is_logged() {
+fn another_server_is_reached_over_tcp_bosh_and_websocket_and_no_secret_is_logged() {
     let folder = Folder::new();
     folder.write("hello.scs", HELLO);
     folder.add("romeo@localhost", "montague");
@@ -198,7 +198,8 @@ fn another_server_is_reached_over_tcp_and_bosh_and_no_secret_is_logged() {
     let server = folder.start(FREE.into_iter().chain(["--set=domains=['localhost']"]));
     let tcp = server.address("c2s").to_string();
     let bosh = format!("http://{}/http-bind", server.address("http"));
-    for there in [["--server", &tcp], ["--bosh", &bosh]] {
+    let websocket = format!("ws://{}/xmpp-websocket", server.address("http"));
+    for there in [["--server", &tcp], ["--bosh", &bosh], ["--websocket", &websocket]] {
         let ran = folder.run(["script", "--log", "hello.scs"].iter().chain(&there));
         assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
         assert!(ran.err.contains("Juliet <   <body>Hello</body>\n"), "{}", ran.err);
@@ -219,6 +220,45 @@ fn another_server_is_reached_over_tcp_and_bosh_and_no_secret_is_logged() {
 }
 
 #[test]
+fn a_websocket_may_be_one_of_https_and_says_what_is_wrong_with_it() {
+    let folder = Folder::new();
+    folder.write("hello.scs", HELLO);
+    folder.add("romeo@localhost", "montague");
+    folder.add("juliet@localhost", "capulet");
+    let https = ["--set=domains=['localhost']", "--set=https.listen=['127.0.0.1:0']"];
+    let server = folder.start(FREE.into_iter().chain(https));
+    let http = server.address("http");
+    // By a name that the certificate has.
+    let wss = format!("wss://localhost:{}/xmpp-websocket", server.address("https").port());
+    let play = |words: &[&str]| folder.run(["script", "hello.scs"].iter().chain(words));
+    let other = Folder::new();
+    drop(other.start(FREE));
+    let ca = |folder: &Folder| folder.file("data/self-signed.crt").display().to_string();
+    for (words, status) in [
+        (&["--websocket", &wss][..], 0),
+        (&["--websocket", &wss, "--ca", &ca(&folder)], 0),
+        (&["--websocket", &wss, "--ca", &ca(&other)], 1),
+    ] {
+        let ran = play(words);
+        assert_eq!(ran.status, status, "{words:?}: {}{}", ran.out, ran.err);
+    }
+    // The other door; no door; nobody there.
+    for (path, said) in [("/http-bind", "200"), ("/", "404")] {
+        let ran = play(&["--websocket", &format!("ws://{http}{path}")]);
+        assert!(ran.status == 1 && ran.out.contains(said), "{path}: {}", ran.out);
+    }
+    let ran = play(&["--websocket", "ws://127.0.0.1:1/xmpp-websocket"]);
+    assert!(ran.out.contains("127.0.0.1:1: Connection refused"), "{}", ran.out);
+    // What this door cannot carry is not played through it, and what follows is.
+    folder.write("closed.scs", with_tag("## not over websocket: it needs a socket"));
+    let url = format!("ws://{http}/xmpp-websocket");
+    let ran = folder.run(["script", "--websocket", &url, "closed.scs", "hello.scs"]);
+    assert_eq!(ran.status, 0, "{}", ran.out);
+    assert!(ran.out.starts_with("skip closed.scs: not over websocket: it needs a socket\n"));
+    assert!(ran.out.contains("\npass hello.scs "), "{}", ran.out);
+}
+
+#[test]
 fn accounts_are_registered_for_a_script_and_removed_after_it() {
     let folder = Folder::new();
     folder.write("hello.scs", HELLO);
@@ -226,7 +266,8 @@ fn accounts_are_registered_for_a_script_and_removed_after_it() {
     let server = folder.start(FREE.into_iter().chain(open));
     let tcp = server.address("c2s").to_string();
     let bosh = format!("http://{}/http-bind", server.address("http"));
-    for there in [["--server", &tcp], ["--bosh", &bosh]] {
+    let websocket = format!("ws://{}/xmpp-websocket", server.address("http"));
+    for there in [["--server", &tcp], ["--bosh", &bosh], ["--websocket", &websocket]] {
         let ran = folder.run(["script", "--register", "hello.scs"].iter().chain(&there));
         assert_eq!((ran.status, &*ran.err), (0, ""), "{}", ran.out);
         assert_eq!(folder.run(["user", "list"]).out, "", "none is left behind");
@@ -241,6 +282,9 @@ fn options_without_sense_are_refused() {
         (&["--register"][..], "--server"),
         (&["--insecure"], "--server"),
         (&["--bosh", "127.0.0.1:5280"], "--bosh"),
+        (&["--websocket", "127.0.0.1:5280"], "--websocket"),
+        (&["--websocket", "http://127.0.0.1:5280/"], "--websocket"),
+        (&["--websocket", "ws://h/", "--bosh", "http://h/"], "cannot be used with"),
         (&["--server", "h", "--bosh", "http://h/"], "cannot be used with"),
         (&["--server", "h", "--ca", "hello.scs"], "--ca"),
     ] {
