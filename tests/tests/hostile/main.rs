@@ -16,7 +16,11 @@ mod sliced;
 mod stream;
 mod target;
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 macro_rules! families {
     ($($family:ident)*) => {$(
@@ -50,4 +54,35 @@ fn the_table_is_whole() {
     for row in x.chain(t).chain(a) {
         assert!(rows.contains(&*row), "{row}");
     }
+}
+
+/// The rows of HTTP have their tests where what they try is, and so named that they are found.
+#[test]
+fn the_rows_of_bosh_and_websocket_have_tests_of_their_names() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text: String = ["bosh-cm", "net/src", "tests/tests", "tests/clients"]
+        .iter()
+        .flat_map(|folder| files_below(&root.join(folder)))
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    let b = (1..=13).map(|n| format!("b{n:02}_"));
+    let w = (1..=3).map(|n| format!("w{n:02}_"));
+    let missing: Vec<_> = b
+        .chain(w)
+        .filter(|row| !text.contains(&format!("fn {row}")) && !text.contains(&format!("\"{row}")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// The sources of tests.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| !path.ends_with("node_modules") && !path.ends_with(".venv"))
+        .flat_map(|path| match path.is_dir() {
+            true => files_below(&path),
+            false => vec![path],
+        })
+        .filter(|path| path.extension().is_some_and(|kind| kind == "rs" || kind == "py"))
+        .collect()
 }

@@ -153,7 +153,7 @@ fn row_56_a_new_page_may_go_on_where_the_old_one_broke_off() {
 }
 
 #[test]
-fn row_57_and_b04_polling_too_often_is_a_violation_unless_it_pays() {
+fn b04_and_row_57_polling_too_often_is_a_violation_unless_it_pays() {
     let polling = || {
         let mut talk = Talk::with("wait='0'");
         talk.send(101, "");
