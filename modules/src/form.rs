@@ -25,6 +25,8 @@ pub(crate) struct Field {
     required: bool,
     values: Vec<String>,
     options: &'static [(&'static str, &'static str)],
+    /// Whether something else than the options may be filled in.
+    open: bool,
 }
 
 /// What a field takes (XEP-0004 3.3).
@@ -44,6 +46,8 @@ pub(crate) enum FieldType {
     ListSingle,
     /// Any of the options.
     ListMulti,
+    /// Yes or no.
+    Boolean,
 }
 
 /// Why a submitted form is refused, for people.
@@ -95,6 +99,20 @@ impl Form {
         out.close();
     }
 
+    /// Whether what was filled in says itself that it is this form (XEP-0068 3.1).
+    pub(crate) fn is_named_by(&self, x: &Node) -> bool {
+        let named = x.children.iter().filter(|child| child.attr("var") == Some(FORM_TYPE));
+        named.flat_map(|field| &field.children).any(|value| value.text == self.form_type)
+    }
+
+    /// Whether all fields that were filled in are of this form.
+    pub(crate) fn knows(&self, x: &Node) -> bool {
+        let fields = x.children.iter().filter(|child| child.is(ns::DATA_FORM, "field"));
+        fields
+            .filter_map(|field| field.attr("var"))
+            .all(|var| var == FORM_TYPE || self.fields.iter().any(|field| field.var == var))
+    }
+
     /// Reads what was filled in.
     ///
     /// # Errors
@@ -136,7 +154,7 @@ impl Form {
 impl Field {
     /// A field to be filled in, or to show under this label.
     pub(crate) fn new(kind: FieldType, var: &'static str, label: &'static str) -> Self {
-        Self { kind, var, label, required: false, values: Vec::new(), options: &[] }
+        Self { kind, var, label, required: false, values: Vec::new(), options: &[], open: false }
     }
 
     /// The same, which must not be left empty.
@@ -154,9 +172,18 @@ impl Field {
         Self { options, ..self }
     }
 
+    /// The same, for anything beside the options (XEP-0122 4.2.2).
+    pub(crate) fn open(self) -> Self {
+        Self { open: true, ..self }
+    }
+
     fn write(&self, out: &mut Writer) {
-        let Self { kind, var, label, required, values, options } = self;
+        let Self { kind, var, label, required, values, options, open } = self;
         out.open("field").attr("type", kind.name()).attr("var", var).attr("label", label);
+        if *open {
+            out.open_ns("validate", ns::VALIDATE).attr("datatype", "xs:string");
+            out.open("open").close().close();
+        }
         if *required {
             out.open("required").close();
         }
@@ -180,6 +207,7 @@ impl FieldType {
             Self::JidMulti => "jid-multi",
             Self::ListSingle => "list-single",
             Self::ListMulti => "list-multi",
+            Self::Boolean => "boolean",
         }
     }
 
@@ -194,6 +222,11 @@ impl Submission {
     pub(crate) fn text(&self, var: &str) -> Option<String> {
         let (_, lines) = self.texts.iter().find(|(name, _)| *name == var)?;
         Some(lines.join("\n"))
+    }
+
+    /// The texts of a field with several, such as they are.
+    pub(crate) fn texts(&self, var: &str) -> &[String] {
+        self.texts.iter().find(|(name, _)| *name == var).map_or(&[], |(_, texts)| texts)
     }
 
     /// The addresses, each once.
@@ -231,13 +264,19 @@ impl Submission {
             FieldType::ListSingle | FieldType::ListMulti => {
                 // XEP-0004 3.3
                 let offered = |value| field.options.iter().any(|(_, option)| *option == value);
-                if !values.iter().all(|value| offered(*value)) {
+                if !field.open && !values.iter().all(|value| offered(*value)) {
                     return Err(FormError("that was not among the options"));
                 }
             }
             FieldType::TextSingle | FieldType::TextPrivate => {
                 if values.iter().any(|value| value.contains(['\r', '\n'])) {
                     return Err(FormError("a field of one line has several"));
+                }
+            }
+            FieldType::Boolean => {
+                // XEP-0004 3.3
+                if !values.iter().all(|value| matches!(*value, "0" | "1" | "false" | "true")) {
+                    return Err(FormError("that is neither yes nor no"));
                 }
             }
             FieldType::TextMulti => {}

@@ -6,6 +6,7 @@
 mod accounts;
 mod activity;
 mod admin;
+mod archive;
 mod blocking;
 mod caps;
 mod carbons;
@@ -33,6 +34,7 @@ mod version;
 
 pub use accounts::{Passwords, Registrar};
 pub use admin::{End, Power};
+pub use archive::Settings as ArchiveSettings;
 pub use contact::Contacts;
 pub use directory::StoreDirectory;
 pub use router::{Xep, xeps as declarations};
@@ -50,6 +52,8 @@ pub struct Deps {
     pub store: Arc<dyn Store>,
     /// The limits that the store was opened with.
     pub caps: Caps,
+    /// How archives are kept and read.
+    pub archive: ArchiveSettings,
     /// The domains served here, in prepared form.
     pub domains: Vec<String>,
     /// What the server calls itself.
@@ -66,7 +70,8 @@ pub struct Deps {
 
 /// All modules, in order.
 pub fn all(deps: &Deps) -> Vec<Arc<dyn Module>> {
-    let Deps { store, caps, domains, software, contacts, admins, registrar, power } = deps.clone();
+    let Deps { store, caps, archive, domains, software, contacts, admins, registrar, power } =
+        deps.clone();
     let motd = admin::Motd::new(store.clone());
     let office = Arc::new(admin::Office {
         store: store.clone(),
@@ -94,7 +99,9 @@ pub fn all(deps: &Deps) -> Vec<Arc<dyn Module>> {
         Arc::new(private::Private { store: store.clone() }),
         Arc::new(vcard::VCards { store: store.clone() }),
         // messages for those who are not there: the last resort of delivery
-        Arc::new(offline::Offline { store }),
+        Arc::new(offline::Offline { store: store.clone() }),
+        // what was said, for those who were not there or forget
+        Arc::new(archive::Archive { store, settings: archive }),
         // both sides of a conversation for all of a user's clients
         Arc::new(carbons::Carbons),
         // what clients can wait for while nobody looks at them

@@ -187,7 +187,8 @@ pub(crate) async fn update(
 ) {
     let push = (always || change.is_visible()).then(|| push(router, change));
     let (_, Subscription { to, from, .. }) = change.subscription();
-    let relation = Relation { to, from };
+    let listed = change.after.as_ref().is_some_and(|item| item.listed);
+    let relation = Relation { to, from, listed };
     router
         .update(turn, change.version, &change.jid, relation, |view| {
             first(view);

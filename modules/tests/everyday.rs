@@ -114,6 +114,7 @@ fn the_table_of_xeps_comes_from_the_declarations() {
     let deps = Deps {
         store: house.store.clone(),
         caps: Caps::default(),
+        archive: modules::ArchiveSettings::default(),
         domains: vec!["localhost".into()],
         software: Software { name: String::new(), version: String::new(), os: None },
         contacts: Contacts::default(),

@@ -6,13 +6,15 @@ use smallvec::SmallVec;
 use std::{any::Any, collections::HashMap, sync::Arc};
 use xmpp_core::{BareJid, Jid};
 
-/// What is agreed between an account and a contact (RFC 6121 3).
+/// What is agreed between an account and a contact (RFC 6121 2, 3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Relation {
     /// The account gets the contact's presence.
     pub to: bool,
     /// The contact gets the account's presence.
     pub from: bool,
+    /// The contact is in the account's roster.
+    pub listed: bool,
 }
 
 /// What is known of an account when it is read.
@@ -20,7 +22,7 @@ pub struct Relation {
 pub struct Record {
     /// The roster's version: it only rises, so an older record never replaces a newer one.
     pub version: u64,
-    /// The contacts with a subscription in either direction.
+    /// The contacts in its roster, and whoever else has a subscription in either direction.
     pub contacts: HashMap<BareJid, Relation>,
     /// The addresses that it has blocked (XEP-0191).
     pub blocked: Vec<Jid>,

@@ -6,7 +6,7 @@ use common::{Task, World, finish};
 use router::{Relation, Turn};
 use std::sync::atomic::Ordering;
 
-const BOTH: Relation = Relation { to: true, from: true };
+const BOTH: Relation = Relation { to: true, from: true, listed: true };
 
 #[test]
 fn a_broadcast_waits_for_the_change_that_is_under_way() {

@@ -10,6 +10,7 @@ use bosh_cm::{
     websocket,
 };
 use c2s::Rate;
+use modules::ArchiveSettings;
 use net::address::AddressLimits;
 use roster_store::Caps;
 use std::{sync::Arc, time::Duration};
@@ -39,6 +40,16 @@ pub(crate) fn caps(limits: &keys::Limits) -> Caps {
         // Room for addresses as long as usual, where there may be more of them.
         blocked_bytes: usual.blocked_bytes.max(limits.blocked.saturating_mul(65)),
         ..usual
+    }
+}
+
+/// Archives.
+pub(crate) fn archive(config: &Config) -> ArchiveSettings {
+    let limits = &config.limits;
+    ArchiveSettings {
+        default: config.archive,
+        page: limits.archive_page.min(limits.archive_page_max),
+        page_max: limits.archive_page_max,
     }
 }
 

@@ -236,6 +236,7 @@ pub(crate) fn modules(
     modules::all(&modules::Deps {
         store: Arc::clone(store),
         caps: settings::caps(&config.limits),
+        archive: settings::archive(config),
         domains: config.domains.clone(),
         contacts: config.contacts.clone(),
         admins: config.admins.clone(),
@@ -256,7 +257,7 @@ fn router(
     lever: &Arc<Lever>,
 ) -> anyhow::Result<Arc<Router>> {
     let modules = modules(config, store, registrar, lever);
-    let directory = Arc::new(modules::StoreDirectory::new(Arc::clone(store)));
+    let directory = Arc::new(modules::StoreDirectory::new(Arc::clone(store), config.archive));
     Ok(Router::new(settings::router(config), &modules, directory, Arc::new(System::new()))?)
 }
 

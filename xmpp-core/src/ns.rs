@@ -70,6 +70,12 @@ pub const FORWARD: &str = "urn:xmpp:forward:0";
 pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";
 /// XEP-0359: Unique and Stable Stanza IDs.
 pub const STANZA_IDS: &str = "urn:xmpp:sid:0";
+/// XEP-0313: Message Archive Management.
+pub const ARCHIVE: &str = "urn:xmpp:mam:2";
+/// XEP-0059: Result Set Management.
+pub const RESULT_SETS: &str = "http://jabber.org/protocol/rsm";
+/// XEP-0122: Data Forms Validation.
+pub const VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
 /// XEP-0184: Message Delivery Receipts.
 pub const RECEIPTS: &str = "urn:xmpp:receipts";
 /// XEP-0333: Displayed Markers.

@@ -13,8 +13,10 @@ mod common;
 pub use common::{Actor, Clock, finish, stanza};
 
 use futures_util::{FutureExt, future::ready};
-use modules::{Contacts, Deps, End, Passwords, Power, Registrar, Software, StoreDirectory};
-use roster_store::{Caps, Store, memory::Memory};
+use modules::{
+    ArchiveSettings, Contacts, Deps, End, Passwords, Power, Registrar, Software, StoreDirectory,
+};
+use roster_store::{Caps, Policy, Store, memory::Memory};
 use router::{BoxFuture, Module, Router, Settings};
 use std::{
     sync::{
@@ -93,6 +95,7 @@ impl House {
         let deps = Deps {
             store: store.clone(),
             caps,
+            archive: ArchiveSettings::default(),
             domains: domains.clone(),
             software,
             contacts: Contacts::default(),
@@ -102,7 +105,7 @@ impl House {
         };
         let registrar = deps.registrar.clone();
         let clock = Arc::new(Clock::default());
-        let directory = Arc::new(StoreDirectory::new(store.clone()));
+        let directory = Arc::new(StoreDirectory::new(store.clone(), Policy::Always));
         modules.extend(modules::all(&deps));
         let router =
             Router::new(Settings::new(domains), &modules, directory, clock.clone()).unwrap();

@@ -123,8 +123,7 @@ table! {
 table! {
     /// The message archive (XEP-0313).
     Archive {
-        /// Whose messages are kept where the user has not said: "always", "roster" or "never". At work
-        /// once archives exist.
+        /// Whose messages are archived where the user has not said (XEP-0441): "always", "roster" or "never".
         default: String = "always".into();
     }
 }
@@ -241,7 +240,7 @@ table! {
         sm_resume: Seconds = 600;
         /// Seconds in which a client must say something once it was asked for an acknowledgement.
         sm_ack_timeout: Seconds = 60;
-        /// Messages on one page of an archive unless the client says. At work once archives exist.
+        /// Messages on one page of an archive unless the client says.
         archive_page: usize = 50;
         /// Messages on one page at most.
         archive_page_max: usize = 250;

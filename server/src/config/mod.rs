@@ -14,7 +14,7 @@ use program::{
         networks, origins, web_address,
     },
 };
-use roster_store::Durability;
+use roster_store::{Durability, Policy};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -83,6 +83,8 @@ pub struct Config {
     pub admins: Vec<BareJid>,
     /// Whether strangers may create accounts.
     pub registration: bool,
+    /// What is archived for users who have not said.
+    pub archive: Policy,
     /// Whom to write to about the service.
     pub contacts: Contacts,
     /// The limits.
@@ -115,12 +117,6 @@ impl Config {
     /// Raises what was written to what it means; `base` is the folder that `data` is relative to.
     pub fn from_file(file: File, base: &Path) -> Result<Self, ConfigError> {
         let data = base.join(&file.top.data);
-        check(["always", "roster", "never"].contains(&&*file.archive.default), || {
-            format!(
-                "archive.default: {:?} is not \"always\", \"roster\" or \"never\"",
-                file.archive.default
-            )
-        })?;
         check((4_096..=10_000_000).contains(&file.auth.iterations), || {
             format!("auth.iterations: {} is not between 4096 and 10000000", file.auth.iterations)
         })?;
@@ -128,6 +124,7 @@ impl Config {
             "http.websocket: it has the path of http.bosh: give it another".into()
         })?;
         limits(&file.limits)?;
+        let archive = archive(&file.archive.default)?;
         let domains = domains(&file.top.domains)?;
         Ok(Self {
             admins: admins(&file.top.admins, &domains)?,
@@ -165,6 +162,7 @@ impl Config {
             trusted: networks("limits.trusted", &file.limits.trusted)?,
             contacts: contacts(file.contact)?,
             registration: file.registration.enabled,
+            archive,
             limits: file.limits,
             free_ports: false,
             chat_page: false,
@@ -241,6 +239,17 @@ fn contacts(written: keys::Contact) -> Result<Contacts, ConfigError> {
         status: uris("status", status)?,
         support: uris("support", support)?,
     })
+}
+
+fn archive(default: &str) -> Result<Policy, ConfigError> {
+    match default {
+        "always" => Ok(Policy::Always),
+        "roster" => Ok(Policy::Roster),
+        "never" => Ok(Policy::Never),
+        other => Err(ConfigError(format!(
+            "archive.default: {other:?} is not \"always\", \"roster\" or \"never\""
+        ))),
+    }
 }
 
 /// Limits below which RFC 6120 cannot work.
