@@ -33,6 +33,7 @@ impl Module for Blocking {
     fn declare(self: Arc<Self>, declare: &mut Declare) {
         declare.xep(191, "Blocking Command", "1.3");
         declare.feature(At::Server, ns::BLOCKING);
+        declare.remember(|Interested| Bytes::new(), |_| Some(Interested));
         declare.guard(Side::Sender, |stanza, account| only_own(stanza, account.jid().as_str()));
         let this = self.clone();
         declare.handle(IqType::Get, (ns::BLOCKING, "blocklist"), [At::Own], move |request| {

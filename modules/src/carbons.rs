@@ -58,6 +58,10 @@ impl Module for Carbons {
         for side in [Side::Sender, Side::Recipient] {
             declare.mark(side, |stanza, _| without_forged(stanza));
         }
+        declare.remember(
+            |Enabled(enabled)| Bytes::from_static(if *enabled { b"enabled" } else { b"disabled" }),
+            |words| Some(Enabled(words == b"enabled")),
+        );
         declare.copy(|seat| matches!(seat.get(), Some(Enabled(true))), copy);
     }
 }

@@ -38,6 +38,7 @@ impl Module for Rosters {
 
     fn declare(self: Arc<Self>, declare: &mut Declare) {
         declare.feature(At::Server, ns::ROSTER);
+        declare.remember(|Interested| Bytes::new(), |_| Some(Interested));
         // RFC 6121 2.6.1
         declare.stream_feature(Offer::AfterAuth, |_, _| {
             Bytes::from_static(b"<ver xmlns='urn:xmpp:features:rosterver'/>")

@@ -52,6 +52,15 @@ impl Claim {
         self.session.post.manage();
     }
 
+    pub(crate) fn new(router: &Arc<Router>, session: Session) -> Self {
+        Self { router: router.clone(), session: Arc::new(session), live: true }
+    }
+
+    /// Nothing is done when it is dropped.
+    pub(crate) fn defuse(&mut self) {
+        self.live = false;
+    }
+
     pub(crate) fn session(&self) -> &Arc<Session> {
         &self.session
     }
@@ -102,7 +111,7 @@ impl Router {
             self.counters.came();
         }
         let mailbox = Mailbox::new(session.post.clone());
-        let claim = Claim { router: self.clone(), session: Arc::new(session), live: true };
+        let claim = Claim::new(self, session);
         self.finish(after).await;
         Ok((claim, mailbox))
     }
@@ -128,7 +137,7 @@ impl Router {
     }
 
     /// The account, read again where it was thought not to exist: somebody has just authenticated as it.
-    async fn existing(&self, jid: &BareJid) -> Result<Arc<Account>, ClaimError> {
+    pub(crate) async fn existing(&self, jid: &BareJid) -> Result<Arc<Account>, ClaimError> {
         let failed = |_| ClaimError::Failed;
         let account = self.account(jid.as_jid()).await.map_err(failed)?;
         if !account.exists() {

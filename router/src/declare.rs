@@ -4,10 +4,11 @@ use crate::{
     Account, Answer, At, Backlog, BoxFuture, Discovery, Keeping, Leaving, Module, Receipt, Request,
     Router, Seat, Session, Side, Urgency, Xep,
     copy::{Copies, Copying},
+    frozen::Memory,
     info::{Extension, Identity, Info, Offer},
 };
 use bytes::Bytes;
-use std::{collections::HashMap, sync::Arc};
+use std::{any::Any, collections::HashMap, sync::Arc};
 use xmpp_core::{BareJid, Stanza, StanzaError, stanza::IqType};
 
 /// What modules declare, collected. Two claims on the same are remembered and stop the start-up.
@@ -26,6 +27,7 @@ pub struct Declare {
     pub(crate) keeps: Vec<Box<KeepFn>>,
     pub(crate) copies: Option<(&'static str, Copies)>,
     pub(crate) urgency: Option<(&'static str, Arc<UrgencyFn>)>,
+    pub(crate) memories: Vec<Memory>,
     pub(crate) arrivals: Vec<Box<ArrivalFn>>,
     pub(crate) departures: Vec<Box<DepartureFn>>,
     pub(crate) backlog: Option<(&'static str, Box<BacklogFn>)>,
@@ -248,6 +250,20 @@ impl Declare {
             self.claimed_twice("urgency", first);
         }
         self.urgency = Some((self.module, Arc::new(urgency)));
+    }
+
+    /// What is remembered of a session in a value of this type outlives the process: in these words, and read from them again
+    /// (`None`: not understood). Under the module's own name: one for each module.
+    pub fn remember<T: Any + Send>(
+        &mut self,
+        freeze: impl Fn(&T) -> Bytes + Send + Sync + 'static,
+        thaw: impl Fn(&[u8]) -> Option<T> + Send + Sync + 'static,
+    ) {
+        let name = self.module;
+        if self.memories.iter().any(|memory| memory.name == name) {
+            self.claimed_twice("what it remembers", name);
+        }
+        self.memories.push(Memory::new(name, freeze, thaw));
     }
 
     /// Called when a session becomes available, after it was told who else is. Its account's roster is nobody else's to

@@ -162,6 +162,11 @@ impl FanOut {
 }
 
 impl Letter {
+    /// One that was on its way before the process began.
+    pub(crate) fn restored(stanza: Stanza) -> Self {
+        Self { stanza, owed: Owed::Routing, asked: false }
+    }
+
     /// What is to be written.
     pub fn stanza(&self) -> &Stanza {
         &self.stanza
@@ -275,6 +280,11 @@ impl Post {
             queue.release();
             queue.wake();
         }
+    }
+
+    /// Whether the session is ending.
+    pub(crate) fn is_closed(&self) -> bool {
+        !matches!(lock(&self.queue).close, Close::No)
     }
 
     /// Whether it overflowed and the session has to leave the table.

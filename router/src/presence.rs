@@ -347,7 +347,7 @@ pub(crate) fn bare_presence(kind: PresenceType, from: Jid) -> Stanza {
 }
 
 /// The priority in a presence, 0 where there is none (RFC 6121 4.7.2.3: one at most, and nothing but a number in it).
-fn priority(presence: &Stanza) -> Result<i8, StanzaError> {
+pub(crate) fn priority(presence: &Stanza) -> Result<i8, StanzaError> {
     let mut found =
         presence.children().filter(|child| (child.ns, child.name) == (ns::CLIENT, "priority"));
     let Some(child) = found.next() else { return Ok(0) };

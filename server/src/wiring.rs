@@ -75,6 +75,7 @@ impl Server {
             settings::door(&config),
             Arc::clone(&router),
             Arc::clone(&store) as _,
+            Arc::clone(&store) as _,
             Arc::clone(&tls),
             hashing,
         );
@@ -92,6 +93,7 @@ impl Server {
         };
         // Before anybody can log in: what is changed from here on ends sessions.
         registrar.catch_up(&router).await.context("the store")?;
+        server.door.take_up().await.context("the store")?;
         server.listen(&config, &router)?;
         server.tasks.spawn(Arc::clone(&server.tls).watch(server.stop.clone().cancelled_owned()));
         let revocations = watch_revocations(registrar, router);

@@ -1,6 +1,6 @@
 //! The door: what all client streams share, and how they begin and end together.
 
-use super::{resumptions::Resumptions, run};
+use super::{parked::Parked, resumptions::Resumptions, run};
 use crate::{Counts, Origin, Settings, session::Host};
 use bytes::Bytes;
 use net::{
@@ -10,11 +10,14 @@ use net::{
     random,
     tls::{Mode, Tls},
 };
-use roster_store::Accounts;
+use roster_store::{Accounts, Sessions};
 use router::{Offer, Router};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -36,10 +39,15 @@ pub struct Door {
     /// Registrations per address, tried or done.
     pub(super) registrations: Attempts,
     pub(super) hashing: Arc<Hashing>,
+    /// Where sessions are left to the next process.
+    pub(super) sessions: Arc<dyn Sessions>,
     pub(super) resumptions: Arc<Resumptions>,
+    /// The sessions that may be resumed, once the door shuts, and until when.
+    pub(super) left: Mutex<Vec<(Parked, SystemTime)>>,
     stop: CancellationToken,
-    /// All sessions, those without a connection too.
-    pub(super) streams: TaskTracker,
+    streams: TaskTracker,
+    /// Sessions without a connection.
+    pub(super) waiting: TaskTracker,
     /// Streams so far: their numbers in the log.
     count: AtomicU64,
     /// Logins that succeeded, and those that failed.
@@ -52,6 +60,7 @@ impl Door {
         settings: Settings,
         router: Arc<Router>,
         accounts: Arc<dyn Accounts>,
+        sessions: Arc<dyn Sessions>,
         tls: Arc<Tls>,
         hashing: Arc<Hashing>,
     ) -> Arc<Self> {
@@ -64,6 +73,8 @@ impl Door {
             ),
             registrations: Attempts::per_hour(registrations, settings.trusted.clone()),
             hashing,
+            sessions,
+            left: Mutex::default(),
             resumptions: Resumptions::new(settings.parked_per_account, settings.parked),
             settings,
             router,
@@ -71,6 +82,7 @@ impl Door {
             tls,
             stop: CancellationToken::new(),
             streams: TaskTracker::new(),
+            waiting: TaskTracker::new(),
             count: AtomicU64::new(0),
             logins: Default::default(),
         })
@@ -123,13 +135,26 @@ impl Door {
     }
 
     /// Tells every client `system-shutdown` (RFC 6120 4.9.3.20) and waits until they are gone, or for
-    /// [`Settings::shutdown_timeout`]. Streams that are not done by then end with the runtime.
+    /// [`Settings::shutdown_timeout`]. Streams that are not done by then end with the runtime. Sessions that may be resumed are
+    /// left to the next process, which [takes them up](Self::take_up).
     pub async fn shut(&self) {
         self.stop.cancel();
         self.streams.close();
-        if time::timeout(self.settings.shutdown_timeout, self.streams.wait()).await.is_err() {
+        self.waiting.close();
+        let all = async {
+            self.streams.wait().await;
+            self.waiting.wait().await;
+        };
+        if time::timeout(self.settings.shutdown_timeout, all).await.is_err() {
             warn!(streams = self.streams.len(), "clients did not go in time");
         }
+        self.leave_behind().await;
+    }
+
+    /// The door shuts: this session, which may be resumed for so long, is left to the next process.
+    pub(super) fn leave(&self, parked: Parked, rest: Duration) {
+        let until = self.router.environment().now() + rest;
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).push((parked, until));
     }
 
     async fn enter(

@@ -4,6 +4,7 @@ mod door;
 mod login;
 mod parked;
 mod register;
+mod restart;
 mod resumptions;
 mod seat;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::session::Ledger;
 use router::{Claim, Letter, Mail, Mailbox};
-use std::{future::poll_fn, iter, sync::Arc};
+use std::{future::poll_fn, sync::Arc};
 use tokio::time::{self, Instant};
 use tracing::info;
 use xmpp_core::{
@@ -23,6 +23,14 @@ pub(super) struct Parked {
 }
 
 impl Parked {
+    /// Enters in the books what the mailbox holds, as if it had been sent: it comes behind what was.
+    pub(super) fn take_mail(&mut self) {
+        self.mailbox.set_active(true); // what is held, too
+        while let Some(Mail::Letter(letter)) = self.mailbox.try_next() {
+            self.ledger.send(letter);
+        }
+    }
+
     /// What its client resumes it with.
     pub(super) fn token(&self) -> &str {
         self.ledger.terms().map_or("", |terms| &terms.token)
@@ -36,8 +44,13 @@ impl Door {
         // Nobody looks: of what comes meanwhile nothing is kept that is of no use later (XEP-0352).
         parked.mailbox.set_active(false);
         info!(jid = %parked.claim.jid(), "parked");
+        self.park_until(parked, ticket, Instant::now() + max);
+    }
+
+    /// The same, until then.
+    pub(super) fn park_until(self: &Arc<Self>, parked: Parked, ticket: Ticket, until: Instant) {
         ticket.park();
-        self.streams.spawn(Arc::clone(self).keep(parked, ticket, Instant::now() + max));
+        self.waiting.spawn(Arc::clone(self).keep(parked, ticket, until));
     }
 
     /// Hands a session over to a new connection. Where that is gone already it is parked again.
@@ -59,7 +72,10 @@ impl Door {
                 drop(ticket); // to whoever wants it now it does not exist any more
                 None
             }
-            () = stop.cancelled() => ticket.leave().err(),
+            () = stop.cancelled() => match ticket.leave() {
+                Err(wish) => Some(wish),
+                Ok(()) => return self.leave(parked, until.saturating_duration_since(Instant::now())),
+            },
         };
         match wish {
             Some(Wish::Resume(heir)) => self.hand_over(parked, heir),
@@ -72,14 +88,11 @@ impl Door {
     }
 
     /// The session is over: what its client did not get goes where it would have gone without it (XEP-0198 4).
-    async fn give_up(&self, mut parked: Parked) {
+    pub(super) async fn give_up(&self, mut parked: Parked) {
+        parked.take_mail();
+        let unproven: Vec<Letter> = parked.ledger.take_unacknowledged().into();
         let jid = parked.claim.jid();
         info!(%jid, "not resumed");
-        let mut unproven: Vec<Letter> = parked.ledger.take_unacknowledged().into();
-        unproven.extend(iter::from_fn(|| match parked.mailbox.try_next()? {
-            Mail::Letter(letter) => Some(letter),
-            Mail::Close(_) => None,
-        }));
         // Whoever hears that a stanza was handled must have heard of its error, too: where one is lost here, its client
         // hears nothing.
         if !unproven.iter().any(|letter| is_error(letter.stanza().kind())) {

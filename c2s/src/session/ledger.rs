@@ -147,7 +147,7 @@ impl Ledger {
     }
 
     /// A letter is sent.
-    pub(super) fn send(&mut self, letter: Letter) {
+    pub(crate) fn send(&mut self, letter: Letter) {
         self.bytes += letter.stanza().weight();
         self.unacknowledged.push_back(letter);
     }
@@ -206,7 +206,7 @@ impl Ledger {
     }
 
     /// All that is not acknowledged, to be sent again (XEP-0198 5).
-    pub(super) fn unacknowledged(&self) -> impl Iterator<Item = &Letter> {
+    pub(crate) fn letters(&self) -> impl Iterator<Item = &Letter> {
         self.unacknowledged.iter()
     }
 

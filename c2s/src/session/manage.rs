@@ -157,7 +157,7 @@ impl Stream {
         self.acknowledge(h)?;
         write_count("resumed", handled, token.as_deref().map(|token| ("previd", token)), self);
         let Self { ledger, output, .. } = self;
-        for letter in ledger.iter().flat_map(|ledger| ledger.unacknowledged()) {
+        for letter in ledger.iter().flat_map(|ledger| ledger.letters()) {
             letter.stanza().write(output);
         }
         self.promised = 0; // the client knows the SM-ID

@@ -29,6 +29,7 @@
 //! ```
 
 mod bind;
+mod frozen;
 mod header;
 mod ledger;
 mod manage;
@@ -41,6 +42,7 @@ mod tests;
 
 use crate::Settings;
 use bytes::{Bytes, BytesMut};
+pub(crate) use frozen::{Saved, State};
 pub(crate) use ledger::Ledger;
 pub(crate) use manage::Resumed;
 use rate::Bucket;

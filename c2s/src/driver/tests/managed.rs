@@ -10,25 +10,25 @@ use xmpp_core::{
     stanza::IqType,
 };
 
-const MAX: Duration = Duration::from_secs(600);
-const ASK: &str = "<r xmlns='urn:xmpp:sm:3'/>";
+pub(super) const MAX: Duration = Duration::from_secs(600);
+pub(super) const ASK: &str = "<r xmlns='urn:xmpp:sm:3'/>";
 
 /// Nobody is asked for a sign of life for as long as anything here takes.
-fn patient() -> Settings {
+pub(super) fn patient() -> Settings {
     Settings { idle_timeout: 100 * MAX, ..Settings::new("verona.lit") }
 }
 
-fn a(h: u32) -> String {
+pub(super) fn a(h: u32) -> String {
     format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>")
 }
 
-fn message(body: &str) -> String {
+pub(super) fn message(body: &str) -> String {
     format!("<message type='chat' to='juliet@verona.lit/home'><body>{body}</body></message>")
 }
 
 impl Client {
     /// Makes its stream resumable; its SM-ID.
-    async fn enable(&mut self) -> String {
+    pub(super) async fn enable(&mut self) -> String {
         self.say("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await;
         let enabled = self.hear("/>").await;
         let (_, id) = enabled.split_once(" id='").unwrap_or_else(|| panic!("{enabled}"));
@@ -36,12 +36,12 @@ impl Client {
     }
 
     /// Asks for a former stream.
-    async fn ask_for(&mut self, token: &str, h: u32) {
+    pub(super) async fn ask_for(&mut self, token: &str, h: u32) {
         self.say(&format!("<resume xmlns='urn:xmpp:sm:3' previd='{token}' h='{h}'/>")).await;
     }
 
     /// Goes on with a former stream: the server's count.
-    async fn resume(&mut self, token: &str, h: u32) -> u32 {
+    pub(super) async fn resume(&mut self, token: &str, h: u32) -> u32 {
         self.ask_for(token, h).await;
         let resumed = self.hear("/>").await;
         assert!(resumed.starts_with("<resumed "), "{resumed}");
@@ -50,7 +50,7 @@ impl Client {
     }
 
     /// Asks for a former stream that there is not; what it hears.
-    async fn fail_to_resume(&mut self, token: &str) -> String {
+    pub(super) async fn fail_to_resume(&mut self, token: &str) -> String {
         self.ask_for(token, 0).await;
         let failed = self.hear("</failed>").await;
         assert!(failed.contains("<item-not-found "), "{failed}");
@@ -58,7 +58,7 @@ impl Client {
     }
 
     /// All that is said until the server answers a ping of sorts.
-    async fn sync(&mut self) -> String {
+    pub(super) async fn sync(&mut self) -> String {
         self.say("<iq type='get' id='sync'><nothing xmlns='u:x'/></iq>").await;
         let heard = self.hear("</iq>").await;
         assert!(heard.contains("id='sync'"), "{heard}");
@@ -68,14 +68,14 @@ impl Client {
 
 impl Verona {
     /// Somebody who has logged in and is not bound.
-    async fn visitor(&self, user: &str) -> (Client, JoinHandle<()>) {
+    pub(super) async fn visitor(&self, user: &str) -> (Client, JoinHandle<()>) {
         let (mut client, task) = self.pipe();
         client.log_in(MechanismName::ScramSha256, user).await;
         (client, task)
     }
 
     /// Somebody at home whose stream is resumable.
-    async fn managed(&self, user: &str) -> (Client, JoinHandle<()>, String) {
+    pub(super) async fn managed(&self, user: &str) -> (Client, JoinHandle<()>, String) {
         let (mut client, task) = self.resident(user).await;
         let token = client.enable().await;
         (client, task, token)
@@ -83,7 +83,7 @@ impl Verona {
 }
 
 /// The connection breaks, and the server notices.
-async fn cut(client: Client, task: JoinHandle<()>) {
+pub(super) async fn cut(client: Client, task: JoinHandle<()>) {
     drop(client);
     task.await.unwrap();
 }

@@ -3,5 +3,6 @@
 mod domains;
 mod managed;
 mod register;
+mod restart;
 mod streams;
 mod world;

@@ -36,6 +36,9 @@ const PIPE: usize = 16 * 1_024;
 
 pub(super) struct Verona {
     pub(super) door: Arc<Door>,
+    settings: Settings,
+    store: Arc<Memory>,
+    start: Instant,
 }
 
 impl Verona {
@@ -58,16 +61,15 @@ impl Verona {
         }
         let credentials = Credentials::derive(PASSWORD_IN_MANTUA, ROUNDS, &[[8; 16]; 3]).unwrap();
         store.create(&"romeo@mantua.lit".parse().unwrap(), credentials).await.unwrap();
-        let world = Arc::new(World { store: Arc::clone(&store), start: Instant::now() });
-        let router = Router::new(
-            router::Settings::new(vec!["verona.lit".into(), "mantua.lit".into()]),
-            modules,
-            Arc::clone(&world) as _,
-            world,
-        );
-        let tls = Tls::ephemeral(&["verona.lit"]).unwrap();
-        let hashing = Hashing::new(2, ROUNDS);
-        Self { door: Door::new(settings, router.unwrap(), store, Arc::new(tls), hashing) }
+        let start = Instant::now();
+        Self { door: open(&settings, &store, modules, start), settings, store, start }
+    }
+
+    /// The server shuts down, and another process begins.
+    pub(super) async fn restart(&mut self) {
+        self.door.shut().await;
+        self.door = open(&self.settings, &self.store, &[], self.start);
+        self.door.take_up().await.unwrap();
     }
 
     /// A connection in memory, and the task that serves it.
@@ -90,6 +92,26 @@ impl Verona {
     }
 }
 
+/// A process.
+fn open(
+    settings: &Settings,
+    store: &Arc<Memory>,
+    modules: &[Arc<dyn Module>],
+    start: Instant,
+) -> Arc<Door> {
+    let world = Arc::new(World { store: Arc::clone(store), start });
+    let router = Router::new(
+        router::Settings::new(vec!["verona.lit".into(), "mantua.lit".into()]),
+        modules,
+        Arc::clone(&world) as _,
+        world,
+    );
+    let tls = Tls::ephemeral(&["verona.lit"]).unwrap();
+    let hashing = Hashing::new(2, ROUNDS);
+    let (accounts, sessions) = (Arc::clone(store) as _, Arc::clone(store) as _);
+    Door::new(settings.clone(), router.unwrap(), accounts, sessions, Arc::new(tls), hashing)
+}
+
 struct World {
     store: Arc<Memory>,
     start: Instant,
@@ -97,7 +119,7 @@ struct World {
 
 impl Environment for World {
     fn now(&self) -> SystemTime {
-        SystemTime::now()
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000) + self.start.elapsed()
     }
     fn monotonic(&self) -> Duration {
         self.start.elapsed()

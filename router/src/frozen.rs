@@ -1,0 +1,132 @@
+//! Sessions that outlive the process: what is known of one as a value, out of the table and back into it (XEP-0198).
+
+use crate::{
+    Claim, ClaimError, Letter, Mailbox, Router, Seat, Session, mailbox::Post, presence::priority,
+};
+use bytes::Bytes;
+use std::{any::Any, sync::Arc, time::SystemTime};
+use xmpp_core::{Jid, Stanza};
+
+/// A session as a value: all that the table knows of it. What is on its way to it is not part of it.
+#[derive(Debug, Clone)]
+pub struct Frozen {
+    /// Its full address.
+    pub jid: Jid,
+    /// Since when it was connected.
+    pub since: SystemTime,
+    /// The last available presence that it broadcast; `None` while it is unavailable.
+    pub presence: Option<Stanza>,
+    /// Whom it sent available presence directly (RFC 6121 4.6.1).
+    pub directed: Vec<Jid>,
+    /// What modules remember of it, in their own words, by their names.
+    pub remembered: Vec<(String, Bytes)>,
+}
+
+/// How a module's memory of a session is put into words and read again.
+pub(crate) struct Memory {
+    /// Whose it is.
+    pub(crate) name: &'static str,
+    freeze: Box<FreezeFn>,
+    thaw: Box<ThawFn>,
+}
+
+type FreezeFn = dyn Fn(&Seat) -> Option<Bytes> + Send + Sync;
+type ThawFn = dyn Fn(&mut Seat, &[u8]) + Send + Sync;
+
+impl Memory {
+    pub(crate) fn new<T: Any + Send>(
+        name: &'static str,
+        freeze: impl Fn(&T) -> Bytes + Send + Sync + 'static,
+        thaw: impl Fn(&[u8]) -> Option<T> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name,
+            freeze: Box::new(move |seat| seat.get().map(&freeze)),
+            thaw: Box::new(move |seat, words| {
+                if let Some(value) = thaw(words) {
+                    seat.put(value);
+                }
+            }),
+        }
+    }
+}
+
+impl Claim {
+    /// A letter to this session as it was before the process began.
+    pub fn letter(&self, stanza: Stanza) -> Letter {
+        debug_assert!(stanza.head.to.is_some(), "it was on its way to somebody");
+        Letter::restored(stanza)
+    }
+}
+
+impl Router {
+    /// A session as a value; `None` where it is over already: replaced, closed, or full. It stays where it is.
+    pub fn freeze(&self, claim: &Claim) -> Option<Frozen> {
+        let session = claim.session();
+        let mut state = session.account.guard();
+        let seat = &*state.seat(session.number)?;
+        if seat.post.is_closed() {
+            return None;
+        }
+        let remembered = self
+            .law
+            .memories
+            .iter()
+            .filter_map(|memory| Some((memory.name.to_owned(), (memory.freeze)(seat)?)));
+        Some(Frozen {
+            jid: seat.jid.clone(),
+            since: seat.since(),
+            presence: seat.presence().cloned(),
+            directed: seat.directed.clone(),
+            remembered: remembered.collect(),
+        })
+    }
+
+    /// Gives a claim back that goes on in another process: nobody hears of it. Together with
+    /// [`freeze`](Self::freeze), once nobody delivers any more.
+    pub fn abandon(&self, mut claim: Claim, mailbox: Mailbox) {
+        drop(mailbox);
+        claim.defuse();
+        let session = claim.session();
+        session.account.guard().seats.retain(|seat| seat.number != session.number);
+    }
+
+    /// Takes a session up again that was frozen: for everybody else it has always been there. Before anybody can log in.
+    ///
+    /// # Errors
+    /// [`ClaimError::NoAccount`]; [`ClaimError::Failed`]: the account could not be read; [`ClaimError::BadResource`]: it
+    /// is no address of a session, or there is one.
+    pub async fn thaw(self: &Arc<Self>, frozen: Frozen) -> Result<(Claim, Mailbox), ClaimError> {
+        let Frozen { jid, since, presence, mut directed, remembered } = frozen;
+        if jid.is_bare() || !self.serves(jid.domain()) {
+            return Err(ClaimError::BadResource);
+        }
+        let account = self.existing(&jid.to_bare()).await?;
+        let session = Session {
+            number: self.next_session(),
+            jid,
+            post: Post::new(self.settings.mailbox_bytes, self.urgency()),
+            account: account.clone(),
+        };
+        let mut seat = Seat::new(&session, since);
+        seat.presence = presence.and_then(|presence| {
+            let priority = priority(&presence).ok()?;
+            Some((presence, priority))
+        });
+        directed.truncate(self.settings.directed_presence);
+        seat.directed = directed;
+        for (name, words) in remembered {
+            if let Some(memory) = self.law.memories.iter().find(|memory| memory.name == name) {
+                (memory.thaw)(&mut seat, &words);
+            }
+        }
+        let mut state = account.guard();
+        if state.seats.iter().any(|other| other.jid == seat.jid) {
+            return Err(ClaimError::BadResource);
+        }
+        state.seats.push(seat);
+        drop(state);
+        let mailbox = Mailbox::new(session.post.clone());
+        Ok((Claim::new(self, session), mailbox))
+    }
+}
