@@ -27,6 +27,10 @@ struct Arguments {
     #[arg(long = "row", value_name = "NUMBER")]
     rows: Vec<String>,
 
+    /// The same manager over http, at a place that does not count as secure, where the endpoint is https://…: for row 70.
+    #[arg(long, value_name = "URL")]
+    plain: Option<Url>,
+
     /// Print one line a row with tabs between the fields.
     #[arg(long)]
     tabs: bool,
@@ -67,6 +71,7 @@ async fn measure(arguments: Arguments) -> anyhow::Result<Report> {
     let chosen: Vec<_> = rows().into_iter().filter(|row| named(row.id)).collect();
     anyhow::ensure!(!chosen.is_empty(), "--row: there is none of this number");
     let lab = arguments.url.lab(arguments.users).map_err(anyhow::Error::msg)?;
-    let lab = Lab { process: arguments.process, upstream: arguments.upstream, ..lab };
+    let plain = arguments.plain.map(Url::dial);
+    let lab = Lab { plain, process: arguments.process, upstream: arguments.upstream, ..lab };
     Ok(run(Arc::new(lab), chosen).await)
 }

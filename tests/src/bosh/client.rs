@@ -39,6 +39,8 @@ pub struct Account {
 pub struct Lab {
     /// Opens connections.
     pub dial: Dial,
+    /// Opens connections to the same manager that are less secure than those: over http, where those are over https.
+    pub plain: Option<Dial>,
     /// The value of `Host`.
     pub host: String,
     /// The path of the endpoint.

@@ -1,6 +1,6 @@
 //! What the command lines of the programs say.
 
-use super::{Account, Lab, http};
+use super::{Account, Dial, Lab, http};
 use std::str::FromStr;
 use xmpp_core::Jid;
 
@@ -31,7 +31,13 @@ impl Url {
             return Err("--user: of one domain, please".into());
         }
         let Self { address, host, path, https } = self;
-        Ok(Lab { dial: http(address, https), host, path, accounts, process: None, upstream: None })
+        let dial = http(address, https);
+        Ok(Lab { dial, plain: None, host, path, accounts, process: None, upstream: None })
+    }
+
+    /// How connections to it are opened.
+    pub fn dial(self) -> Dial {
+        http(self.address, self.https)
     }
 }
 

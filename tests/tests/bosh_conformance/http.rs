@@ -32,8 +32,8 @@ struct Request {
 }
 
 /// Serves one connection, one request after the other, except that a request that comes while one is held gives
-/// that one back.
-pub async fn serve(manager: Arc<Manager>, mut stream: DuplexStream) {
+/// that one back. All sessions begin over a connection that is secure, and no other is served one.
+pub async fn serve(manager: Arc<Manager>, mut stream: DuplexStream, secure: bool) {
     let mut buffer = Vec::new();
     while let Ok(Some(request)) = timeout(ARRIVAL, read(&manager, &mut stream, &mut buffer)).await {
         let Ok(request) = request else {
@@ -42,6 +42,7 @@ pub async fn serve(manager: Arc<Manager>, mut stream: DuplexStream) {
         };
         let Request { last, takes_gzip, .. } = request;
         let (status, reply) = match request.method.as_str() {
+            "POST" if !(secure || manager.has(Fault::ServedOverHttp)) => return,
             "POST" => {
                 let asked = manager.request(&request.body);
                 let Some(reply) = held(&manager, &mut stream, &mut buffer, asked).await else {

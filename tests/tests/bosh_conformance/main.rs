@@ -12,7 +12,7 @@ mod server;
 use fault::Fault;
 use manager::Manager;
 use std::{collections::BTreeSet, sync::Arc};
-use tests::bosh::{Account, Lab, Report, Stream, Verdict, rows, run};
+use tests::bosh::{Account, Dial, Lab, Report, Stream, Verdict, rows, run};
 use tokio::io::duplex;
 
 /// Bytes on their way through a connection in memory.
@@ -25,12 +25,17 @@ fn lab(fault: Option<Fault>) -> Arc<Lab> {
         domain: "localhost".into(),
         password: "secret".into(),
     };
-    Arc::new(Lab {
-        dial: Arc::new(move || {
+    let dial = move |secure| -> Dial {
+        let manager = Arc::clone(&manager);
+        Arc::new(move || {
             let (ours, theirs) = duplex(PIPE);
-            tokio::spawn(http::serve(Arc::clone(&manager), theirs));
+            tokio::spawn(http::serve(Arc::clone(&manager), theirs, secure));
             Box::pin(async { Ok(Box::new(ours) as Box<dyn Stream>) })
-        }),
+        })
+    };
+    Arc::new(Lab {
+        dial: dial(true),
+        plain: Some(dial(false)),
         host: "localhost".into(),
         path: "/http-bind".into(),
         accounts: [account("romeo"), account("juliet")],
@@ -108,6 +113,7 @@ faults! {
     CutLosesResponses: responses_lost_with_their_connection fails ["45"];
     GuessableSids: sids_that_can_be_guessed fails ["69"];
     SilenceFromRequest: silence_counted_from_the_request fails ["52"];
+    ServedOverHttp: a_secure_session_served_over_http fails ["70"];
     ErrorsBare: stream_errors_without_their_element fails ["75"];
     GzipUnasked: responses_compressed_for_everybody fails ["5a"];
     GzipCutShort: compressed_responses_without_their_end fails ["5b"];

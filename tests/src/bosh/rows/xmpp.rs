@@ -93,8 +93,27 @@ async fn sids(lab: Arc<Lab>) -> Outcome {
     Ok(())
 }
 
-async fn secure_session(_: Arc<Lab>) -> Outcome {
-    Err(Stop::not_measured("needs the same manager over http and https"))
+async fn secure_session(lab: Arc<Lab>) -> Outcome {
+    let Some(plain) = &lab.plain else {
+        return Err(Stop::not_measured("needs the same manager over http and https"));
+    };
+    let mut session = lab.romeo().await?;
+    let (over_http, over_https) = (session.to_self("over-http"), session.to_self("over-https"));
+    let mut connection = Connection::new(plain().await?);
+    // What somebody would send who has heard the sid, or a page that takes the wrong address.
+    let body = session.body(session.rid + 1, "", &over_http);
+    connection.write(lab.request("", &body)).await?;
+    match connection.next(PATIENCE).await {
+        Err(Stop::Fail(_)) => {}
+        Err(stop) => return Err(stop),
+        Ok(None) => return Err(Stop::fail("neither answered nor closed")),
+        Ok(Some(answer)) => return Err(Stop::Fail(format!("answered: {}", answer.show()))),
+    }
+    let body = session.next("", &over_https);
+    let connection = lab.post(&body).await?;
+    let ids = session.ids_until([connection], "over-https").await?;
+    ensure!(!ids.iter().any(|id| id == "over-http"), "what came over http was passed on");
+    Ok(())
 }
 
 async fn version(lab: Arc<Lab>) -> Outcome {
