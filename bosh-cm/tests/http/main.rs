@@ -10,6 +10,7 @@ mod gauges;
 mod hostile;
 mod http2;
 mod https;
+mod limits;
 mod program;
 mod sessions;
 mod site;
