@@ -123,6 +123,11 @@ class Page:
         """Whether the server offers XEP-0198 on a WebSocket."""
         return any("urn:xmpp:sm:3" in frame for frame in self.told)
 
+    @property
+    def has_resumed(self):
+        """Whether it has gone on with a stream (XEP-0198 5)."""
+        return any(frame.startswith("<resumed ") for frame in self.told)
+
     async def open(self):
         await self.page.goto(f"{self.pages}/{self.html}")
 
