@@ -5,8 +5,8 @@ use bytes::{Bytes, BytesMut};
 use std::time::Duration;
 use xmpp_core::xml::Limits;
 
-/// Streams of one session at a time: accounts that one person may well have (XEP-0124 16). Each is a connection to
-/// a server.
+/// Streams of one session at a time: accounts that one person may well have (XEP-0124 16). There is no key for it, since
+/// each after the first counts as a session against the limits that have keys.
 const STREAMS: usize = 4;
 
 /// What a `<body/>` may be longer than what it carries.

@@ -42,6 +42,10 @@ struct Arguments {
     /// The process of the server behind the manager: killed in the last row but one.
     #[arg(long, value_name = "PID")]
     upstream: Option<u32>,
+
+    /// A domain that the manager has served, and serves no more.
+    #[arg(long, value_name = "DOMAIN")]
+    gone: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -71,7 +75,8 @@ async fn measure(arguments: Arguments) -> anyhow::Result<Report> {
     let chosen: Vec<_> = rows().into_iter().filter(|row| named(row.id)).collect();
     anyhow::ensure!(!chosen.is_empty(), "--row: there is none of this number");
     let lab = arguments.url.lab(arguments.users).map_err(anyhow::Error::msg)?;
+    let (process, upstream, gone) = (arguments.process, arguments.upstream, arguments.gone);
     let plain = arguments.plain.map(Url::dial);
-    let lab = Lab { plain, process: arguments.process, upstream: arguments.upstream, ..lab };
+    let lab = Lab { plain, process, upstream, gone, ..lab };
     Ok(run(Arc::new(lab), chosen).await)
 }

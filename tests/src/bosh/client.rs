@@ -51,6 +51,8 @@ pub struct Lab {
     pub process: Option<u32>,
     /// The process of the server behind it, if that may be ended.
     pub upstream: Option<u32>,
+    /// A domain that the manager served once.
+    pub gone: Option<String>,
 }
 
 impl Lab {

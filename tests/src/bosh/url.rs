@@ -31,8 +31,16 @@ impl Url {
             return Err("--user: of one domain, please".into());
         }
         let Self { address, host, path, https } = self;
-        let dial = http(address, https);
-        Ok(Lab { dial, plain: None, host, path, accounts, process: None, upstream: None })
+        Ok(Lab {
+            dial: http(address, https),
+            plain: None,
+            host,
+            path,
+            accounts,
+            process: None,
+            upstream: None,
+            gone: None,
+        })
     }
 
     /// How connections to it are opened.

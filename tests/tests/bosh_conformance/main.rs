@@ -41,6 +41,7 @@ fn lab(fault: Option<Fault>) -> Arc<Lab> {
         accounts: [account("romeo"), account("juliet")],
         process: None,
         upstream: None,
+        gone: None,
     })
 }
 

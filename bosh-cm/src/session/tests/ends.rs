@@ -120,6 +120,62 @@ fn an_end_that_nobody_asks_for_is_kept_for_as_long_as_a_session_may_be_silent() 
     assert_eq!(talk.answers(), []);
 }
 
+/// What only a driver comes to know is tried there: `see-other-uri` and `undefined-condition`, where sessions begin
+/// (rows 27 and 29). For `internal-server-error` there is no occasion but a fault of ours.
+#[test]
+fn row_24_each_condition_has_its_occasion() {
+    type Story = fn(&mut Talk);
+    let stories: [(&str, Story); 7] = [
+        ("bad-request", |talk| {
+            talk.on(101, 101, "xmpp:restart='true'", "");
+        }),
+        ("item-not-found", |talk| {
+            talk.send(104, "");
+        }),
+        ("policy-violation", |talk| {
+            talk.on(101, 101, "pause='100000'", "");
+        }),
+        ("remote-connection-failed", |talk| {
+            talk.send(101, "")
+                .tell(Event::Failed(StreamId::FIRST, Condition::RemoteConnectionFailed));
+        }),
+        ("remote-stream-error", |talk| {
+            let error = "<reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>";
+            talk.send(101, "").server(&format!("<stream:error>{error}</stream:error>"));
+        }),
+        ("system-shutdown", |talk| talk.send(101, "").tell(Event::Shutdown)),
+        // A server that does not know its domain (RFC 6120 4.9.3.6), as its way says.
+        ("host-unknown", |talk| {
+            talk.send(101, "").tell(Event::Failed(StreamId::FIRST, Condition::HostUnknown));
+        }),
+    ];
+    for (condition, story) in stories {
+        let mut talk = Talk::usual();
+        story(&mut talk);
+        let (_, body) = talk.answer();
+        assert!(body.contains(&format!(" type='terminate' condition='{condition}'")), "{body}");
+        assert!(talk.end.is_some(), "{condition}");
+    }
+    let mut talk = Talk::usual();
+    talk.send(101, "").send(1, "");
+    let answers = talk.answers();
+    assert_eq!(answers, [(101, terminate("other-request")), (1, terminate("item-not-found"))]);
+    let terms = |domains: &[&str], gone: &[&str]| {
+        let owned = |list: &[&str]| list.iter().map(|one| one.to_string()).collect();
+        Arc::new(Terms { domains: owned(domains), gone: owned(gone), ..Terms::default() })
+    };
+    for (to, condition) in [
+        ("to='old.example'", Condition::HostGone),
+        ("to='other.example'", Condition::HostUnknown),
+        ("", Condition::ImproperAddressing),
+    ] {
+        let text = format!("<body{BODY} rid='1' {to}/>");
+        let terms = terms(&["example.com"], &["old.example"]);
+        let opened = Session::open(Instant::now(), Conn(1), &request(&text), "SID".into(), &terms);
+        assert_eq!(opened.err(), Some(condition));
+    }
+}
+
 #[test]
 fn row_28_every_session_is_told_that_the_connection_manager_stops() {
     let mut talk = Talk::usual();

@@ -188,8 +188,11 @@ async fn unknown_domain(lab: Arc<Lab>) -> Outcome {
     answer.expect("host-unknown")
 }
 
-async fn host_gone(_: Arc<Lab>) -> Outcome {
-    Err(Stop::not_measured("needs a domain that was served once"))
+async fn host_gone(lab: Arc<Lab>) -> Outcome {
+    let Some(gone) = &lab.gone else {
+        return Err(Stop::not_measured("needs a domain that was served once"));
+    };
+    lab.ask().set("to", gone).answer().await?.expect("host-gone")
 }
 
 /// Whoever follows any 'route' can be sent anywhere, for the visitor, from inside the network. A listener of the
