@@ -10,6 +10,7 @@ mod ephemeral;
 mod listening;
 mod numbers;
 mod page;
+mod retention;
 pub mod script;
 mod serve;
 mod settings;

@@ -47,7 +47,7 @@ pub(crate) fn caps(limits: &keys::Limits) -> Caps {
 pub(crate) fn archive(config: &Config) -> ArchiveSettings {
     let limits = &config.limits;
     ArchiveSettings {
-        default: config.archive,
+        default: config.archive_policy,
         page: limits.archive_page.min(limits.archive_page_max),
         page_max: limits.archive_page_max,
     }

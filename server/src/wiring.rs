@@ -5,6 +5,7 @@ use crate::{
     environment::System,
     listening::{self, Listening},
     numbers::Numbers,
+    retention,
     settings::{self, GOODBYE},
 };
 use anyhow::Context;
@@ -98,6 +99,8 @@ impl Server {
         server.tasks.spawn(Arc::clone(&server.tls).watch(server.stop.clone().cancelled_owned()));
         let revocations = watch_revocations(registrar, router);
         server.tasks.spawn(server.stop.clone().run_until_cancelled_owned(revocations));
+        let retention = retention::watch(Arc::clone(&server.store), config.archive.clone());
+        server.tasks.spawn(server.stop.clone().run_until_cancelled_owned(retention));
         Ok(server)
     }
 
@@ -259,7 +262,8 @@ fn router(
     lever: &Arc<Lever>,
 ) -> anyhow::Result<Arc<Router>> {
     let modules = modules(config, store, registrar, lever);
-    let directory = Arc::new(modules::StoreDirectory::new(Arc::clone(store), config.archive));
+    let directory =
+        Arc::new(modules::StoreDirectory::new(Arc::clone(store), config.archive_policy));
     Ok(Router::new(settings::router(config), &modules, directory, Arc::new(System::new()))?)
 }
 

@@ -24,6 +24,13 @@ const STATEMENTS: usize = 64;
 /// The log is cut back to this size after a burst.
 const LOG_BYTES: i64 = 16 * 1024 * 1024;
 
+/// The log is folded into the database at this many pages, which is as long: a page that many messages write to is copied once.
+const LOG_PAGES: i64 = 4_096;
+
+/// Pages of the database in the writer's memory, in KiB: those that a burst of messages to a thousand accounts writes to, so that none
+/// is written twice for want of room.
+const WRITER_CACHE: i64 = 16 * 1024;
+
 /// Opens the database for writing, making and upgrading it as needed, and gives its masking key.
 pub(super) fn writable(path: &Path, durability: Durability) -> Result<(Connection, [u8; 32])> {
     let cannot = |error: &dyn Display| unusable(path, format_args!("cannot be opened: {error}"));
@@ -116,7 +123,9 @@ fn configure(conn: &Connection, durability: Durability) -> rusqlite::Result<()> 
         Durability::Process => "NORMAL",
     };
     conn.pragma_update(None, "synchronous", synchronous)?;
-    conn.pragma_update(None, "journal_size_limit", LOG_BYTES)
+    conn.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    conn.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    conn.pragma_update(None, "cache_size", -WRITER_CACHE) // negative: KiB
 }
 
 fn migrate(conn: &mut Connection, path: &Path) -> Result<()> {

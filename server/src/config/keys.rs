@@ -125,6 +125,10 @@ table! {
     Archive {
         /// Whose messages are archived where the user has not said (XEP-0441): "always", "roster" or "never".
         default: String = "always".into();
+        /// Days that messages are archived; 0: for good.
+        days: u32 = 0;
+        /// Messages of one archive, of which the latest stay; 0: all.
+        messages: usize = 1_000_000;
     }
 }
 

@@ -84,7 +84,9 @@ pub struct Config {
     /// Whether strangers may create accounts.
     pub registration: bool,
     /// What is archived for users who have not said.
-    pub archive: Policy,
+    pub archive_policy: Policy,
+    /// How much archives remember.
+    pub archive: keys::Archive,
     /// Whom to write to about the service.
     pub contacts: Contacts,
     /// The limits.
@@ -124,7 +126,7 @@ impl Config {
             "http.websocket: it has the path of http.bosh: give it another".into()
         })?;
         limits(&file.limits)?;
-        let archive = archive(&file.archive.default)?;
+        let policy = policy(&file.archive.default)?;
         let domains = domains(&file.top.domains)?;
         Ok(Self {
             admins: admins(&file.top.admins, &domains)?,
@@ -162,7 +164,8 @@ impl Config {
             trusted: networks("limits.trusted", &file.limits.trusted)?,
             contacts: contacts(file.contact)?,
             registration: file.registration.enabled,
-            archive,
+            archive_policy: policy,
+            archive: file.archive,
             limits: file.limits,
             free_ports: false,
             chat_page: false,
@@ -241,7 +244,7 @@ fn contacts(written: keys::Contact) -> Result<Contacts, ConfigError> {
     })
 }
 
-fn archive(default: &str) -> Result<Policy, ConfigError> {
+fn policy(default: &str) -> Result<Policy, ConfigError> {
     match default {
         "always" => Ok(Policy::Always),
         "roster" => Ok(Policy::Roster),
