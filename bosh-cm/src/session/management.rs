@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   Unasked ──a resource is bound, and the client goes on──► Asked ──<enabled/>──► Counting
-//!      └──the client manages its stream itself──► Theirs ◄──<failed/>──┘
+//!      └──the client manages its stream itself──► Theirs       └──<failed/>──► Refused
 //! ```
 
 use super::request::Request;
@@ -32,8 +32,10 @@ pub(super) enum Management {
     Asked,
     /// The server counts.
     Counting(Ledger),
-    /// It is the client's own affair, or nobody's.
+    /// It is the client's own affair: it may come back to a stream that was not closed (XEP-0198 7).
     Theirs,
+    /// The server does without.
+    Refused,
 }
 
 /// What the server counts, and how much of it has arrived.
@@ -103,9 +105,9 @@ impl Management {
     /// The server says something of stream management: whether it is nothing to the client, and what to answer.
     pub(super) fn learn(&mut self, nonza: Nonza) -> (bool, Option<Bytes>) {
         match (&*self, nonza) {
-            (Self::Unasked | Self::Theirs, _) => return (false, None),
+            (Self::Unasked | Self::Theirs | Self::Refused, _) => return (false, None),
             (Self::Asked, Nonza::Enabled) => *self = Self::Counting(Ledger::default()),
-            (Self::Asked, Nonza::Failed) => *self = Self::Theirs,
+            (Self::Asked, Nonza::Failed) => *self = Self::Refused,
             // XEP-0198 4: at once, with what is certain so far.
             (Self::Counting(ledger), Nonza::Ask) => return (true, Some(ledger.ack())),
             (Self::Asked | Self::Counting(_), _) => {}
@@ -113,9 +115,14 @@ impl Management {
         (true, None)
     }
 
-    /// Whether the server waits to hear of the stanzas that it sends now.
+    /// Whether the server waits to hear of the stanzas that it sends now, from us or from the client.
     pub(super) fn counts(&self) -> bool {
-        matches!(self, Self::Counting(_))
+        matches!(self, Self::Counting(_) | Self::Theirs)
+    }
+
+    /// Whether the client may come back to the stream by another way.
+    pub(super) fn is_theirs(&self) -> bool {
+        matches!(self, Self::Theirs)
     }
 
     /// So many stanzas that the server counts were sent in the answer to this request.

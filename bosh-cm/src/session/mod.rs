@@ -172,7 +172,7 @@ impl Session {
             Event::Closed(id) => self.lose_server(now, id, Condition::RemoteConnectionFailed),
             Event::Tick => self.tick(now),
             Event::Shutdown => {
-                self.close_all();
+                self.leave_all();
                 let end = End::Condition(Condition::SystemShutdown);
                 self.ending.get_or_insert((end, None));
                 self.settle(now);
@@ -537,7 +537,10 @@ impl Session {
 
     fn finish(&mut self, end: End) {
         self.return_undelivered();
-        self.close_all();
+        match end {
+            End::Inactive => self.leave_all(),
+            _ => self.close_all(),
+        }
         self.over = true;
         self.effects.push_back(Effect::End(end));
     }

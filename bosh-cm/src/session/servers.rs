@@ -311,6 +311,16 @@ impl Session {
         (0..self.streams.len()).for_each(|at| self.close(at));
     }
 
+    /// Ends all streams without a word of the client's: those that it manages itself it may come back to (XEP-0198 7).
+    pub(super) fn leave_all(&mut self) {
+        for stream in self.streams.iter_mut().filter(|stream| stream.management.is_theirs()) {
+            if !std::mem::replace(&mut stream.closed, true) {
+                self.effects.push_back(Effect::Close(stream.id));
+            }
+        }
+        self.close_all();
+    }
+
     /// Closes a stream, once.
     fn close(&mut self, at: usize) {
         if !std::mem::replace(&mut self.streams[at].closed, true) {

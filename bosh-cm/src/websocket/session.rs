@@ -407,10 +407,13 @@ impl Session {
         self.close(now, end, code);
     }
 
-    /// Sends a close frame; the stream to the server ends in good order.
+    /// Sends a close frame; the stream to the server ends in good order. Where nobody on the client's side has ended it, it
+    /// breaks off there, too: the client may resume it (XEP-0198 7).
     fn close(&mut self, now: Instant, end: End, code: u16) {
+        use StreamCondition::{ConnectionTimeout, SystemShutdown};
         let has_left = self.stage == Stage::Leaving;
-        self.hang_up(!has_left);
+        let cut_off = matches!(end, End::Error(ConnectionTimeout | SystemShutdown));
+        self.hang_up(!has_left && !cut_off);
         self.frame(Opcode::Close, close_payload(code));
         self.stage = Stage::Closing(end);
         self.until = Some(now + LEAVING);

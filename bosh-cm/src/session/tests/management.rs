@@ -68,6 +68,30 @@ fn row_76_a_server_takes_back_what_was_sent_and_never_read() {
     assert_eq!(talk.written(), "</stream:stream>", "it counts: nothing is to be said");
 }
 
+/// XEP-0198 7: nobody has closed the stream, so its client may resume it by another way.
+#[test]
+fn l10_a_stream_that_its_client_manages_is_left_and_not_closed() {
+    let theirs = || {
+        let mut talk = bound();
+        talk.send(104, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>").server(ENABLED);
+        talk.answer();
+        talk.written();
+        talk.send(105, "").server(&inherited("unread"));
+        talk.answer();
+        talk.server(&inherited("unsent"));
+        talk
+    };
+    let mut talk = theirs();
+    talk.after(60);
+    assert_eq!((talk.end.take(), talk.written()), (Some(End::Inactive), String::new()));
+    let mut talk = theirs();
+    talk.tell(Event::Shutdown);
+    assert_eq!(talk.written(), "");
+    let mut talk = theirs();
+    talk.on(106, 106, "type='terminate'", "");
+    assert_eq!(talk.written(), "</stream:stream>", "it is the client that closes it");
+}
+
 #[test]
 fn row_76_what_waits_for_a_client_that_leaves_is_left_to_the_server() {
     let mut talk = managed("hold='1' wait='60'");
