@@ -1,15 +1,15 @@
 //! XEP-0160: messages for those who are not there.
 //!
-//! What is kept is forgotten once it is in the mailbox of the account's first available session; if that session ends
-//! before it was written, the router routes it again, and it is kept again.
+//! What is kept is forgotten once a client of the account has it: by its word (XEP-0198), or once it was written to the
+//! connection.
 
 use crate::{
     chat_state, delay, hints,
-    stored::{failed, freeze, thaw},
+    stored::{freeze, thaw},
 };
 use futures_util::{FutureExt, future::ready};
-use roster_store::{NewMessage, Store, StoreError};
-use router::{At, Backlog, BoxFuture, Declare, Keeping, Module, Receipt};
+use roster_store::{MessageId, NewMessage, Store, StoreError};
+use router::{At, Backlog, BoxFuture, Declare, Keeping, Kept, Module};
 use std::sync::Arc;
 use xmpp_core::{BareJid, Kind, Stanza, StanzaError, error::StanzaCondition, stanza::MessageType};
 
@@ -29,68 +29,84 @@ impl Module for Offline {
         declare.feature(At::Server, "msgoffline");
         let this = self.clone();
         declare.keep(move |keeping| this.keep(keeping));
-        declare.backlog(move |account| self.backlog(account));
+        let this = self.clone();
+        declare.taken(move |account, numbers| this.taken(account, numbers));
+        declare.backlog(move |account, after| self.backlog(account, after));
     }
 }
 
 impl Offline {
-    fn keep(&self, keeping: &Keeping<'_>) -> Option<Receipt> {
-        let Keeping { account, message, delivered, at } = *keeping;
-        if delivered {
-            None
-        } else if chat_state::says_nothing_else(message) {
+    fn keep(&self, keeping: &Keeping<'_>) -> Option<Kept> {
+        let Keeping { recipient, message, delivered, promised, at, .. } = keeping;
+        if chat_state::says_nothing_else(message) {
             // XEP-0160 3: gone, and not worth an error either; the next one would be as well.
-            Some(ready(Ok(())).boxed())
-        } else if is_worth_keeping(message) {
-            let new = NewMessage {
-                owner: account.clone(),
-                with: message.head.from.clone()?,
-                at,
-                stanza: freeze(message).into(),
-                archived: false,
-                pending: true,
-            };
-            let (_, kept) = self.store.put(vec![new]);
-            Some(kept.map(|result| result.map_err(|error| refusal(&error))).boxed())
-        } else {
-            None
+            return (!delivered).then(|| Kept {
+                receipt: ready(Ok(())).boxed(),
+                fenced: true,
+                row: None,
+                sender_id: None,
+                recipient_id: None,
+            });
         }
+        if (*delivered && !promised) || !is_worth_keeping(message) {
+            return None;
+        }
+        let new = NewMessage {
+            owner: recipient.account().clone(),
+            with: message.head.from.clone()?,
+            at: *at,
+            stanza: freeze(message).into(),
+            archived: false,
+            pending: true,
+        };
+        let (ids, written) = self.store.put(vec![new]);
+        Some(Kept {
+            receipt: written.map(|result| result.map_err(|error| refusal(&error))).boxed(),
+            fenced: false,
+            row: ids.first().map(MessageId::number),
+            sender_id: None,
+            recipient_id: None,
+        })
     }
 
-    fn backlog(&self, account: &BareJid) -> BoxFuture<'static, Option<Backlog>> {
-        // All of them: no more may wait than there is room for.
-        let kept = self.store.pending(account, 0, usize::MAX);
-        let (store, account) = (self.store.clone(), account.clone());
+    fn taken(&self, account: &BareJid, numbers: Vec<i64>) -> BoxFuture<'static, ()> {
+        let settled = self.store.settle(account, numbers);
+        let account = account.clone();
+        async move {
+            match settled.await {
+                // The account was deleted, and they with it.
+                Ok(()) | Err(StoreError::NotFound) => {}
+                Err(error) => tracing::error!(%account, %error, "messages will come again"),
+            }
+        }
+        .boxed()
+    }
+
+    fn backlog(&self, account: &BareJid, after: i64) -> BoxFuture<'static, Option<Backlog>> {
+        let kept = self.store.pending(account, after, PAGE);
+        let account = account.clone();
         async move {
             let rows = match kept.await {
                 Ok(rows) => rows,
+                Err(StoreError::NotFound) => return None,
                 Err(error) => {
                     tracing::error!(%account, %error, "offline messages could not be read");
                     return None;
                 }
             };
-            let numbers: Vec<_> = rows.iter().map(|row| row.id.number()).collect();
-            if numbers.is_empty() {
-                return None;
-            }
+            let next = (rows.len() == PAGE).then(|| rows.last().map(|row| row.id.number()));
             let read = rows.into_iter().filter_map(|row| {
-                Some(delay::stamped(thaw(row.stanza)?, account.domain(), row.at))
+                let stanza = delay::stamped(thaw(row.stanza)?, account.domain(), row.at);
+                Some((row.id.number(), stanza))
             });
-            let stanzas = read.collect();
-            let handed = Box::new(move || {
-                let forgotten = store.settle(&account, numbers);
-                async move {
-                    if let Err(error) = forgotten.await {
-                        tracing::error!(%account, %error, "offline messages will come again");
-                    }
-                }
-                .boxed()
-            });
-            Some(Backlog { stanzas, handed })
+            Some(Backlog { messages: read.collect(), next: next.flatten() })
         }
         .boxed()
     }
 }
+
+/// Messages read at a time: more than most people find when they come back.
+const PAGE: usize = 64;
 
 /// XEP-0160 3, XEP-0334 4.2: the sender of what is not kept gets it back.
 fn is_worth_keeping(message: &Stanza) -> bool {
@@ -105,8 +121,7 @@ fn refusal(error: &StoreError) -> StanzaError {
             StanzaError::new(StanzaCondition::ServiceUnavailable)
         }
         // What is kept is not the trouble: the sender may try again.
-        StoreError::Busy => StanzaError::new(StanzaCondition::ResourceConstraint),
-        error => failed(error),
+        _ => StanzaError::new(StanzaCondition::ResourceConstraint),
     }
 }
 
@@ -121,7 +136,7 @@ mod tests {
             (StoreError::Full("offline messages"), StanzaCondition::ServiceUnavailable, Cancel),
             (StoreError::NotFound, StanzaCondition::ServiceUnavailable, Cancel),
             (StoreError::Busy, StanzaCondition::ResourceConstraint, Wait),
-            (StoreError::Failed("no space".into()), StanzaCondition::InternalServerError, Wait),
+            (StoreError::Failed("no space".into()), StanzaCondition::ResourceConstraint, Wait),
         ] {
             let answer = refusal(&error);
             assert_eq!((answer.condition, answer.action), (condition, action), "{error}");

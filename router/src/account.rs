@@ -8,6 +8,7 @@ use crate::{
     lane::Lane,
     lock,
     mailbox::{Owed, Post},
+    row::InFlight,
 };
 use futures_util::{
     future::{BoxFuture, Shared},
@@ -35,8 +36,8 @@ pub struct Account {
     pub(crate) recent: AtomicBool,
 }
 
-/// What stands under the account's guard. The guard is a plain lock that is never held across an await, and never
-/// together with the guard of another account.
+/// What stands under the account's guard. The guard is a plain lock that is never held across an await. Two are held
+/// together only for a message between two accounts, and then that of the lower address is taken first.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) knowledge: Knowledge,
@@ -47,6 +48,8 @@ pub(crate) struct State {
     pub(crate) facets: Facets,
     pub(crate) seats: Vec<Seat>,
     pub(crate) lane: Lane,
+    /// What is on its way of what the store keeps.
+    pub(crate) in_flight: InFlight,
     /// Counts the reads, so that one that was overtaken by a change is not believed.
     reads: u64,
 }
@@ -370,6 +373,17 @@ impl Session {
     /// Sends it what it asked for.
     pub fn answer(&self, stanza: Stanza) {
         self.post.answer([stanza]);
+    }
+
+    /// Sends it what it asked for, some of which the store still keeps for the account under these numbers: once the client
+    /// has it, it has no need to come by itself. Until then it does not; where the client does not get it, it does.
+    pub fn answer_rows(&self, stanzas: impl IntoIterator<Item = (Stanza, Option<i64>)>) {
+        let mut state = self.account.guard();
+        let letters = stanzas.into_iter().map(|(stanza, number)| {
+            let row = number.map(|number| state.in_flight.add_again(number));
+            (stanza, row.map_or(Owed::Nothing, Owed::Row))
+        });
+        self.post.answer_owing(letters);
     }
 
     /// Ends it with this error once it got what waits for it: the answer to what it asked for comes first.

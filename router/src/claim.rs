@@ -3,10 +3,13 @@
 use crate::{
     Letter, Mailbox, Router,
     account::{Account, Seat, Session, State},
-    mailbox::Post,
+    mailbox::{Post, Undelivered},
     presence::Departure,
     route::After,
+    row::Row,
 };
+use futures_util::FutureExt;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use xmpp_core::{
     BareJid, Jid, Kind, StreamError,
@@ -118,8 +121,29 @@ impl Router {
 
     /// The client has these: by its word (XEP-0198) or, without one, as far as the connection knows.
     pub fn took(self: &Arc<Self>, claim: &Claim, letters: impl IntoIterator<Item = Letter>) {
-        debug_assert!(claim.live, "a session that is there");
-        letters.into_iter().for_each(Letter::take);
+        let rows = letters.into_iter().filter_map(Letter::take);
+        self.settle_rows(&claim.session.account, rows);
+    }
+
+    /// Tells the store that a client has these, if it is the first to.
+    pub(crate) fn settle_rows(
+        self: &Arc<Self>,
+        account: &Account,
+        rows: impl IntoIterator<Item = Arc<Row>>,
+    ) {
+        let rows: SmallVec<[Arc<Row>; 8]> = rows.into_iter().filter(|row| row.take()).collect();
+        if rows.is_empty() {
+            return;
+        }
+        if let Some((_, taken)) = &self.law.taken {
+            let written = taken(account.jid(), rows.iter().map(|row| row.number()).collect());
+            // On their way until that is done.
+            let written = async move {
+                written.await;
+                drop(rows);
+            };
+            self.environment.spawn(written.boxed());
+        }
     }
 
     /// Ends the claim: unavailable presence goes out; letters that the client did not [take](Self::took), and then what is
@@ -185,9 +209,14 @@ impl Router {
         after: &mut After,
     ) {
         let mut messages = Vec::new();
+        let mut orphans = false;
         for letter in left {
             match letter.stanza.kind() {
-                Kind::Message(_) => messages.extend(letter.into_undelivered()),
+                Kind::Message(_) => match letter.into_undelivered() {
+                    Undelivered::Message(message) => messages.push(message),
+                    Undelivered::Row => orphans = true,
+                    Undelivered::Nothing => {}
+                },
                 // RFC 6121 8.5.3.2.3
                 Kind::Iq(IqType::Get | IqType::Set) => {
                     after.refuse(letter.stanza, StanzaCondition::ServiceUnavailable);
@@ -196,6 +225,10 @@ impl Router {
             }
         }
         self.readmit(account, state, messages, after);
+        if orphans {
+            self.read_orphans(account, state);
+        }
+        state.in_flight.sweep();
         self.clear_overflowed(account, state, after);
     }
 

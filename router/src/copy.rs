@@ -39,8 +39,8 @@ pub(crate) type WantsFn = dyn Fn(&Seat) -> bool + Send + Sync;
 pub(crate) type CopyFn = dyn Fn(Copying<'_>) -> Option<Stanza> + Send + Sync;
 
 impl Router {
-    /// Copies of what a session sends to somebody else: they take their place before it goes on its way, so that no answer
-    /// stands before them. False: there is no room for them, so nothing is sent.
+    /// Copies of what a session sends to somebody who has no account here: they take their place before it goes on its way, so
+    /// that no answer stands before them. False: there is no room for them, so nothing is sent.
     pub(crate) fn copy_sent(
         self: &Arc<Self>,
         session: &Session,
@@ -48,26 +48,35 @@ impl Router {
         after: &mut After,
     ) -> bool {
         let account = &session.account;
-        let to_itself =
-            message.head.to.as_ref().is_none_or(|to| to.bare_str() == account.jid().as_str());
-        // What goes to the account itself is copied where it arrives.
-        if self.law.copies.is_none() || to_itself || !matches!(message.kind(), Kind::Message(_)) {
+        if self.law.copies.is_none() || !matches!(message.kind(), Kind::Message(_)) {
             return true;
         }
         let mut state = account.guard();
         if !self.is_copied(&state, message) {
             return true;
         }
-        if state.lane.is_empty() {
-            self.hand_copies(Side::Sender, account, &mut state, message, after);
-        } else if self.lane_is_full(&state, message) {
+        if self.lane_is_full(&state, message) {
             return false;
-        } else {
-            let way = Way::Copies(Side::Sender);
-            let place = state.lane.len();
-            state.lane.follow(place, Parcel { stanza: message.clone(), way });
         }
+        self.give_sent(account, &mut state, message.clone(), after);
         true
+    }
+
+    /// The same under the guard, where somebody wants one and there is room.
+    pub(crate) fn give_sent(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        state: &mut State,
+        message: Stanza,
+        after: &mut After,
+    ) {
+        if state.lane.is_empty() {
+            self.hand_copies(Side::Sender, account, state, &message, after);
+        } else {
+            let place = state.lane.len();
+            let way = Way::Copies(Side::Sender);
+            state.lane.follow(place, Parcel { stanza: message, way, row: None });
+        }
     }
 
     /// Whether some session, other than the one that sent it, wants copies of messages.
@@ -75,7 +84,8 @@ impl Router {
         !self.who_wants_copies(state, message, &[]).is_empty()
     }
 
-    /// Gives copies to all who want one of a message that no session gets itself: it was sent, or is kept.
+    /// Gives copies to all who want one of a message that no session gets itself, or only the one at the account's end of
+    /// it: it was sent, is kept, or is an error.
     pub(crate) fn hand_copies(
         self: &Arc<Self>,
         side: Side,
@@ -84,7 +94,11 @@ impl Router {
         message: &Stanza,
         after: &mut After,
     ) {
-        if let Some((places, copy)) = self.copies(side, account, state, message, &[])
+        let to = message.head.to.as_ref();
+        let seats = state.seats.iter().enumerate();
+        let own = seats.filter(|(_, seat)| side == Side::Recipient && Some(&seat.jid) == to);
+        let own: Places = own.map(|(place, _)| place).collect();
+        if let Some((places, copy)) = self.copies(side, account, state, message, &own)
             && !give_copies(state, &places, &copy, message, &Owed::Nothing)
         {
             self.clear_overflowed(account, state, after);

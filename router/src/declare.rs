@@ -1,7 +1,7 @@
 //! What modules declare, collected: for each phase its functions, for each iq its handler, for each key its one owner.
 
 use crate::{
-    Account, Answer, At, Backlog, BoxFuture, Discovery, Keeping, Leaving, Module, Receipt, Request,
+    Account, Answer, At, Backlog, BoxFuture, Discovery, Keeping, Kept, Leaving, Module, Request,
     Router, Seat, Session, Side, Urgency, Xep,
     copy::{Copies, Copying},
     frozen::Memory,
@@ -25,6 +25,7 @@ pub struct Declare {
     pub(crate) guards: Phase<GuardFn>,
     pub(crate) marks: Phase<MarkFn>,
     pub(crate) keeps: Vec<Box<KeepFn>>,
+    pub(crate) taken: Option<(&'static str, Box<TakenFn>)>,
     pub(crate) copies: Option<(&'static str, Copies)>,
     pub(crate) urgency: Option<(&'static str, Arc<UrgencyFn>)>,
     pub(crate) memories: Vec<Memory>,
@@ -44,12 +45,13 @@ pub(crate) struct Phase<F: ?Sized> {
 
 type GuardFn = dyn Fn(&Stanza, &Arc<Account>) -> Result<(), StanzaError> + Send + Sync;
 type MarkFn = dyn Fn(Stanza, &Arc<Account>) -> Stanza + Send + Sync;
-type KeepFn = dyn Fn(&Keeping<'_>) -> Option<Receipt> + Send + Sync;
+type KeepFn = dyn Fn(&Keeping<'_>) -> Option<Kept> + Send + Sync;
+type TakenFn = dyn Fn(&BareJid, Vec<i64>) -> BoxFuture<'static, ()> + Send + Sync;
 pub(crate) type UrgencyFn = dyn Fn(&Stanza) -> Urgency + Send + Sync;
 type ArrivalFn = dyn Fn(Arc<Router>, Session) -> BoxFuture<'static, ()> + Send + Sync;
 type DepartureFn = dyn Fn(&Leaving<'_>) -> BoxFuture<'static, ()> + Send + Sync;
 type OfferFn = dyn Fn(&Info, &str) -> Bytes + Send + Sync;
-type BacklogFn = dyn Fn(&BareJid) -> BoxFuture<'static, Option<Backlog>> + Send + Sync;
+type BacklogFn = dyn Fn(&BareJid, i64) -> BoxFuture<'static, Option<Backlog>> + Send + Sync;
 type AbsenceFn = dyn Fn(&BareJid) -> BoxFuture<'static, Option<Bytes>> + Send + Sync;
 type HandleFn = dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync;
 type NodeFn = dyn Fn(&Request, Discovery, &str) -> Option<Result<Bytes, StanzaError>> + Send + Sync;
@@ -222,10 +224,23 @@ impl Declare {
         self.marks.of(side).push(Box::new(mark));
     }
 
-    /// Takes messages to local accounts into a store. Called under the account's guard, so that a write which is queued
-    /// in the call stands in the order of delivery. The first that gives a receipt keeps the message.
-    pub fn keep(&mut self, keep: impl Fn(&Keeping<'_>) -> Option<Receipt> + Send + Sync + 'static) {
+    /// Takes messages to local accounts into a store, for both ends. Called under the guards of both, so that a write which
+    /// is queued in the call stands in the order of delivery. The first that keeps the message is the only one.
+    pub fn keep(&mut self, keep: impl Fn(&Keeping<'_>) -> Option<Kept> + Send + Sync + 'static) {
         self.keeps.push(Box::new(keep));
+    }
+
+    /// Hears which of an account's messages a client has now, by the numbers that [`keep`](Self::keep) or the
+    /// [`backlog`](Self::backlog) gave them. May be called under the account's guard: the write must be queued in the call,
+    /// for what is read later must not include them. One module may.
+    pub fn taken(
+        &mut self,
+        taken: impl Fn(&BareJid, Vec<i64>) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) {
+        if let Some((first, _)) = self.taken {
+            self.claimed_twice("what is taken", first);
+        }
+        self.taken = Some((self.module, Box::new(taken)));
     }
 
     /// Gives copies of messages to further sessions of an account: `wants` says whether a session may get any, `copy` makes
@@ -286,11 +301,12 @@ impl Declare {
         self.departures.push(Box::new(departure));
     }
 
-    /// Reads what waits for an account when its first session with a non-negative priority becomes available. Called
-    /// under the account's guard: what is read must include every write queued before the call. One module may.
+    /// Reads some of what waits for an account, after this number: when its first session with a non-negative priority becomes
+    /// available, when such a session was given all that was read before, and when another session did not take what it was
+    /// sent. Called under the account's guard: what is read must include every write queued before the call. One module may.
     pub fn backlog(
         &mut self,
-        backlog: impl Fn(&BareJid) -> BoxFuture<'static, Option<Backlog>> + Send + Sync + 'static,
+        backlog: impl Fn(&BareJid, i64) -> BoxFuture<'static, Option<Backlog>> + Send + Sync + 'static,
     ) {
         if let Some((first, _)) = self.backlog {
             self.claimed_twice("the backlog", first);

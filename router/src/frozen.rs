@@ -52,10 +52,12 @@ impl Memory {
 }
 
 impl Claim {
-    /// A letter to this session as it was before the process began.
-    pub fn letter(&self, stanza: Stanza) -> Letter {
+    /// A letter to this session as it was before the process began; with its number where the store keeps it, which makes it
+    /// on its way again.
+    pub fn letter(&self, stanza: Stanza, row: Option<i64>) -> Letter {
         debug_assert!(stanza.head.to.is_some(), "it was on its way to somebody");
-        Letter::restored(stanza)
+        let add = |number| self.session().account.guard().in_flight.add_again(number);
+        Letter::restored(stanza, row.map(add))
     }
 }
 

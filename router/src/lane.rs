@@ -1,23 +1,25 @@
 //! Lanes: what is on its way to one account, in order.
 //!
-//! Where nothing is kept a lane is empty and costs nothing: stanzas go straight to the mailboxes. A stanza that
-//! something keeps leaves when its receipt is complete, and nothing that came after it leaves before (RFC 6120 10.1). While
-//! the offline messages of an account are read for its first available session, what comes meanwhile waits behind
-//! them and is planned when its turn comes: so the old messages arrive before the new ones, and none is lost in between.
+//! Where nothing is kept a lane is empty and costs nothing: stanzas go straight to the mailboxes. A message that nobody may
+//! see before the store has it leaves when its receipt is complete, and nothing that came after it leaves before (RFC 6120
+//! 10.1). What waited in the store for one of the account's sessions stands before all else while it is read and handed
+//! over; where a message in the lane has a lower number than what is read, it goes first.
 
-use crate::{Backlog, Side, delivery::Plan};
+use crate::{Side, mailbox::Post, row::Row};
 use smallvec::SmallVec;
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 use xmpp_core::Stanza;
 
 /// What is on its way to one account. Lives under the account's guard.
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
     entries: VecDeque<Entry>,
-    /// Bytes of the stanzas in it.
+    /// Bytes of the stanzas in it, but for what was read.
     weight: usize,
-    /// Entries that make new arrivals wait unplanned: backlogs being read, and those behind them.
-    barriers: usize,
     last_ticket: u64,
 }
 
@@ -26,6 +28,8 @@ pub(crate) struct Lane {
 pub(crate) struct Parcel {
     pub(crate) stanza: Stanza,
     pub(crate) way: Way,
+    /// Where it stands in the store, if it is kept there until a client has it.
+    pub(crate) row: Option<Arc<Row>>,
 }
 
 /// Whom a stanza goes to.
@@ -40,24 +44,37 @@ pub(crate) enum Way {
 /// Numbers of sessions.
 pub(crate) type Sessions = SmallVec<[u64; 4]>;
 
-/// What leaves the lane.
-#[derive(Debug)]
-pub(crate) enum Leaving {
-    /// Its receipt is complete, or it needed none.
-    Parcel(Parcel),
-    /// The backlog was read for this session.
-    Backlog(u64, Backlog),
-    /// It waited for a backlog and is planned now.
-    Held(Stanza),
+#[expect(clippy::large_enum_variant, reason = "all but one are parcels, and most lanes are empty")]
+enum Entry {
+    Parcel { ticket: u64, settled: bool, parcel: Parcel },
+    Backlog(Box<Reading>),
 }
 
-/// No session has this number: what was read for it is read again for another.
-const NOBODY: u64 = 0;
+/// What waited in the store, on its way to a session.
+pub(crate) struct Reading {
+    ticket: u64,
+    /// For whom it was read.
+    pub(crate) session: u64,
+    /// What was read last, oldest first; `None` while it is being read.
+    page: Option<VecDeque<Old>>,
+    /// After which number to read on, where there is more.
+    next: Option<i64>,
+    /// The session has enough unread.
+    full: Option<Arc<Post>>,
+    waker: Option<Waker>,
+}
 
-enum Entry {
-    Parcel { ticket: u64, settled: bool, parcel: Option<Parcel> },
-    Backlog { ticket: u64, session: u64, read: Option<Option<Backlog>> },
-    Held(Stanza),
+/// A message that was read.
+pub(crate) type Old = (Arc<Row>, Stanza);
+
+/// What the task that reads has to do.
+pub(crate) enum Turn {
+    /// Nothing any more.
+    Done,
+    /// To wait until this session has room.
+    Room(Arc<Post>),
+    /// To read what comes after this number.
+    Next(i64),
 }
 
 impl Lane {
@@ -71,125 +88,129 @@ impl Lane {
         self.entries.len()
     }
 
-    /// Whether a stanza with this plan has to wait here until it can be planned in its turn.
-    pub(crate) fn bars(&self, plan: &Plan) -> bool {
-        self.barriers > 0 && matches!(plan, Plan::Deliver(_) | Plan::Keep)
-    }
-
     /// Bytes of the stanzas in it.
     pub(crate) fn weight(&self) -> usize {
         self.weight
     }
 
-    /// A stanza waits for its turn, to be planned then.
-    pub(crate) fn hold(&mut self, stanza: Stanza) {
-        self.hold_at(self.entries.len(), stanza);
-    }
-
-    /// A stanza that was delivered before waits again: before all that wait like it but the first so many, which came
-    /// back with it.
-    pub(crate) fn hold_again(&mut self, stanza: Stanza, behind: usize) {
-        let held = |entry: &Entry| matches!(entry, Entry::Held(_));
-        let first = self.entries.iter().position(held).unwrap_or(self.entries.len());
-        self.hold_at(first + behind, stanza);
-    }
-
-    fn hold_at(&mut self, place: usize, stanza: Stanza) {
-        self.weight += stanza.weight();
-        self.barriers += 1;
-        self.entries.insert(place, Entry::Held(stanza));
-    }
-
-    /// A stanza that nothing keeps takes its place, behind so many entries.
+    /// A stanza that waits for nothing but its turn takes its place, behind so many entries.
     pub(crate) fn follow(&mut self, place: usize, parcel: Parcel) {
+        self.insert(place, 0, true, parcel);
+    }
+
+    /// A stanza that waits for its receipt takes its place, behind so many entries.
+    pub(crate) fn keep(&mut self, place: usize, parcel: Parcel) -> u64 {
+        let ticket = self.ticket();
+        self.insert(place, ticket, false, parcel);
+        ticket
+    }
+
+    fn insert(&mut self, place: usize, ticket: u64, settled: bool, parcel: Parcel) {
         self.weight += parcel.stanza.weight();
-        let entry = Entry::Parcel { ticket: 0, settled: true, parcel: Some(parcel) };
-        self.entries.insert(place, entry);
+        self.entries.insert(place, Entry::Parcel { ticket, settled, parcel });
     }
 
-    /// A stanza that something keeps takes its place, behind so many entries. Without a parcel nothing is left to
-    /// deliver once it is kept.
-    pub(crate) fn keep(&mut self, place: usize, parcel: Option<Parcel>) -> u64 {
-        self.weight += parcel.as_ref().map_or(0, |parcel| parcel.stanza.weight());
-        let ticket = self.ticket();
-        self.entries.insert(place, Entry::Parcel { ticket, settled: false, parcel });
-        ticket
-    }
-
-    /// The backlog is being read for this session. It goes before what is not planned yet, which is newer than all that
-    /// is kept, and in place of one that was read for a session that did not stay.
-    pub(crate) fn read_backlog(&mut self, session: u64) -> u64 {
-        self.barriers += 1;
-        let ticket = self.ticket();
-        let mut place = self.entries.len();
-        for (at, entry) in self.entries.iter_mut().enumerate() {
-            match entry {
-                Entry::Parcel { .. } => {}
-                Entry::Backlog { session, .. } => *session = NOBODY,
-                Entry::Held(_) => place = place.min(at),
-            }
-        }
-        self.entries.insert(place, Entry::Backlog { ticket, session, read: None });
-        ticket
-    }
-
-    /// The receipt is complete; where it failed nothing is delivered.
+    /// The receipt is complete; where it failed the stanza does not leave.
     pub(crate) fn settle(&mut self, ticket: u64, kept: bool) {
-        for entry in &mut self.entries {
-            if let Entry::Parcel { ticket: its, settled, parcel } = entry
-                && *its == ticket
-            {
+        let with_ticket =
+            |entry: &Entry| matches!(entry, Entry::Parcel { ticket: its, .. } if *its == ticket);
+        let Some(place) = self.entries.iter().position(with_ticket) else { return };
+        if kept {
+            if let Entry::Parcel { settled, .. } = &mut self.entries[place] {
                 *settled = true;
-                if !kept && let Some(parcel) = parcel.take() {
-                    self.weight -= parcel.stanza.weight();
-                }
-                return;
             }
+        } else if let Some(Entry::Parcel { parcel, .. }) = self.entries.remove(place) {
+            self.weight -= parcel.stanza.weight();
         }
     }
 
-    /// The backlog was read; `None` where there is nothing to deliver.
-    pub(crate) fn settle_backlog(&mut self, ticket: u64, backlog: Option<Backlog>) {
-        for entry in &mut self.entries {
-            if let Entry::Backlog { ticket: its, read, .. } = entry
-                && *its == ticket
-            {
-                *read = Some(backlog);
-                return;
-            }
+    /// The next stanza that may leave now.
+    pub(crate) fn leave(&mut self) -> Option<Parcel> {
+        if !matches!(self.entries.front()?, Entry::Parcel { settled: true, .. }) {
+            return None;
+        }
+        let Some(Entry::Parcel { parcel, .. }) = self.entries.pop_front() else { return None };
+        self.weight -= parcel.stanza.weight();
+        Some(parcel)
+    }
+
+    /// What waits in the store is being read for this session, in place of what was read before and is not handed over.
+    pub(crate) fn begin_reading(&mut self, session: u64) -> u64 {
+        self.end_reading();
+        let ticket = self.ticket();
+        let reading = Reading { ticket, session, page: None, next: None, full: None, waker: None };
+        self.entries.push_front(Entry::Backlog(Box::new(reading)));
+        ticket
+    }
+
+    /// No more of what waits is handed over.
+    pub(crate) fn end_reading(&mut self) {
+        self.entries.retain(|entry| !matches!(entry, Entry::Backlog(_)));
+    }
+
+    /// Whether this reading is under way.
+    pub(crate) fn is_reading(&self, ticket: u64) -> bool {
+        self.readings().any(|reading| reading.ticket == ticket)
+    }
+
+    /// This was read; `next`: there is more after this number.
+    pub(crate) fn turn_page(&mut self, ticket: u64, page: VecDeque<Old>, next: Option<i64>) {
+        if let Some(reading) = self.reading_mut(ticket) {
+            reading.page = Some(page);
+            reading.next = next;
         }
     }
 
-    /// The next that may leave now.
-    pub(crate) fn leave(&mut self) -> Option<Leaving> {
-        loop {
-            match self.entries.front()? {
-                Entry::Parcel { settled: false, .. } | Entry::Backlog { read: None, .. } => {
-                    return None;
-                }
-                _ => {}
-            }
-            match self.entries.pop_front()? {
-                Entry::Parcel { parcel: Some(parcel), .. } => {
-                    self.weight -= parcel.stanza.weight();
-                    return Some(Leaving::Parcel(parcel));
-                }
-                Entry::Parcel { parcel: None, .. } => {}
-                Entry::Backlog { session, read, .. } => {
-                    self.barriers -= 1;
-                    if let Some(backlog) = read.flatten()
-                        && session != NOBODY
-                    {
-                        return Some(Leaving::Backlog(session, backlog));
-                    }
-                }
-                Entry::Held(stanza) => {
-                    self.barriers -= 1;
-                    self.weight -= stanza.weight();
-                    return Some(Leaving::Held(stanza));
-                }
-            }
+    /// What the task of this reading has to do; wakes it when there is something.
+    pub(crate) fn poll_reading(&mut self, ticket: u64, cx: &mut Context<'_>) -> Poll<Turn> {
+        let Some(reading) = self.reading_mut(ticket) else { return Poll::Ready(Turn::Done) };
+        if let Some(post) = reading.full.take() {
+            return Poll::Ready(Turn::Room(post));
         }
+        if let Some(next) = reading.next.filter(|_| reading.is_used_up()) {
+            reading.page = None;
+            return Poll::Ready(Turn::Next(next));
+        }
+        reading.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// What was read and may be handed over now, with the lowest number of a message that stands behind it.
+    pub(crate) fn first_reading(&mut self) -> Option<(&mut Reading, i64)> {
+        let rows = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Parcel { parcel, .. } => parcel.row.as_ref().map(|row| row.number()),
+            Entry::Backlog(_) => None,
+        });
+        let limit = rows.min().unwrap_or(i64::MAX);
+        match self.entries.front_mut()? {
+            Entry::Backlog(reading) if reading.page.is_some() => Some((reading, limit)),
+            _ => None,
+        }
+    }
+
+    /// What was read lets the message with this number go first.
+    pub(crate) fn step_behind(&mut self, number: i64) {
+        let is_it = |entry: &Entry| {
+            matches!(entry, Entry::Parcel { parcel: Parcel { row: Some(row), .. }, .. }
+                if row.number() == number)
+        };
+        if let Some(place) = self.entries.iter().position(is_it) {
+            self.entries.make_contiguous()[..=place].rotate_left(1);
+        }
+    }
+
+    fn readings(&self) -> impl Iterator<Item = &Reading> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Backlog(reading) => Some(&**reading),
+            Entry::Parcel { .. } => None,
+        })
+    }
+
+    fn reading_mut(&mut self, ticket: u64) -> Option<&mut Reading> {
+        self.entries.iter_mut().find_map(|entry| match entry {
+            Entry::Backlog(reading) if reading.ticket == ticket => Some(&mut **reading),
+            _ => None,
+        })
     }
 
     fn ticket(&mut self) -> u64 {
@@ -198,12 +219,50 @@ impl Lane {
     }
 }
 
+impl Reading {
+    /// The next of what was read where its number is below this.
+    pub(crate) fn next_below(&mut self, limit: i64) -> Option<Old> {
+        let page = self.page.as_mut()?;
+        if page.front()?.0.number() < limit { page.pop_front() } else { None }
+    }
+
+    /// Whether all of what was read is handed over.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.page.as_ref().is_some_and(VecDeque::is_empty)
+    }
+
+    /// Whether there is more to be read, which the task is told if so.
+    pub(crate) fn wants_more(&mut self) -> bool {
+        if self.next.is_some() {
+            self.wake();
+        }
+        self.next.is_some()
+    }
+
+    /// The session has enough unread: the task waits until it has room.
+    pub(crate) fn wait_for(&mut self, post: &Arc<Post>) {
+        self.full = Some(post.clone());
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.wake();
+    }
+}
+
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Parcel { ticket, settled, .. } => write!(f, "Parcel({ticket}, {settled})"),
-            Self::Backlog { ticket, session, .. } => write!(f, "Backlog({ticket}, {session})"),
-            Self::Held(_) => f.write_str("Held"),
+            Self::Backlog(reading) => write!(f, "Backlog({})", reading.ticket),
         }
     }
 }

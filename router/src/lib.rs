@@ -5,9 +5,11 @@
 //! iq handlers — happens between these three calls, in the sender's task.
 //!
 //! Nothing here knows a socket, a clock, a store or an executor: time and randomness come from an [`Environment`],
-//! accounts from a [`Directory`], and what must wait is waited for in the task that caused it.
+//! accounts from a [`Directory`], and what must wait is waited for in the task that caused it, or by the environment.
 
 mod account;
+mod admit;
+mod backlog;
 mod blocks;
 mod claim;
 mod copy;
@@ -24,9 +26,9 @@ mod module;
 mod presence;
 mod probe;
 mod route;
+mod row;
 mod settling;
 mod table;
-mod wait;
 
 pub use account::{Account, Seat, Session, Turn, View};
 pub use claim::{Claim, ClaimError};
@@ -39,8 +41,8 @@ pub use futures_util::future::BoxFuture;
 pub use info::{Extension, Identity, Info, Offer};
 pub use mailbox::{Letter, Mail, Mailbox};
 pub use module::{
-    Answer, At, Backlog, Discovery, Keeping, Leaving, Module, Receipt, Reply, Request, Side,
-    Urgency, Xep,
+    Answer, At, Backlog, Discovery, Keeping, Kept, Leaving, Module, Party, Receipt, Reply, Request,
+    Side, Urgency, Xep,
 };
 pub use settling::Settling;
 
@@ -60,7 +62,7 @@ use std::{
 use table::Table;
 use xmpp_core::{BareJid, Jid, StanzaError, StreamError};
 
-/// Time and dice.
+/// Time, dice, and somebody who finishes what nobody waits for.
 pub trait Environment: Send + Sync {
     /// The wall clock.
     fn now(&self) -> SystemTime;
@@ -68,6 +70,9 @@ pub trait Environment: Send + Sync {
     fn monotonic(&self) -> Duration;
     /// A random text of at least 128 bits, fit for a resource and an id.
     fn token(&self) -> String;
+    /// Sees this through to its end, beside all else: it begins once the call is over, which may be under an account's
+    /// guard.
+    fn spawn(&self, task: BoxFuture<'static, ()>);
 }
 
 /// What the router must know, and its limits.

@@ -2,14 +2,14 @@
 //!
 //! The sender never waits and memory never grows without bound: what others send is counted in bytes, and a
 //! session that lets more than its limit wait reads too slowly and is closed. What a session asked for itself
-//! (its roster, the presence of its contacts, its offline messages) is bounded where it is kept and is not refused
-//! for its size alone.
+//! (its roster, the presence of its contacts) is bounded where it is kept and is not refused for its size alone. What
+//! waited for it in the store comes as far as there is room, and the rest later.
 //!
 //! While its client is inactive (XEP-0352), what can wait does: it is held behind what is due until something urgent
 //! comes, the client is active again, or too much is held; then all of it becomes due, in order. So nothing overtakes
 //! anything but the answers to the session's own iqs, and what is held is in the mailbox as all else is.
 
-use crate::{Urgency, declare::UrgencyFn, lock};
+use crate::{Urgency, declare::UrgencyFn, lock, row::Row};
 use std::{
     collections::VecDeque,
     mem,
@@ -94,10 +94,8 @@ struct Queue {
     /// Bytes held.
     held_bytes: usize,
     inactive: bool,
-    /// Bytes waiting that others sent.
-    sent: usize,
-    /// Bytes waiting that the session asked for.
-    asked: usize,
+    /// Bytes waiting, by their cause.
+    bytes: [usize; 3],
     close: Close,
     /// Over the limit: whoever holds the account's guard takes the session out of the table.
     overflowed: bool,
@@ -106,6 +104,8 @@ struct Queue {
     waker: Option<Waker>,
     /// Whether the waker is for stanzas too, and not for the end alone.
     room: bool,
+    /// Who waits for room for what waits in the store.
+    reader: Option<Waker>,
 }
 
 /// How far the session's end has come.
@@ -127,7 +127,18 @@ enum Close {
 pub struct Letter {
     pub(crate) stanza: Stanza,
     owed: Owed,
-    asked: bool,
+    cause: Cause,
+}
+
+/// Why something waits for a session; each is counted apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// Others sent it.
+    Sent,
+    /// The session asked for it.
+    Asked,
+    /// It waited in the store.
+    Old,
 }
 
 /// What is owed to a message whose session does not take it.
@@ -137,7 +148,20 @@ pub(crate) enum Owed {
     Routing,
     /// Others got it too, themselves or in copy: it is routed again once none of them took it.
     Shared(Arc<FanOut>),
+    /// The store keeps it until one of those took it who got it, themselves or in copy.
+    Row(Arc<Row>),
     /// Nothing: it is a copy of what is kept, or on its way to somebody else.
+    Nothing,
+}
+
+/// What becomes of a letter that its session did not take.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Undelivered {
+    /// Nobody took the message: it is routed again.
+    Message(Stanza),
+    /// Nobody took the message, which waits in the store.
+    Row,
+    /// Nothing.
     Nothing,
 }
 
@@ -163,8 +187,8 @@ impl FanOut {
 
 impl Letter {
     /// One that was on its way before the process began.
-    pub(crate) fn restored(stanza: Stanza) -> Self {
-        Self { stanza, owed: Owed::Routing, asked: false }
+    pub(crate) fn restored(stanza: Stanza, row: Option<Arc<Row>>) -> Self {
+        Self { stanza, owed: row.map_or(Owed::Routing, Owed::Row), cause: Cause::Asked }
     }
 
     /// What is to be written.
@@ -181,20 +205,40 @@ impl Letter {
         }
     }
 
-    /// The client has it.
-    pub(crate) fn take(self) {
-        if let Owed::Shared(all) = &self.owed {
-            all.taken.store(true, Ordering::Release);
-            all.left.fetch_sub(1, Ordering::AcqRel);
+    /// Its number in the store, which keeps it until the client has it.
+    pub fn row(&self) -> Option<i64> {
+        match &self.owed {
+            Owed::Row(row) => Some(row.number()),
+            Owed::Routing | Owed::Shared(_) | Owed::Nothing => None,
         }
     }
 
-    /// The message where nobody got it, so that it must be routed again.
-    pub(crate) fn into_undelivered(self) -> Option<Stanza> {
+    /// The client has it: so what the store keeps of it can be settled.
+    pub(crate) fn take(self) -> Option<Arc<Row>> {
         match self.owed {
-            Owed::Routing => Some(self.stanza),
-            Owed::Shared(all) => all.is_lost().then(|| all.message.clone()),
-            Owed::Nothing => None,
+            Owed::Row(row) => return Some(row),
+            Owed::Shared(all) => {
+                all.taken.store(true, Ordering::Release);
+                all.left.fetch_sub(1, Ordering::AcqRel);
+            }
+            Owed::Routing | Owed::Nothing => {}
+        }
+        None
+    }
+
+    /// The session is gone and the client does not have it. Under the account's guard.
+    pub(crate) fn into_undelivered(self) -> Undelivered {
+        match self.owed {
+            Owed::Routing => Undelivered::Message(self.stanza),
+            Owed::Shared(all) if all.is_lost() => Undelivered::Message(all.message.clone()),
+            Owed::Row(row) => {
+                if row.is_orphaned() {
+                    Undelivered::Row
+                } else {
+                    Undelivered::Nothing
+                }
+            }
+            Owed::Shared(_) | Owed::Nothing => Undelivered::Nothing,
         }
     }
 }
@@ -202,7 +246,7 @@ impl Letter {
 impl From<Stanza> for Letter {
     /// What a session itself tells its client.
     fn from(stanza: Stanza) -> Self {
-        Self { stanza, owed: Owed::Nothing, asked: false }
+        Self { stanza, owed: Owed::Nothing, cause: Cause::Asked }
     }
 }
 
@@ -217,7 +261,7 @@ impl Post {
     pub(crate) fn send(&self, stanza: Stanza, owed: Owed) -> bool {
         let mut queue = lock(&self.queue);
         let urgency = self.urgency_of(&stanza, &queue);
-        queue.put(Letter { stanza, owed, asked: false }, urgency, self.limit)
+        queue.put(Letter { stanza, owed, cause: Cause::Sent }, urgency, self.limit)
     }
 
     /// Takes the copy of a message, which is as urgent as that is.
@@ -225,11 +269,15 @@ impl Post {
     pub(crate) fn send_copy(&self, copy: Stanza, message: &Stanza, owed: Owed) -> bool {
         let mut queue = lock(&self.queue);
         let urgency = self.urgency_of(message, &queue);
-        queue.put(Letter { stanza: copy, owed, asked: false }, urgency, self.limit)
+        queue.put(Letter { stanza: copy, owed, cause: Cause::Sent }, urgency, self.limit)
     }
 
     pub(crate) fn manage(&self) {
         self.managed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_managed(&self) -> bool {
+        self.managed.load(Ordering::Relaxed)
     }
 
     fn urgency_of(&self, stanza: &Stanza, queue: &Queue) -> Urgency {
@@ -243,7 +291,7 @@ impl Post {
     /// So whatever a single request is answered with fits, and nothing but that waits beyond the limit.
     pub(crate) fn ask(&self) {
         let mut queue = lock(&self.queue);
-        if queue.asked > self.limit {
+        if queue.bytes[Cause::Asked as usize] > self.limit {
             queue.overflow();
             queue.wake();
         }
@@ -251,18 +299,38 @@ impl Post {
 
     /// Takes some of what the session [asked](Self::ask) for.
     pub(crate) fn answer(&self, stanzas: impl IntoIterator<Item = Stanza>) {
+        self.answer_owing(stanzas.into_iter().map(|stanza| (stanza, Owed::Routing)));
+    }
+
+    /// The same where this is owed to it.
+    pub(crate) fn answer_owing(&self, stanzas: impl IntoIterator<Item = (Stanza, Owed)>) {
         let mut queue = lock(&self.queue);
-        if queue.gone {
-            return;
-        }
-        for stanza in stanzas {
-            if !matches!(stanza.kind(), Kind::Iq(_)) {
-                queue.release(); // it may be newer than what is held
-            }
-            queue.asked += stanza.weight();
-            queue.letters.push_back(Letter { stanza, owed: Owed::Routing, asked: true });
+        for (stanza, owed) in stanzas {
+            queue.give(Letter { stanza, owed, cause: Cause::Asked });
         }
         queue.wake();
+    }
+
+    /// Takes what waited in the store.
+    pub(crate) fn send_old(&self, stanza: Stanza, owed: Owed) {
+        let mut queue = lock(&self.queue);
+        queue.give(Letter { stanza, owed, cause: Cause::Old });
+        queue.wake();
+    }
+
+    /// Whether there is room for more of what waits in the store.
+    pub(crate) fn has_room_for_old(&self) -> bool {
+        lock(&self.queue).has_room_for_old(self.limit)
+    }
+
+    /// Waits for it, or for the session's end.
+    pub(crate) fn poll_room_for_old(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut queue = lock(&self.queue);
+        if queue.gone || queue.has_room_for_old(self.limit) {
+            return Poll::Ready(());
+        }
+        queue.reader = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Ends the session with this error, unless it is ending already.
@@ -294,15 +362,16 @@ impl Post {
 
     /// The session is out of the table: nothing is accepted from now on.
     pub(crate) fn shut(&self) {
-        lock(&self.queue).gone = true;
+        let mut queue = lock(&self.queue);
+        queue.gone = true;
+        queue.wake_reader();
     }
 
     /// Takes all that waits; nothing is accepted from now on.
     pub(crate) fn empty(&self) -> VecDeque<Letter> {
         let mut queue = lock(&self.queue);
         queue.gone = true;
-        queue.sent = 0;
-        queue.asked = 0;
+        queue.bytes = [0; 3];
         queue.held_bytes = 0;
         let held = mem::take(&mut queue.held);
         let mut letters = mem::take(&mut queue.letters);
@@ -321,28 +390,49 @@ impl Queue {
             Urgency::Now => {
                 let weight = letter.stanza.weight();
                 // A single stanza of any size passes: its size is limited where it enters.
-                if self.sent > 0 && self.sent + weight > limit {
+                let sent = self.bytes[Cause::Sent as usize];
+                if sent > 0 && sent + weight > limit {
                     self.overflow();
                 }
                 self.release();
-                self.sent += weight;
-                self.letters.push_back(letter);
+                self.push(letter);
                 self.wake();
             }
-            Urgency::Later => {
+            // What the store keeps it keeps until a client has it, of use or not.
+            Urgency::Never if !matches!(letter.owed, Owed::Row(_)) => {
+                if let Owed::Shared(all) = &letter.owed {
+                    all.is_lost();
+                }
+            }
+            Urgency::Never | Urgency::Later => {
                 self.hold(letter);
                 if self.held_bytes > limit / HELD_SHARE {
                     self.release();
                     self.wake();
                 }
             }
-            Urgency::Never => {
-                if let Owed::Shared(all) = &letter.owed {
-                    all.is_lost();
-                }
-            }
         }
         !self.overflowed
+    }
+
+    /// Takes a letter that is not refused for its size.
+    fn give(&mut self, letter: Letter) {
+        if self.gone {
+            return;
+        }
+        if !matches!(letter.stanza.kind(), Kind::Iq(_)) {
+            self.release(); // it may be newer than what is held
+        }
+        self.push(letter);
+    }
+
+    fn push(&mut self, letter: Letter) {
+        self.bytes[letter.cause as usize] += letter.stanza.weight();
+        self.letters.push_back(letter);
+    }
+
+    fn has_room_for_old(&self, limit: usize) -> bool {
+        self.bytes[Cause::Old as usize] <= limit / OLD_SHARE
     }
 
     fn hold(&mut self, letter: Letter) {
@@ -361,7 +451,7 @@ impl Queue {
 
     /// What is held is due.
     fn release(&mut self) {
-        self.sent += mem::take(&mut self.held_bytes);
+        self.bytes[Cause::Sent as usize] += mem::take(&mut self.held_bytes);
         self.letters.extend(mem::take(&mut self.held));
     }
 
@@ -373,8 +463,10 @@ impl Queue {
             return None;
         }
         let letter = self.letters.pop_front()?;
-        let waiting = if letter.asked { &mut self.asked } else { &mut self.sent };
-        *waiting -= letter.stanza.weight();
+        self.bytes[letter.cause as usize] -= letter.stanza.weight();
+        if letter.cause == Cause::Old {
+            self.wake_reader();
+        }
         if self.letters.is_empty() {
             // A burst does not pin its memory for the life of the session.
             self.letters.shrink_to(IDLE_LETTERS);
@@ -407,6 +499,12 @@ impl Queue {
         }
     }
 
+    fn wake_reader(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
     fn wake(&mut self) {
         if (self.room || matches!(self.close, Close::Last(_) | Close::Due(_)))
             && let Some(waker) = self.waker.take()
@@ -422,6 +520,9 @@ const IDLE_LETTERS: usize = 4;
 /// The part of a mailbox that may be held: small, so that what becomes due at once is no reason to close a session that
 /// reads well.
 const HELD_SHARE: usize = 4;
+
+/// The part of a mailbox that is filled at once with what waits in the store: enough to keep a fast client busy.
+const OLD_SHARE: usize = 4;
 
 impl std::fmt::Debug for Post {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -4,15 +4,15 @@
 //!
 //! 1. **guard**: refuses a stanza;
 //! 2. **mark**: takes away what only the server may say, or adds it;
-//! 3. **keep** (the recipient's only): takes a message into a store, which gives a receipt;
+//! 3. **keep** (asked once, for both sides): takes a message into a store, which gives a receipt;
 //! 4. **copy**: says which further sessions of the account get a copy of a message, and what it looks like;
 //! 5. deliver: the router's own, by RFC 6121 8.5.
 //!
 //! Phases are synchronous over accounts in memory. An iq handler may wait for a store.
 
-use crate::{BoxFuture, Declare, Router, Session};
+use crate::{Account, BoxFuture, Declare, Relation, Router, Session, account::State};
 use bytes::Bytes;
-use std::{sync::Arc, time::SystemTime};
+use std::{any::Any, sync::Arc, time::SystemTime};
 use xmpp_core::{
     BareJid, Jid, Stanza, StanzaError,
     error::StanzaCondition,
@@ -96,17 +96,45 @@ pub enum Discovery {
 /// A reply or an error.
 pub type Answer = Result<Reply, StanzaError>;
 
-/// A message that is to be kept, under its recipient's guard.
+/// A message on its way between two ends, which may be kept for either, under the guards of both.
 #[derive(Debug)]
 pub struct Keeping<'a> {
-    /// The recipient.
-    pub account: &'a BareJid,
+    /// The sender's account, where it has one here, is not the recipient itself, and the message is new: not where the
+    /// recipient's session did not take it and the law is asked again.
+    pub sender: Option<Party<'a>>,
+    /// The recipient's account.
+    pub recipient: Party<'a>,
     /// The message.
     pub message: &'a Stanza,
     /// Whether a session gets it now.
     pub delivered: bool,
+    /// Whether it must outlast the session that gets it: the sender's client hears that it is safe (XEP-0198), or it has to
+    /// wait on its way. What is fenced must as well.
+    pub promised: bool,
     /// Now.
     pub at: SystemTime,
+}
+
+/// One end of a message.
+pub struct Party<'a> {
+    account: &'a Account,
+    state: &'a State,
+    peer: Option<&'a Jid>,
+}
+
+/// A message that is kept.
+pub struct Kept {
+    /// Completes when it is.
+    pub receipt: Receipt,
+    /// Nobody sees it before; else who is there gets it at once, and the receipt is waited for before the sender's client
+    /// hears that it is safe. What nobody gets now is always fenced.
+    pub fenced: bool,
+    /// Its number among the recipient's, where the store is to hear that a client has it.
+    pub row: Option<i64>,
+    /// What the sender's other sessions see in it besides: an element in the scope of `jabber:client`.
+    pub sender_id: Option<Bytes>,
+    /// What the recipient's sessions see in it besides.
+    pub recipient_id: Option<Bytes>,
 }
 
 /// An account whose last available session has become unavailable, under its guard.
@@ -120,7 +148,7 @@ pub struct Leaving<'a> {
     pub at: SystemTime,
 }
 
-/// Completes when the message is safe; an error goes to its sender, and nothing is delivered.
+/// Completes when the message is safe; an error goes to its sender, and what is fenced is not delivered.
 pub type Receipt = BoxFuture<'static, Result<(), StanzaError>>;
 
 /// How soon a session whose user is not looking must get a stanza (XEP-0352 3.2).
@@ -135,12 +163,12 @@ pub enum Urgency {
     Never,
 }
 
-/// What waited for an account until it became available.
+/// Some of what waits for an account until it becomes available.
 pub struct Backlog {
-    /// The stanzas, oldest first.
-    pub stanzas: Vec<Stanza>,
-    /// Called once they are in the session's mailbox, under the account's guard: forgets them.
-    pub handed: Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>,
+    /// The messages, oldest first, with their numbers, which rise.
+    pub messages: Vec<(i64, Stanza)>,
+    /// After which number to read on, where there is more.
+    pub next: Option<i64>,
 }
 
 impl Request {
@@ -171,9 +199,43 @@ impl Request {
     }
 }
 
+impl<'a> Party<'a> {
+    pub(crate) fn new(account: &'a Account, state: &'a State, peer: Option<&'a Jid>) -> Self {
+        Self { account, state, peer }
+    }
+
+    /// The account.
+    pub fn account(&self) -> &'a BareJid {
+        self.account.jid()
+    }
+
+    /// What is agreed with the other end.
+    pub fn relation(&self) -> Relation {
+        let relation = self.peer.and_then(|peer| self.state.contacts.get(peer.bare_str()));
+        relation.copied().unwrap_or_default()
+    }
+
+    /// What a module has to know of the account.
+    pub fn facet<T: Any>(&self) -> Option<&'a T> {
+        self.state.facets.get()
+    }
+}
+
+impl std::fmt::Debug for Party<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Party({})", self.account.jid())
+    }
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Kept({:?}, fenced {})", self.row, self.fenced)
+    }
+}
+
 impl std::fmt::Debug for Backlog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Backlog({})", self.stanzas.len())
+        write!(f, "Backlog({})", self.messages.len())
     }
 }
 

@@ -57,7 +57,7 @@ impl Router {
                 seat.send(echo.clone());
             }
             if first && priority >= 0 {
-                self.read_backlog(account, &mut state, session.number, after);
+                self.read_backlog(account, &mut state, session.number);
             }
             let subscribers = state.subscribers();
             let publishers = if initial { state.publishers() } else { Vec::new() };
@@ -104,6 +104,8 @@ impl Router {
         let departure = Departure::new(stanza.clone(), was_available, directed, &state);
         self.announce(departure, account, &state, after);
         self.clear_overflowed(account, &mut state, after);
+        // What is being handed over to it waits, or goes to another.
+        self.pump(account, &mut state, after);
     }
 
     /// A session sends presence to somebody (RFC 6121 4.6).
@@ -226,7 +228,7 @@ impl Router {
                 let at = self.environment.now();
                 let leaving = Leaving { account: account.jid(), presence, at };
                 for note in &self.law.departures {
-                    after.aside(self, account, note(&leaving));
+                    after.aside(self, note(&leaving));
                 }
             }
         }

@@ -2,18 +2,18 @@
 //!
 //! Everything that happens to an account happens under its guard, synchronously; what concerns others — errors to
 //! senders, presence to contacts, receipts to wait for — is collected in an [`After`] and done when the guard is
-//! given back. So no two guards are ever held together and none across an await.
+//! given back. Only a message between two accounts here takes both guards, in the order of the addresses (`admit.rs`);
+//! none is ever held across an await.
 
 use crate::{
-    At, Backlog, BoxFuture, Claim, Keeping, Receipt, Request, Router, Session, Settling, Side,
+    At, BoxFuture, Claim, Request, Router, Session, Settling, Side,
     account::{Account, State},
     blocks::blocked,
-    copy::give_copies,
-    delivery::{Places, Plan, plan},
-    lane::{Leaving, Parcel, Sessions, Way},
-    mailbox::{FanOut, Owed},
+    delivery::Places,
+    lane::{Parcel, Way},
+    mailbox::Owed,
     presence::Departure,
-    wait::{Pending, Wait},
+    settling::{Wait, Written},
 };
 use std::{mem, sync::Arc};
 use xmpp_core::{
@@ -27,7 +27,7 @@ use xmpp_core::{
 pub(crate) struct After {
     refusals: Vec<(Stanza, StanzaError)>,
     pub(crate) departures: Vec<Departure>,
-    waits: Vec<Wait>,
+    settling: Settling,
 }
 
 impl After {
@@ -40,14 +40,14 @@ impl After {
         self.refusals.push((stanza, error));
     }
 
-    /// Something is being written that nothing in the account's lane waits for.
-    pub(crate) fn aside(
-        &mut self,
-        router: &Arc<Router>,
-        account: &Arc<Account>,
-        written: BoxFuture<'static, ()>,
-    ) {
-        self.waits.push(Wait::new(router, account, 0, Pending::Aside(written)));
+    /// A message is being written.
+    pub(crate) fn written(&mut self, router: &Arc<Router>, written: Written) {
+        self.settling.push(router, Wait::Written(Box::new(written)));
+    }
+
+    /// Something is being written that nothing in a lane waits for.
+    pub(crate) fn aside(&mut self, router: &Arc<Router>, written: BoxFuture<'static, ()>) {
+        self.settling.push(router, Wait::Aside(written));
     }
 }
 
@@ -69,7 +69,7 @@ impl Router {
             let mut after = After::default();
             session.post.ask();
             router.take(&session, stanza, &mut after).await;
-            Settling::new(router.run(after))
+            router.run(after)
         }
     }
 
@@ -99,9 +99,6 @@ impl Router {
             return after.refuse_with(stanza, blocked());
         }
         let Some(stanza) = self.pass(Side::Sender, &session.account, stanza, after) else { return };
-        if !self.copy_sent(session, &stanza, after) {
-            return after.refuse(stanza, StanzaCondition::ResourceConstraint);
-        }
         let Some(to) = stanza.head.to.clone() else {
             match stanza.kind() {
                 // RFC 6120 10.3.2
@@ -120,13 +117,17 @@ impl Router {
             }
             return;
         };
-        if !self.serves(to.domain()) {
-            // RFC 6120 10.4.3
-            after.refuse(stanza, StanzaCondition::RemoteServerNotFound);
-        } else if to.local().is_none() {
+        let is_here = self.serves(to.domain());
+        if is_here && to.local().is_some() {
+            return self.to_account(session, stanza, &to, after).await;
+        }
+        if !self.copy_sent(session, &stanza, after) {
+            after.refuse(stanza, StanzaCondition::ResourceConstraint);
+        } else if is_here {
             self.serve(session, stanza, after).await;
         } else {
-            self.to_account(session, stanza, &to, after).await;
+            // RFC 6120 10.4.3
+            after.refuse(stanza, StanzaCondition::RemoteServerNotFound);
         }
     }
 
@@ -152,8 +153,12 @@ impl Router {
         let Ok(account) = self.account(to).await else {
             return after.refuse_with(stanza, store_failed());
         };
-        if let Kind::Presence(PresenceType::Available | PresenceType::Unavailable) = stanza.kind() {
-            return Box::pin(self.direct(session, &account, stanza, after)).await;
+        match stanza.kind() {
+            Kind::Message(_) => return self.deliver_message(session, &account, stanza, after),
+            Kind::Presence(PresenceType::Available | PresenceType::Unavailable) => {
+                return Box::pin(self.direct(session, &account, stanza, after)).await;
+            }
+            Kind::Presence(_) | Kind::Iq(_) => {}
         }
         let Some(stanza) = self.deliver(&account, stanza, after) else { return };
         match stanza.kind() {
@@ -171,7 +176,7 @@ impl Router {
                 self.answer_probe(session, &account, &stanza).await;
             }
             Kind::Presence(_) => self.subscription(session, stanza, after).await,
-            Kind::Message(_) => {}
+            Kind::Message(_) => debug_assert!(false, "messages are not answered"),
         }
     }
 
@@ -196,7 +201,7 @@ impl Router {
     }
 
     /// The phases guard and mark of one side.
-    fn pass(
+    pub(crate) fn pass(
         &self,
         side: Side,
         account: &Arc<Account>,
@@ -215,216 +220,8 @@ impl Router {
         Some(stanza)
     }
 
-    /// Gives a stanza to a local account: it takes its place under the account's guard. Gives it back where the server
-    /// answers on the account's behalf.
-    pub(crate) fn deliver(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        stanza: Stanza,
-        after: &mut After,
-    ) -> Option<Stanza> {
-        let stanza = self.pass(Side::Recipient, account, stanza, after)?;
-        self.admit(account, &mut account.guard(), stanza, after)
-    }
-
-    /// Plans a stanza, now or, behind a backlog that is being read, when its turn comes.
-    fn admit(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        state: &mut State,
-        stanza: Stanza,
-        after: &mut After,
-    ) -> Option<Stanza> {
-        let plan = plan(&stanza.head, state);
-        if plan == Plan::Answer {
-            return Some(stanza);
-        }
-        if !state.lane.bars(&plan) {
-            let place = state.lane.len();
-            self.perform(account, state, stanza, plan, place, after);
-        } else if self.lane_is_full(state, &stanza) {
-            after.refuse(stanza, StanzaCondition::ResourceConstraint);
-        } else {
-            state.lane.hold(stanza);
-        }
-        None
-    }
-
-    /// Routes again, in order, what was delivered to a session that did not take it: it is older than all in the lane.
-    pub(crate) fn readmit(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        state: &mut State,
-        stanzas: impl IntoIterator<Item = Stanza>,
-        after: &mut After,
-    ) {
-        let newer = state.lane.len();
-        let mut held = 0;
-        for stanza in stanzas {
-            let plan = plan(&stanza.head, state);
-            if !state.lane.bars(&plan) {
-                let place = state.lane.len() - newer;
-                self.perform(account, state, stanza, plan, place, after);
-            } else if self.lane_is_full(state, &stanza) {
-                after.refuse(stanza, StanzaCondition::ResourceConstraint);
-            } else {
-                state.lane.hold_again(stanza, held);
-                held += 1;
-            }
-        }
-    }
-
-    pub(crate) fn lane_is_full(&self, state: &State, stanza: &Stanza) -> bool {
-        state.lane.weight() + stanza.weight() > self.settings.lane_bytes
-    }
-
-    /// Does what was planned. `place`: how many entries of the lane stand before it; with none its turn has come.
-    fn perform(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        state: &mut State,
-        stanza: Stanza,
-        plan: Plan,
-        place: usize,
-        after: &mut After,
-    ) {
-        match plan {
-            Plan::Drop | Plan::Answer => {}
-            Plan::Refuse(condition) => after.refuse(stanza, condition),
-            Plan::Keep => {
-                let copied = self.is_copied(state, &stanza);
-                if copied && self.lane_is_full(state, &stanza) {
-                    return after.refuse(stanza, StanzaCondition::ResourceConstraint);
-                }
-                let Some(receipt) = self.keep(account, &stanza, false) else {
-                    // RFC 6121 8.5.2.2.1
-                    return after.refuse(stanza, StanzaCondition::ServiceUnavailable);
-                };
-                let way = Way::Copies(Side::Recipient);
-                let parcel = copied.then(|| Parcel { stanza: stanza.clone(), way });
-                let ticket = state.lane.keep(place, parcel);
-                after.waits.push(self.wait(account, ticket, receipt, stanza));
-            }
-            Plan::Deliver(places) => {
-                let receipt = match stanza.kind() {
-                    Kind::Message(_) => self.keep(account, &stanza, true),
-                    Kind::Presence(_) | Kind::Iq(_) => None,
-                };
-                if receipt.is_none() && place == 0 {
-                    return self.hand(account, state, stanza, &places, after);
-                }
-                if self.lane_is_full(state, &stanza) {
-                    return after.refuse(stanza, StanzaCondition::ResourceConstraint);
-                }
-                let sessions = places.iter().map(|&place| state.seats[place].number).collect();
-                let parcel = Parcel { stanza: stanza.clone(), way: Way::To(sessions) };
-                match receipt {
-                    None => state.lane.follow(place, parcel),
-                    Some(receipt) => {
-                        let ticket = state.lane.keep(place, Some(parcel));
-                        after.waits.push(self.wait(account, ticket, receipt, stanza));
-                    }
-                }
-            }
-        }
-    }
-
-    /// The phase keep.
-    fn keep(&self, account: &Account, message: &Stanza, delivered: bool) -> Option<Receipt> {
-        let at = self.environment.now();
-        let keeping = Keeping { account: account.jid(), message, delivered, at };
-        self.law.keeps.iter().find_map(|keep| keep(&keeping))
-    }
-
-    /// Puts a stanza into the mailboxes at these places. No payload is copied.
-    fn hand(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        state: &mut State,
-        stanza: Stanza,
-        places: &Places,
-        after: &mut After,
-    ) {
-        let Some((&last, others)) = places.split_last() else { return };
-        let is_message = matches!(stanza.kind(), Kind::Message(_));
-        let copies = is_message
-            .then(|| self.copies(Side::Recipient, account, state, &stanza, places))
-            .flatten();
-        if let (Kind::Presence(PresenceType::Unavailable), Some(from)) =
-            (stanza.kind(), &stanza.head.from)
-        {
-            // RFC 6121 4.6.1: who says goodbye is not told goodbye later.
-            for &place in places {
-                state.seats[place].directed.retain(|told| told != from);
-            }
-        }
-        let count = places.len() + copies.as_ref().map_or(0, |(places, _)| places.len());
-        let owed = if is_message && count > 1 {
-            Owed::Shared(FanOut::new(count, &stanza))
-        } else {
-            Owed::Routing
-        };
-        let mut fits = true;
-        if let Some((places, copy)) = copies {
-            fits &= give_copies(state, &places, &copy, &stanza, &owed);
-        }
-        for &place in others {
-            fits &= state.seats[place].post.send(stanza.clone(), owed.clone());
-        }
-        fits &= state.seats[last].post.send(stanza, owed);
-        if !fits {
-            self.clear_overflowed(account, state, after);
-        }
-    }
-
-    /// Lets leave what may leave the lane now.
-    pub(crate) fn pump(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        state: &mut State,
-        after: &mut After,
-    ) {
-        while let Some(leaving) = state.lane.leave() {
-            match leaving {
-                Leaving::Held(stanza) => {
-                    let plan = plan(&stanza.head, state);
-                    self.perform(account, state, stanza, plan, 0, after);
-                }
-                Leaving::Parcel(Parcel { stanza, way: Way::Copies(side) }) => {
-                    if state.hears(&stanza) {
-                        self.hand_copies(side, account, state, &stanza, after);
-                    }
-                }
-                Leaving::Parcel(Parcel { stanza, way: Way::To(sessions) }) => {
-                    let there = state.seats.iter().enumerate();
-                    let there = there.filter(|(_, seat)| sessions.contains(&seat.number));
-                    let places: Places = there.map(|(place, _)| place).collect();
-                    if places.is_empty() || !state.hears(&stanza) {
-                        let plan = plan(&stanza.head, state);
-                        self.perform(account, state, stanza, plan, 0, after);
-                    } else {
-                        self.hand(account, state, stanza, &places, after);
-                    }
-                }
-                Leaving::Backlog(session, Backlog { mut stanzas, handed }) => {
-                    // XEP-0191 3.3: what somebody sent who was blocked since. It vanishes: an error now would show that
-                    // the account is there again.
-                    stanzas.retain(|kept| state.hears(kept));
-                    // Where that session has gone another one gets it that takes the account's messages; where there is
-                    // none nothing is forgotten.
-                    let fit = state.seats.iter().filter(|seat| seat.is_non_negative());
-                    if let Some(seat) = fit.min_by_key(|seat| seat.number != session) {
-                        seat.post.answer(stanzas);
-                        after.aside(self, account, handed());
-                        self.clear_overflowed(account, state, after);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Tells senders and contacts. What it gives has to be waited for, or is given up when dropped.
-    pub(crate) fn run(self: &Arc<Self>, mut after: After) -> Vec<Wait> {
+    /// Tells senders and contacts. What it gives has to be waited for.
+    pub(crate) fn run(self: &Arc<Self>, mut after: After) -> Settling {
         while !(after.refusals.is_empty() && after.departures.is_empty()) {
             for (stanza, error) in mem::take(&mut after.refusals) {
                 if let Some(reply) = stanza.error(&error) {
@@ -435,10 +232,11 @@ impl Router {
                 self.tell_contacts(departure, &mut after);
             }
         }
-        after.waits
+        after.settling
     }
 
-    /// Gives an error to the session that caused it, if it is still there.
+    /// Gives an error to the session that caused it, if it is still there, whatever is on its way to it: what it answers is
+    /// handled with that.
     fn tell(self: &Arc<Self>, reply: Stanza, after: &mut After) {
         let Some(to) = &reply.head.to else { return };
         let Some(account) = self.table.get(to.bare_str()) else { return };
@@ -446,39 +244,18 @@ impl Router {
         let place = state.seats.iter().position(|seat| seat.jid == *to);
         let Some(place) = place else { return };
         let is_message = matches!(reply.kind(), Kind::Message(_));
-        if is_message && !state.lane.is_empty() && !self.lane_is_full(&state, &reply) {
-            // Those who get copies of both see it behind what it answers.
-            let way = Way::To(Sessions::from_elem(state.seats[place].number, 1));
-            let end = state.lane.len();
-            state.lane.follow(end, Parcel { stanza: reply, way });
-        } else {
-            let places = Places::from_elem(place, 1);
-            self.hand(&account, &mut state, reply, &places, after);
+        let places = Places::from_elem(place, 1);
+        if state.lane.is_empty() || !is_message {
+            return self.hand(&account, &mut state, reply, &places, None, after);
         }
-    }
-
-    fn wait(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        ticket: u64,
-        receipt: Receipt,
-        stanza: Stanza,
-    ) -> Wait {
-        Wait::new(self, account, ticket, Pending::Receipt(receipt, stanza))
-    }
-
-    /// Reads what waited for the account, for this session; called when it becomes available.
-    pub(crate) fn read_backlog(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        state: &mut State,
-        session: u64,
-        after: &mut After,
-    ) {
-        if let Some((_, read)) = &self.law.backlog {
-            let ticket = state.lane.read_backlog(session);
-            let pending = Pending::Backlog(read(account.jid()));
-            after.waits.push(Wait::new(self, account, ticket, pending));
+        // Those who get copies of both see it behind what it answers.
+        if self.is_copied(&state, &reply) && !self.lane_is_full(&state, &reply) {
+            let way = Way::Copies(Side::Recipient);
+            let end = state.lane.len();
+            state.lane.follow(end, Parcel { stanza: reply.clone(), way, row: None });
+        }
+        if !state.give(reply, &places, &Owed::Nothing) {
+            self.clear_overflowed(&account, &mut state, after);
         }
     }
 }

@@ -39,8 +39,8 @@ impl Door {
                 }
             };
             claim.manage();
-            let letters = letters.into_iter().map(|Saved { stanza, owed }| {
-                if owed { claim.letter(stanza) } else { Letter::from(stanza) }
+            let letters = letters.into_iter().map(|Saved { stanza, owed, row }| {
+                if owed { claim.letter(stanza, row) } else { Letter::from(stanza) }
             });
             let ledger = Box::new(Ledger::restored(Some(terms), counts, letters.collect()));
             let ticket = self.resumptions.enter(&token, &owner);
@@ -99,10 +99,11 @@ impl Door {
         let seat = self.router.freeze(&parked.claim)?;
         parked.take_mail();
         let terms = parked.ledger.terms()?.clone();
-        let letters = parked
-            .ledger
-            .letters()
-            .map(|letter| Saved { stanza: letter.stanza().clone(), owed: letter.is_owed() });
+        let letters = parked.ledger.letters().map(|letter| Saved {
+            stanza: letter.stanza().clone(),
+            owed: letter.is_owed(),
+            row: letter.row(),
+        });
         let letters = letters.collect();
         Some(State { seat, terms, counts: parked.ledger.counts(), letters }.write())
     }

@@ -25,6 +25,8 @@ pub(crate) struct Saved {
     pub(crate) stanza: Stanza,
     /// Something becomes of it where the client does not get it.
     pub(crate) owed: bool,
+    /// Its number in the store, where that keeps it until the client has it.
+    pub(crate) row: Option<i64>,
 }
 
 /// What was checked when it came in is only read again, so these are no limits.
@@ -60,8 +62,10 @@ impl State {
             let words = String::from_utf8_lossy(words); // modules write texts
             out.open("remembered").attr("by", name).attr("as", &words).close();
         }
-        for Saved { stanza, owed } in letters {
-            out.open("letter").maybe("owed", owed.then_some("true")).raw(&written(stanza)).close();
+        for Saved { stanza, owed, row } in letters {
+            let row = row.map(|row| row.to_string());
+            out.open("letter").maybe("owed", owed.then_some("true")).maybe("row", row.as_deref());
+            out.raw(&written(stanza)).close();
         }
         out.finish().to_vec()
     }
@@ -95,9 +99,11 @@ impl State {
                     let words = Bytes::from(part.attr("as")?.into_owned());
                     state.seat.remembered.push((part.attr("by")?.into_owned(), words));
                 }
-                "letter" => state
-                    .letters
-                    .push(Saved { stanza: stanza(&part)?, owed: part.attr("owed").is_some() }),
+                "letter" => state.letters.push(Saved {
+                    stanza: stanza(&part)?,
+                    owed: part.attr("owed").is_some(),
+                    row: part.attr("row").map(|row| row.parse()).transpose().ok()?,
+                }),
                 _ => return None,
             }
         }
@@ -149,8 +155,8 @@ mod tests {
             terms: Terms { token: "a'b".into(), max: Duration::from_secs(600) },
             counts: Counts { handled: u32::MAX, acknowledged: 7 },
             letters: vec![
-                Saved { stanza: message.clone(), owed: true },
-                Saved { stanza: presence, owed: false },
+                Saved { stanza: message.clone(), owed: true, row: Some(7) },
+                Saved { stanza: presence, owed: false, row: None },
             ],
         };
         let words = state.write();
@@ -160,6 +166,7 @@ mod tests {
         assert_eq!(read.terms, state.terms);
         assert_eq!(written(&read.letters[0].stanza), written(&message));
         assert!(read.letters[0].owed && !read.letters[1].owed);
+        assert_eq!((read.letters[0].row, read.letters[1].row), (Some(7), None));
         assert_eq!(read.write(), words, "and again");
     }
 

@@ -6,17 +6,17 @@
     reason = "test helpers, of which every file uses some"
 )]
 
-use crate::common::{Actor, stanza, xml};
+use crate::common::{self, Actor, stanza, xml};
 use futures_util::FutureExt;
-use router::{Backlog, Declare, Module};
+use router::{Backlog, BoxFuture, Declare, Keeping, Kept, Module};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
-use xmpp_core::{Stanza, StanzaError, error::StanzaCondition};
+use xmpp_core::{StanzaError, error::StanzaCondition};
 
 /// Something that completes when the test says so.
 pub type Gate = Arc<AtomicBool>;
@@ -41,12 +41,18 @@ async fn passed(gate: Gate) {
 /// and a read sees what was written before it was called.
 #[derive(Default)]
 pub struct Drawer {
-    pub kept: Arc<Mutex<Vec<String>>>,
+    /// What no client has yet, by number.
+    pub kept: Arc<Mutex<BTreeMap<i64, String>>>,
+    /// What was ever archived, in order.
+    pub archived: Mutex<Vec<String>>,
+    pub last: AtomicI64,
     /// Gates of the next writes and reads; without one they complete at once.
     pub gates: Mutex<VecDeque<Gate>>,
     pub full: AtomicBool,
-    /// Keeps what is delivered, too.
+    /// Keeps what is delivered, too, before anybody sees it.
     pub archive: bool,
+    /// Messages read at a time; all of them where it is 0.
+    pub page: usize,
 }
 
 impl Drawer {
@@ -61,8 +67,55 @@ impl Drawer {
     }
 
     pub fn ids(&self) -> Vec<String> {
+        common::go();
         let kept = self.kept.lock().unwrap();
-        kept.iter().map(|xml| stanza(xml).head.id.unwrap().to_string()).collect()
+        kept.values().map(|xml| stanza(xml).head.id.unwrap().to_string()).collect()
+    }
+
+    fn keep(&self, keeping: &Keeping<'_>) -> Option<Kept> {
+        if keeping.delivered && !self.archive && !keeping.promised {
+            return None;
+        }
+        let full = self.full.load(Ordering::Relaxed);
+        let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let message = xml(keeping.message);
+        if !full {
+            self.kept.lock().unwrap().insert(number, message.clone());
+            if self.archive {
+                self.archived.lock().unwrap().push(message);
+            }
+        }
+        let gate = self.gate();
+        let receipt = async move {
+            passed(gate).await;
+            let error = StanzaError::new(StanzaCondition::ResourceConstraint);
+            if full { Err(error) } else { Ok(()) }
+        };
+        let id = |name: &str| {
+            let id = format!("<id xmlns='urn:example' by='{name}' number='{number}'/>");
+            self.archive.then(|| id.into())
+        };
+        Some(Kept {
+            receipt: receipt.boxed(),
+            fenced: self.archive,
+            row: Some(number),
+            sender_id: id("sender"),
+            recipient_id: id("recipient"),
+        })
+    }
+
+    fn backlog(&self, after: i64) -> BoxFuture<'static, Option<Backlog>> {
+        let kept = self.kept.lock().unwrap();
+        let mut rows = kept.range(after + 1..).map(|(number, xml)| (*number, stanza(xml)));
+        let page = if self.page == 0 { usize::MAX } else { self.page };
+        let messages: Vec<_> = rows.by_ref().take(page).collect();
+        let next = rows.next().and(messages.last()).map(|(number, _)| *number);
+        let gate = self.gate();
+        async move {
+            passed(gate).await;
+            Some(Backlog { messages, next })
+        }
+        .boxed()
     }
 }
 
@@ -73,38 +126,13 @@ impl Module for Drawer {
 
     fn declare(self: Arc<Self>, declare: &mut Declare) {
         let this = self.clone();
-        declare.keep(move |keeping| {
-            if keeping.delivered && !this.archive {
-                return None;
-            }
-            let full = this.full.load(Ordering::Relaxed);
-            if !full && !keeping.delivered {
-                this.kept.lock().unwrap().push(xml(keeping.message));
-            }
-            let gate = this.gate();
-            Some(
-                async move {
-                    passed(gate).await;
-                    let error = StanzaError::new(StanzaCondition::ServiceUnavailable);
-                    if full { Err(error) } else { Ok(()) }
-                }
-                .boxed(),
-            )
+        declare.keep(move |keeping| this.keep(keeping));
+        let kept = self.kept.clone();
+        declare.taken(move |_, numbers| {
+            kept.lock().unwrap().retain(|number, _| !numbers.contains(number));
+            async {}.boxed()
         });
-        declare.backlog(move |_| {
-            let stanzas: Vec<Stanza> =
-                self.kept.lock().unwrap().iter().map(|xml| stanza(xml)).collect();
-            let (gate, kept, count) = (self.gate(), self.kept.clone(), stanzas.len());
-            async move {
-                passed(gate).await;
-                let handed = Box::new(move || {
-                    kept.lock().unwrap().drain(..count);
-                    async {}.boxed()
-                });
-                Some(Backlog { stanzas, handed })
-            }
-            .boxed()
-        });
+        declare.backlog(move |_, after| self.backlog(after));
     }
 }
 

@@ -13,10 +13,11 @@ use router::{
     Router, Settings,
 };
 use std::{
+    cell::RefCell,
     collections::HashMap,
     pin::Pin,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -122,6 +123,7 @@ impl Actor {
 
     /// Takes the next stanza that has come.
     pub fn take(&mut self) -> Option<Stanza> {
+        go();
         let Some(Mail::Letter(letter)) = self.mailbox.try_next() else { return None };
         let stanza = letter.stanza().clone();
         self.router.took(&self.claim, [letter]);
@@ -180,8 +182,15 @@ impl<T> Task<T> {
         Self(Some(future.boxed()))
     }
 
-    /// Goes as far as it can; whether it is done.
+    /// Goes as far as it can, and so do the tasks of their own; whether it is done.
     pub fn go(&mut self) -> bool {
+        go();
+        let done = self.poll();
+        go();
+        done || self.poll()
+    }
+
+    fn poll(&mut self) -> bool {
         let Some(future) = &mut self.0 else { return true };
         let done = Pin::new(future).poll(&mut Context::from_waker(Waker::noop())).is_ready();
         if done {
@@ -191,11 +200,14 @@ impl<T> Task<T> {
     }
 }
 
-/// Polls a future that has nothing to wait for.
+/// Polls a future that has nothing to wait for, and then the tasks of their own.
 pub fn finish<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
+        Poll::Ready(value) => {
+            go();
+            value
+        }
         Poll::Pending => panic!("it waits for something"),
     }
 }
@@ -217,6 +229,8 @@ pub fn xml(stanza: &Stanza) -> String {
 pub struct Clock {
     seconds: AtomicU64,
     tokens: AtomicU64,
+    /// Sees tasks of their own through, where it is not [`go`].
+    pub spawner: OnceLock<fn(BoxFuture<'static, ()>)>,
 }
 
 impl Clock {
@@ -234,6 +248,36 @@ impl Environment for Clock {
     }
     fn token(&self) -> String {
         format!("token{}", self.tokens.fetch_add(1, Ordering::Relaxed))
+    }
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        match self.spawner.get() {
+            Some(spawn) => spawn(task),
+            None => TASKS.with_borrow_mut(|tasks| tasks.push(Task(Some(task)))),
+        }
+    }
+}
+
+thread_local! {
+    /// Tasks of their own that are not done.
+    static TASKS: RefCell<Vec<Task<()>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lets all tasks of their own go as far as they can.
+pub fn go() {
+    loop {
+        let mut tasks = TASKS.take();
+        let before = tasks.len();
+        tasks.retain_mut(|task| !task.poll());
+        let done = before - tasks.len();
+        let new = TASKS.with_borrow_mut(|new| {
+            let count = new.len();
+            tasks.append(new);
+            *new = tasks;
+            count
+        });
+        if done == 0 && new == 0 {
+            return;
+        }
     }
 }
 

@@ -127,6 +127,9 @@ impl Environment for World {
     fn token(&self) -> String {
         random::token()
     }
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        tokio::spawn(task);
+    }
 }
 
 impl Directory for World {
