@@ -186,3 +186,30 @@ fn a14_no_session_identifier_and_no_body_is_logged_at_any_level() {
         assert!(!log.contains(secret), "{secret}: {log}");
     }
 }
+
+#[test]
+fn row_28_who_asks_only_while_it_ends_is_told() {
+    let folder = Folder::new();
+    let server = folder.serve(&[]);
+    let sids = [(); 2].map(|()| {
+        let answer = begin(&server, "");
+        let (_, rest) = answer.split_once(" sid='").expect("a session");
+        rest.split('\'').next().expect("a quoted value").to_owned()
+    });
+    let [held, late] = sids.map(|sid| {
+        format!("<body xmlns='http://jabber.org/protocol/httpbind' rid='2' sid='{sid}'/>")
+    });
+    let mut socket = TcpStream::connect(server.address("http")).expect("somebody listens");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+    let head = format!("POST /http-bind HTTP/1.1\r\nHost: x\r\nContent-Length: {}", held.len());
+    let head = format!("{head}\r\nConnection: close\r\n\r\n");
+    socket.write_all((head + &held).as_bytes()).expect("written");
+    server.signal("TERM");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.contains("system-shutdown"), "{answer}");
+    // It is ending now, as soon as the other session has heard of it too.
+    assert!(begin(&server, "").contains("system-shutdown"), "nobody new");
+    let answer = ask(&server, "POST /http-bind", "", &late);
+    assert!(answer.contains("system-shutdown"), "{answer}");
+}

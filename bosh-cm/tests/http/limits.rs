@@ -201,6 +201,17 @@ async fn w02_so_large_a_message_and_so_many_fragments() {
     }
 }
 
+#[tokio::test]
+async fn row_19_domains_that_are_gone_are_gone_by_every_door() {
+    let (_child, address) = open("gone=['example.com']").await;
+    let answer = created(&address, "").await;
+    assert!(answer.is_terminal("host-gone"), "{answer:?}");
+    let mut socket = Socket::over(browser(&address).await).await;
+    socket.says(OPEN).await;
+    assert!(socket.text().await.starts_with("<open "));
+    assert!(socket.text().await.contains("<host-gone "));
+}
+
 /// The code with which it is closed, whatever is said before.
 async fn closes<S: bosh_cm::Pipe>(socket: &mut Socket<S>) -> u16 {
     loop {
