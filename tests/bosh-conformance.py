@@ -44,7 +44,7 @@ Every rule of XEP-0124 and XEP-0206, and what browsers need besides, tried from 
 
 and holds nothing but what was measured, last on {today}: Stonechat and bosh-cm of this tree, Prosody {version("prosody")}
 and ejabberd {version("ejabberd")} as Debian packages them, all on loopback; Stonechat and bosh-cm with
-http.compression = true, which is off otherwise. Any other manager is measured with
+compression and two requests held, neither of which is their default. Any other manager is measured with
 
     cargo run -p tests --bin bosh-conformance -- http://HOST:PORT/http-bind --user JID:PASSWORD --user JID:PASSWORD
 
