@@ -93,7 +93,8 @@ where
     };
     if let Err(error) = outcome {
         let http = error.downcast_ref::<hyper::Error>();
-        if http.is_some_and(hyper::Error::is_timeout) || error.is::<Over>() {
+        let slow = error.downcast_ref() == Some(&Over::Quiet);
+        if slow || http.is_some_and(hyper::Error::is_timeout) {
             site.manager.gauges.limits.add(limit::TIME);
         } else if http.is_some_and(hyper::Error::is_parse_too_large) {
             site.manager.gauges.limits.add(limit::HEAD);

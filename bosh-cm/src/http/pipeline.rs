@@ -94,6 +94,8 @@ enum Place {
     Head,
     /// In its body, so many bytes before the end.
     Body(u64),
+    /// In HTTP/2, where none is behind another.
+    Beside,
 }
 
 impl Requests {
@@ -110,6 +112,7 @@ impl Requests {
                     self.length = 0;
                 }
                 Place::Head => bytes = self.head(bytes),
+                Place::Beside => return begun,
                 Place::Body(left) => {
                     let here = left.min(bytes.len() as u64);
                     self.place = Self::body(left - here);
@@ -129,6 +132,8 @@ impl Requests {
         let Some(end) = end else { return &[] };
         match self.line.trim_ascii() {
             b"" => self.place = Self::body(self.length),
+            // RFC 9113 3.4: as a request it would be none.
+            b"PRI * HTTP/2.0" => self.place = Place::Beside,
             line => self.length = content_length(line).unwrap_or(self.length),
         }
         self.line.clear();
@@ -170,6 +175,13 @@ mod tests {
         assert_eq!(requests.follow(POST.as_bytes()), 1);
         assert_eq!(requests.follow(b"\r\n"), 0);
         assert_eq!(requests.follow(b"P"), 1, "its first byte tells");
+    }
+
+    #[test]
+    fn row_2_in_http_2_nothing_is_followed() {
+        let mut requests = Requests::default();
+        assert_eq!(requests.follow(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 1);
+        assert_eq!(requests.follow(format!("{POST}{GET}").as_bytes()), 0);
     }
 
     #[test]

@@ -27,7 +27,7 @@ struct Arguments {
     #[arg(long = "row", value_name = "NUMBER")]
     rows: Vec<String>,
 
-    /// The same manager over http, at a place that does not count as secure, where the endpoint is https://…: for row 70.
+    /// The same manager over http, at a place that does not count as secure, where the endpoint is https://…: for rows 27 and 70.
     #[arg(long, value_name = "URL")]
     plain: Option<Url>,
 

@@ -59,6 +59,8 @@ pub enum Fault {
     GuessableSids,
     /// A session is silent from its last request on, whether that was answered or not.
     SilenceFromRequest,
+    /// It does not say where else there is HTTPS.
+    Nowhere,
     /// It takes requests of a secure session from anywhere.
     ServedOverHttp,
     /// It leaves the `<stream:error/>` out.

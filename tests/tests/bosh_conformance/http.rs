@@ -14,6 +14,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     time::timeout,
 };
+use xmpp_core::ns;
 
 /// The longest body.
 const BODY: usize = 256 * 1024;
@@ -42,7 +43,12 @@ pub async fn serve(manager: Arc<Manager>, mut stream: DuplexStream, secure: bool
         };
         let Request { last, takes_gzip, .. } = request;
         let (status, reply) = match request.method.as_str() {
-            "POST" if !(secure || manager.has(Fault::ServedOverHttp)) => return,
+            "POST" if !(secure || manager.has(Fault::ServedOverHttp)) => {
+                if request.body.windows(5).any(|five| five == b" sid=") {
+                    return;
+                }
+                (200, elsewhere(&manager))
+            }
             "POST" => {
                 let asked = manager.request(&request.body);
                 let Some(reply) = held(&manager, &mut stream, &mut buffer, asked).await else {
@@ -58,6 +64,18 @@ pub async fn serve(manager: Arc<Manager>, mut stream: DuplexStream, secure: bool
             return;
         }
     }
+}
+
+/// What somebody is told who would begin a session over http.
+fn elsewhere(manager: &Manager) -> Reply {
+    let uri = match manager.has(Fault::Nowhere) {
+        true => "",
+        false => "<uri>https://localhost/http-bind</uri>",
+    };
+    Reply::plain(&format!(
+        "<body xmlns='{}' type='terminate' condition='see-other-uri'>{uri}</body>",
+        ns::HTTPBIND
+    ))
 }
 
 /// Waits for the answer; `None` if the client hangs up first.

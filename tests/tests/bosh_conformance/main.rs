@@ -114,6 +114,7 @@ faults! {
     CutLosesResponses: responses_lost_with_their_connection fails ["45"];
     GuessableSids: sids_that_can_be_guessed fails ["69"];
     SilenceFromRequest: silence_counted_from_the_request fails ["52"];
+    Nowhere: see_other_uri_without_one fails ["27"];
     ServedOverHttp: a_secure_session_served_over_http fails ["70"];
     ErrorsBare: stream_errors_without_their_element fails ["75"];
     GzipUnasked: responses_compressed_for_everybody fails ["5a"];

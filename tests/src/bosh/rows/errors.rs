@@ -1,7 +1,9 @@
 //! Errors (XEP-0124 17).
 
 use super::row;
-use crate::bosh::{AT_ONCE_TIME, Lab, Outcome, PATIENCE, Row, Stop, client::quiet};
+use crate::bosh::{
+    AT_ONCE_TIME, Lab, Outcome, PATIENCE, Row, Stop, client::quiet, wire::Connection,
+};
 use std::{process::Command, sync::Arc, time::Duration};
 
 pub(super) const ROWS: &[Row] = &[
@@ -137,7 +139,12 @@ async fn other_uri(lab: Arc<Lab>) -> Outcome {
     // A manager that takes the suite for a proxy of its own believes it that its visitor came over http.
     for headers in ["", "X-Forwarded-Proto: http\r\n"] {
         let ask = lab.ask();
-        let answer = lab.ask_with(headers, &ask.body()).await?;
+        let mut connection = match &lab.plain {
+            Some(plain) => Connection::new(plain().await?),
+            None => lab.connect().await?,
+        };
+        connection.write(lab.request(headers, &ask.body())).await?;
+        let answer = connection.answer(PATIENCE).await?;
         if answer.condition() == Some("see-other-uri") {
             let uri = answer.payloads().iter().find(|node| node.name == "uri");
             ensure!(uri.is_some_and(|uri| !uri.text.is_empty()), "no <uri/>: {}", answer.show());
