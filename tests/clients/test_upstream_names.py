@@ -19,7 +19,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from dnslib.server import DNSServer
+from dnslib import RCODE
+from dnslib.server import DNSLogger, DNSServer
 from dnslib.zoneresolver import ZoneResolver
 
 HERE = pathlib.Path(__file__).parent
@@ -101,7 +102,11 @@ class Names(ZoneResolver):
 
     def resolve(self, request, handler):
         self.asked.add(str(request.q.qname))
-        return super().resolve(request, handler)
+        reply = super().resolve(request, handler)
+        # A name that has records of another type does exist (RFC 2308 2.2).
+        if any(request.q.qname == name for name, _, _ in self.zone):
+            reply.header.rcode = RCODE.NOERROR
+        return reply
 
 
 def certificates(folder):
@@ -241,13 +246,17 @@ class Session:
 async def play(folder):
     certificates(folder)
     names = Names(ZONE)
-    servers = [DNSServer(names, address="127.0.0.1", port=53, tcp=tcp) for tcp in (False, True)]
+    quiet = DNSLogger(log="error")
+    servers = [DNSServer(names, address="127.0.0.1", port=53, tcp=tcp, logger=quiet) for tcp in (False, True)]
     for server in servers:
         server.start_thread()
     async with prosody(folder), bosh_cm(folder):
         async with Counter(6001) as heavy, Counter(6002) as light:
             for domain in GOOD:
                 answer = await Session(f"{domain}.example").open()
+                if "remote-connection-failed" in answer:
+                    # On a busy machine Prosody's handshake may take longer than the manager waits.
+                    answer = await Session(f"{domain}.example").open()
                 # Only after TLS does it offer any, and none that binds a channel which ends here.
                 assert "SCRAM-SHA-1<" in answer and "-PLUS" not in answer, f"{domain}: {answer}"
             heavy.count = light.count = 0
