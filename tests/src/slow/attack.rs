@@ -17,7 +17,7 @@ use tokio::{
 /// Between two bytes of one visitor.
 const DRIP: Duration = Duration::from_secs(3);
 /// Whoever was thrown out comes back after this, and up to as much again.
-const RETURN: u64 = 1_000;
+const RETURN: u64 = 2_000;
 /// A request whose answer is longer than it is.
 const REQUEST: &[u8] = b"OPTIONS /http-bind HTTP/1.1\r\nHost: x\r\n\r\n";
 /// For so long it stays if it is let: longer than a server has patience.
