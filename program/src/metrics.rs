@@ -29,6 +29,9 @@ const BUCKETS: [(u64, &str); 12] = [
     (1_000_000, "1"),
 ];
 
+/// The bound of what took longer than all of them.
+const LONGER: &str = "+Inf";
+
 /// A label's name and value.
 pub type Label = (&'static str, &'static str);
 
@@ -130,7 +133,10 @@ pub struct Metric {
     name: &'static str,
     about: &'static str,
     kind: &'static str,
+    /// For Prometheus.
     samples: Vec<Sample>,
+    /// For people: what, and how much.
+    rows: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -165,7 +171,7 @@ impl Metrics {
     /// As Prometheus reads it: text format 0.0.4.
     pub fn text(&self) -> String {
         let mut out = String::new();
-        for Metric { name, about, kind, samples } in &self.0 {
+        for Metric { name, about, kind, samples, .. } in &self.0 {
             out.push_str(&format!("# HELP {name} {about}\n# TYPE {name} {kind}\n"));
             for Sample { suffix, labels, value } in samples {
                 let labels = listed(labels);
@@ -185,22 +191,14 @@ impl Metrics {
             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title></head>\n\
              <body><h1>{title}</h1>\n<p><a href=\"/metrics\">For Prometheus</a></p>\n<table>\n"
         );
-        for Metric { about, samples, .. } in &self.0 {
-            out.push_str(&format!("<tr><th align=\"left\" colspan=\"2\">{about}</th></tr>\n"));
-            for Sample { suffix, labels, value } in samples {
-                let labels: Vec<_> = labels.iter().map(|(_, value)| *value).collect();
-                let value = match value {
-                    Value::Count(count) => count.to_string(),
-                    Value::Time(time) => format!("{:.6} s", time.as_secs_f64()),
-                };
-                let what = match *suffix {
-                    "" => labels.join(", "),
-                    "_bucket" => format!("{} s at most", labels.join(", ")),
-                    suffix => format!("{} {}", labels.join(", "), &suffix[1..]),
-                };
-                out.push_str(&format!(
-                    "<tr><td>{what}</td><td align=\"right\">{value}</td></tr>\n"
-                ));
+        for Metric { about, rows, .. } in &self.0 {
+            let (total, rows) = match &rows[..] {
+                [(what, value)] if what.is_empty() => (value.as_str(), &[][..]),
+                rows => ("", rows),
+            };
+            out.push_str(&format!("<tr><th align=\"left\">{about}</th><td>{total}</td></tr>\n"));
+            for (what, value) in rows {
+                out.push_str(&format!("<tr><td>{what}</td><td>{value}</td></tr>\n"));
             }
         }
         out.push_str("</table></body></html>\n");
@@ -214,7 +212,7 @@ impl Metrics {
         kind: &'static str,
     ) -> &mut Metric {
         debug_assert!(is_plain(about) && is_name(name), "{name}: {about}");
-        self.0.push(Metric { name, about, kind, samples: Vec::new() });
+        self.0.push(Metric { name, about, kind, samples: Vec::new(), rows: Vec::new() });
         self.0.last_mut().expect("just pushed")
     }
 }
@@ -222,7 +220,9 @@ impl Metrics {
 impl Metric {
     /// With these labels it is so many.
     pub fn count(&mut self, labels: &[Label], count: impl TryInto<u64>) {
-        self.sample("", labels, Value::Count(count.try_into().unwrap_or(u64::MAX)));
+        let count = count.try_into().unwrap_or(u64::MAX);
+        self.sample("", labels, Value::Count(count));
+        self.rows.push((words(labels), count.to_string()));
     }
 
     /// All of a [`Tally`], whose values have this name, with these labels besides.
@@ -234,21 +234,36 @@ impl Metric {
 
     /// With these labels it took so long.
     pub fn times(&mut self, labels: &[Label], histogram: &Histogram) {
-        let bounds = BUCKETS.iter().map(|(_, text)| *text).chain(["+Inf"]);
-        let mut sum = 0;
-        for (bound, count) in bounds.zip(&histogram.counts) {
-            sum += count.load(Ordering::Relaxed);
+        let counts = histogram.counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let bounds = BUCKETS.iter().map(|(_, text)| *text).chain([LONGER]);
+        let total: u64 = counts.iter().sum();
+        let (mut sum, mut row) = (0, total.to_string());
+        let mut parts = [("half", 50), ("99 of 100", 99)].into_iter().peekable();
+        for (bound, count) in bounds.zip(counts) {
+            sum += count;
             self.sample("_bucket", &[labels, &[("le", bound)]].concat(), Value::Count(sum));
+            let holds = |(_, part): &(&str, u64)| total > 0 && sum * 100 >= total * part;
+            while bound != LONGER
+                && let Some((part, _)) = parts.next_if(holds)
+            {
+                row.push_str(&format!("; {part} within {bound} s"));
+            }
         }
+        self.rows.push((words(labels), row));
         let time = Duration::from_micros(histogram.micros.load(Ordering::Relaxed));
         self.sample("_sum", labels, Value::Time(time));
-        self.sample("_count", labels, Value::Count(sum));
+        self.sample("_count", labels, Value::Count(total));
     }
 
     fn sample(&mut self, suffix: &'static str, labels: &[Label], value: Value) {
         debug_assert!(labels.iter().all(|(name, value)| is_name(name) && is_plain(value)));
         self.samples.push(Sample { suffix, labels: labels.to_vec(), value });
     }
+}
+
+/// The values of the labels, for people.
+fn words(labels: &[Label]) -> String {
+    labels.iter().map(|(_, value)| *value).collect::<Vec<_>>().join(", ")
 }
 
 /// `{a="b",c="d"}`, or nothing.
@@ -290,6 +305,25 @@ mod tests {
     }
 
     #[test]
+    fn people_find_a_lone_number_beside_what_it_is_and_several_below() {
+        let mut metrics = Metrics::default();
+        metrics.gauge("rooms", "Rooms.").count(&[], 7_usize);
+        let doors = metrics.gauge("doors", "Doors.");
+        doors.count(&[("state", "open"), ("way", "in")], 1_u64);
+        doors.count(&[("state", "shut")], 2_u64);
+        metrics.histogram("it_seconds", "It.").times(&[], &Histogram::default());
+        let page = metrics.page("House");
+        for row in [
+            "<tr><th align=\"left\">Rooms.</th><td>7</td></tr>",
+            "<tr><th align=\"left\">Doors.</th><td></td></tr>\n<tr><td>open, in</td><td>1</td></tr>",
+            "<tr><td>shut</td><td>2</td></tr>",
+            "<th align=\"left\">It.</th><td>0</td>",
+        ] {
+            assert!(page.contains(row), "no {row} in {page}");
+        }
+    }
+
+    #[test]
     fn a_bucket_counts_what_took_no_longer() {
         let histogram = Histogram::default();
         for micros in [0, 100, 101, 1_000_000, 1_000_001, u64::MAX] {
@@ -303,6 +337,8 @@ mod tests {
         assert!(text.contains("it_seconds_bucket{over=\"tcp\",le=\"0.00025\"} 3\n"), "{text}");
         assert!(text.contains("it_seconds_bucket{over=\"tcp\",le=\"+Inf\"} 6\n"), "{text}");
         assert!(text.contains("it_seconds_count{over=\"tcp\"} 6\n"), "{text}");
+        let row = "<td>tcp</td><td>6; half within 0.00025 s</td>";
+        assert!(metrics.page("Times").contains(row), "{}", metrics.page("Times"));
     }
 
     #[test]

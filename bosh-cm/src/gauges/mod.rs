@@ -71,11 +71,15 @@ impl Gauges {
     /// All numbers.
     pub(crate) fn tell(&self, out: &mut Metrics, books: &Books<'_>) {
         let faces = [(("over", "bosh"), &self.bosh), (("over", "websocket"), &self.websocket)];
-        let open = out.gauge("bosh_cm_sessions", "Sessions that are open.");
+        let open = out.gauge("bosh_cm_sessions", "Sessions over BOSH and WebSocket.");
         faces.iter().for_each(|(over, face)| open.count(&[*over], face.open.get()));
-        let begun = out.counter("bosh_cm_sessions_begun_total", "Sessions begun.");
+        let begun =
+            out.counter("bosh_cm_sessions_begun_total", "Sessions over BOSH and WebSocket begun.");
         faces.iter().for_each(|(over, face)| begun.count(&[*over], face.begun.get()));
-        let ended = out.counter("bosh_cm_sessions_ended_total", "Sessions ended, by how.");
+        let ended = out.counter(
+            "bosh_cm_sessions_ended_total",
+            "Sessions over BOSH and WebSocket ended, by how.",
+        );
         faces.iter().for_each(|(over, face)| ended.tally(&[*over], "condition", &face.ends));
         let held = "Requests that wait for an answer.";
         out.gauge("bosh_cm_held_requests", held).count(&[], books.requests.open());
