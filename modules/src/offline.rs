@@ -69,14 +69,17 @@ impl Offline {
         })
     }
 
-    fn taken(&self, account: &BareJid, numbers: Vec<i64>) -> BoxFuture<'static, ()> {
+    fn taken(&self, account: &BareJid, numbers: Vec<i64>) -> BoxFuture<'static, bool> {
         let settled = self.store.settle(account, numbers);
         let account = account.clone();
         async move {
             match settled.await {
                 // The account was deleted, and they with it.
-                Ok(()) | Err(StoreError::NotFound) => {}
-                Err(error) => tracing::error!(%account, %error, "messages will come again"),
+                Ok(()) | Err(StoreError::NotFound) => true,
+                Err(error) => {
+                    tracing::error!(%account, %error, "not noted what clients have");
+                    false
+                }
             }
         }
         .boxed()

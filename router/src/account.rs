@@ -8,7 +8,7 @@ use crate::{
     lane::Lane,
     lock,
     mailbox::{Owed, Post},
-    row::InFlight,
+    row::{InFlight, Row},
 };
 use futures_util::{
     future::{BoxFuture, Shared},
@@ -50,6 +50,8 @@ pub(crate) struct State {
     pub(crate) lane: Lane,
     /// What is on its way of what the store keeps.
     pub(crate) in_flight: InFlight,
+    /// What clients have and the store could not be told of: on its way until it is.
+    pub(crate) unsettled: Vec<Arc<Row>>,
     /// Counts the reads, so that one that was overtaken by a change is not believed.
     reads: u64,
 }
@@ -160,7 +162,7 @@ impl Account {
     /// Whether nothing is lost by forgetting it; its only other owner is the table.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.guard();
-        state.seats.is_empty() && state.lane.is_empty()
+        state.seats.is_empty() && state.lane.is_empty() && state.unsettled.is_empty()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     route::After,
 };
 use futures_util::FutureExt;
-use std::{collections::VecDeque, future::poll_fn, sync::Arc};
+use std::{collections::VecDeque, future::poll_fn, mem, sync::Arc};
 
 impl Router {
     /// Reads what waits for the account, for this session. What was read before and is not handed over is read again.
@@ -21,6 +21,7 @@ impl Router {
         session: u64,
     ) {
         let Some((_, read)) = &self.law.backlog else { return };
+        self.settle_taken(account, mem::take(&mut state.unsettled));
         let ticket = state.lane.begin_reading(session);
         state.in_flight.begin_read();
         let reader = Reader { router: self.clone(), account: account.clone(), ticket };

@@ -9,7 +9,6 @@ use crate::{
     row::Row,
 };
 use futures_util::FutureExt;
-use smallvec::SmallVec;
 use std::sync::Arc;
 use xmpp_core::{
     BareJid, Jid, Kind, StreamError,
@@ -128,19 +127,26 @@ impl Router {
     /// Tells the store that a client has these, if it is the first to.
     pub(crate) fn settle_rows(
         self: &Arc<Self>,
-        account: &Account,
+        account: &Arc<Account>,
         rows: impl IntoIterator<Item = Arc<Row>>,
     ) {
-        let rows: SmallVec<[Arc<Row>; 8]> = rows.into_iter().filter(|row| row.take()).collect();
+        let rows: Vec<Arc<Row>> = rows.into_iter().filter(|row| row.take()).collect();
+        self.settle_taken(account, rows);
+    }
+
+    /// The same for those that a client is known to have. They are on their way until the store has heard of it, so that
+    /// nobody gets them once more; where it fails it is told when it is read again.
+    pub(crate) fn settle_taken(self: &Arc<Self>, account: &Arc<Account>, rows: Vec<Arc<Row>>) {
         if rows.is_empty() {
             return;
         }
         if let Some((_, taken)) = &self.law.taken {
             let written = taken(account.jid(), rows.iter().map(|row| row.number()).collect());
-            // On their way until that is done.
+            let account = account.clone();
             let written = async move {
-                written.await;
-                drop(rows);
+                if !written.await {
+                    account.guard().unsettled.extend(rows);
+                }
             };
             self.environment.spawn(written.boxed());
         }

@@ -46,7 +46,7 @@ pub(crate) struct Phase<F: ?Sized> {
 type GuardFn = dyn Fn(&Stanza, &Arc<Account>) -> Result<(), StanzaError> + Send + Sync;
 type MarkFn = dyn Fn(Stanza, &Arc<Account>) -> Stanza + Send + Sync;
 type KeepFn = dyn Fn(&Keeping<'_>) -> Option<Kept> + Send + Sync;
-type TakenFn = dyn Fn(&BareJid, Vec<i64>) -> BoxFuture<'static, ()> + Send + Sync;
+type TakenFn = dyn Fn(&BareJid, Vec<i64>) -> BoxFuture<'static, bool> + Send + Sync;
 pub(crate) type UrgencyFn = dyn Fn(&Stanza) -> Urgency + Send + Sync;
 type ArrivalFn = dyn Fn(Arc<Router>, Session) -> BoxFuture<'static, ()> + Send + Sync;
 type DepartureFn = dyn Fn(&Leaving<'_>) -> BoxFuture<'static, ()> + Send + Sync;
@@ -232,10 +232,10 @@ impl Declare {
 
     /// Hears which of an account's messages a client has now, by the numbers that [`keep`](Self::keep) or the
     /// [`backlog`](Self::backlog) gave them. May be called under the account's guard: the write must be queued in the call,
-    /// for what is read later must not include them. One module may.
+    /// for what is read later must not include them. False: it could not be written, and is said again later. One module may.
     pub fn taken(
         &mut self,
-        taken: impl Fn(&BareJid, Vec<i64>) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+        taken: impl Fn(&BareJid, Vec<i64>) -> BoxFuture<'static, bool> + Send + Sync + 'static,
     ) {
         if let Some((first, _)) = self.taken {
             self.claimed_twice("what is taken", first);

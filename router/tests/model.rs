@@ -44,7 +44,7 @@ type Slot<T> = Arc<Mutex<Option<T>>>;
 
 enum Job {
     Put { id: String, row: Option<((String, i64), String)>, done: Slot<bool> },
-    Settle { owner: String, numbers: Vec<i64>, done: Slot<()> },
+    Settle { owner: String, numbers: Vec<i64>, done: Slot<bool> },
     Read { owner: String, after: i64, done: Slot<Backlog> },
 }
 
@@ -69,10 +69,8 @@ impl Shelf {
                 *done.lock().unwrap() = Some(!fails);
             }
             Some(Job::Settle { owner, numbers, done }) => {
-                for number in numbers {
-                    rows.remove(&(owner.clone(), number));
-                }
-                *done.lock().unwrap() = Some(());
+                rows.retain(|(its, number), _| fails || *its != owner || !numbers.contains(number));
+                *done.lock().unwrap() = Some(!fails);
             }
             Some(Job::Read { owner, after, done }) => {
                 let old = |xml: &String| stanza(xml).with_child(b"<old xmlns='urn:example'/>");

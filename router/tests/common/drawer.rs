@@ -130,7 +130,7 @@ impl Module for Drawer {
         let kept = self.kept.clone();
         declare.taken(move |_, numbers| {
             kept.lock().unwrap().retain(|number, _| !numbers.contains(number));
-            async {}.boxed()
+            async { true }.boxed()
         });
         declare.backlog(move |_, after| self.backlog(after));
     }
