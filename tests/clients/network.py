@@ -49,7 +49,7 @@ class Network:
             onward, back = await asyncio.open_connection("127.0.0.1", self.to)
             writers.append(back)
             await asyncio.gather(self._pass(reader, back), self._pass(onward, writer))
-        except (ConnectionError, asyncio.CancelledError):
+        except (OSError, asyncio.CancelledError):
             pass  # one end is gone, or both are to be: either way the other goes too
         finally:
             for one in writers:

@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 // The server under test has a certificate that nobody vouches for; Node says so on standard error.
 process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
 
-const { jid: address, password, service, register } = JSON.parse(process.argv[2]);
+const { jid: address, password, service, register, stays } = JSON.parse(process.argv[2]);
 const me = jid(address);
 const xmpp = client({
   service,
@@ -20,9 +20,9 @@ const xmpp = client({
     await authenticate({ username: me.local, password }, mechanism);
   },
 });
-// A busy machine is no failure here, and a connection that breaks is one.
+// A busy machine is no failure here, and a connection that breaks is one where nobody cuts it.
 xmpp.timeout = 30_000;
-xmpp.reconnect.stop();
+if (!stays) xmpp.reconnect.stop();
 
 const tell = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 const bare = (address) => jid(address).bare().toString();

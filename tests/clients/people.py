@@ -2,7 +2,8 @@
 
 A person logs in as an `async with`, does what a user can do by the library's own means, and keeps what it was told:
 `messages` as (how, from, body) where `how` is "live", "sent" or "received" (the latter two are carbons), and `seen` as
-(from, type of presence). Errors are `Refused`, with the stanza error's condition.
+(from, type of presence). Errors are `Refused`, with the stanza error's condition. `DOOR` is the listener that it goes
+to; whoever `stays` connects again when a connection breaks, and resumes the stream if it can (XEP-0198).
 """
 
 import asyncio
@@ -42,8 +43,14 @@ class Refused(Exception):
 class Slixmpp(Desktop):
     """slixmpp (Python)."""
 
-    def __init__(self, jid, password, ports, register=False):
+    DOOR = "c2s"
+    RESENDS_IN_ORDER = True
+
+    def __init__(self, jid, password, ports, register=False, stays=False):
         super().__init__(jid, password, ports["c2s"])
+        if stays:
+            self.register_plugin("xep_0198")
+            self.add_event_handler("disconnected", self._connect_again)
         for plugin in ["xep_0049", "xep_0054", "xep_0077", "xep_0191", "xep_0280"]:
             self.register_plugin(plugin)
         self.plugin["xep_0077"].create_account = register
@@ -52,8 +59,16 @@ class Slixmpp(Desktop):
         for how in ["sent", "received"]:
             self.add_event_handler(f"carbon_{how}", functools.partial(self._carbon, how))
 
+    def _connect_again(self, _):
+        self.connect("127.0.0.1", self.port_to_use)
+
+    async def __aexit__(self, *exception):
+        self.del_event_handler("disconnected", self._connect_again)
+        await super().__aexit__(*exception)
+
     async def _message(self, stanza):
         if stanza["body"]:
+            self.senders.add(stanza["from"].full)
             await self._note(self.messages, ("live", stanza["from"].bare, stanza["body"]))
 
     async def _carbon(self, how, stanza):
@@ -144,7 +159,11 @@ class _Note(slixmpp.ElementBase):
 class Aioxmpp:
     """aioxmpp (Python)."""
 
-    def __init__(self, jid, password, ports, register=False):
+    DOOR = "c2s"
+    # What was not acknowledged it sends again with the last ahead.
+    RESENDS_IN_ORDER = False
+
+    def __init__(self, jid, password, ports, register=False, stays=True):  # it does in any case
         self.jid, self.password, self.registering = aioxmpp.JID.fromstr(jid), password, register
         self.peer = [("127.0.0.1", ports["c2s"], aioxmpp.connector.STARTTLSConnector())]
         security = aioxmpp.make_security_layer(password, no_verify=True)
@@ -240,7 +259,8 @@ class Aioxmpp:
     async def say(self, to, body):
         stanza = aioxmpp.Message(to=aioxmpp.JID.fromstr(to), type_=aioxmpp.MessageType.CHAT)
         stanza.body[None] = body
-        await self.client.send(stanza)
+        # `send` would wait until the server has acknowledged it.
+        self.client.enqueue(stanza)
 
     async def block(self, jid):
         await self._asked(self.blocking.block_jids([aioxmpp.JID.fromstr(jid)]))
@@ -290,8 +310,12 @@ class _AioxmppNote(aioxmpp.xso.XSO):
 class XmppJs:
     """@xmpp/client (JavaScript): `people.mjs` in a process of its own, asked line by line."""
 
-    def __init__(self, jid, password, ports, register=False):
-        self.options = {"jid": jid, "password": password, "service": self.service(ports), "register": register}
+    DOOR = "c2s"
+    RESENDS_IN_ORDER = True
+
+    def __init__(self, jid, password, ports, register=False, stays=False):
+        service = self.service(ports)
+        self.options = {"jid": jid, "password": password, "service": service, "register": register, "stays": stays}
         self.jid, self.messages, self.seen = jid, [], []
         self.changed = asyncio.Condition()
         self.asked, self.number = {}, 0
@@ -362,6 +386,8 @@ class XmppJs:
 
 class XmppJsWeb(XmppJs):
     """The same over WebSocket and TLS, by Node's own WebSocket."""
+
+    DOOR = "https"
 
     @staticmethod
     def service(ports):
