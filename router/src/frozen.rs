@@ -90,7 +90,12 @@ impl Router {
         drop(mailbox);
         claim.defuse();
         let session = claim.session();
-        session.account.guard().seats.retain(|seat| seat.number != session.number);
+        let mut state = session.account.guard();
+        let before = state.seats.len();
+        state.seats.retain(|seat| seat.number != session.number);
+        if state.seats.len() < before {
+            self.counters.went();
+        }
     }
 
     /// Takes a session up again that was frozen: for everybody else it has always been there. Before anybody can log in.
@@ -127,6 +132,7 @@ impl Router {
             return Err(ClaimError::BadResource);
         }
         state.seats.push(seat);
+        self.counters.came();
         drop(state);
         let mailbox = Mailbox::new(session.post.clone());
         Ok((Claim::new(self, session), mailbox))

@@ -8,7 +8,7 @@ use crate::session::{
 use router::{Letter, Mail};
 use xmpp_core::stanza::{Kind, MessageType};
 
-const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3'/>";
+pub(super) const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3'/>";
 const ENABLE_RESUME: &str = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>";
 const ENABLED: &str = "<enabled xmlns='urn:xmpp:sm:3'/>";
 const RESUMABLE: &str = "<enabled xmlns='urn:xmpp:sm:3' id='token' resume='true' max='600'/>";
@@ -19,7 +19,7 @@ fn a(h: u32) -> String {
     format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>")
 }
 
-fn failed(condition: &str) -> String {
+pub(super) fn failed(condition: &str) -> String {
     format!(
         "<failed xmlns='urn:xmpp:sm:3'>\
          <{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>"
@@ -45,7 +45,7 @@ pub(super) fn former(unacknowledged: &[&str]) -> Resumed {
     former_at(Counts { handled: 0, acknowledged: 0 }, unacknowledged)
 }
 
-fn former_at(counts: Counts, unacknowledged: &[&str]) -> Resumed {
+pub(super) fn former_at(counts: Counts, unacknowledged: &[&str]) -> Resumed {
     let letters = unacknowledged.iter().map(|id| Letter::from(message(id))).collect();
     let terms = Terms { token: "token".into(), max: 600 * SECOND };
     Resumed { jid: jid(BALCONY), ledger: Box::new(Ledger::restored(Some(terms), counts, letters)) }
@@ -53,7 +53,7 @@ fn former_at(counts: Counts, unacknowledged: &[&str]) -> Resumed {
 
 impl Talk {
     /// A stream that is managed from here on.
-    fn managed(mut self, enable: &str) -> Self {
+    pub(super) fn managed(mut self, enable: &str) -> Self {
         self = self.bound();
         self.hear(enable);
         assert!(matches!(self.effect(), Effect::Manage(_)));
@@ -62,7 +62,7 @@ impl Talk {
     }
 
     /// A stream that goes on with this former one.
-    fn resuming(self, former: Resumed, h: u32) -> Self {
+    pub(super) fn resuming(self, former: Resumed, h: u32) -> Self {
         let mut talk = self.authenticated();
         talk.hear(&resume(h));
         assert!(matches!(talk.effect(), Effect::Resume(account, token)
@@ -82,12 +82,12 @@ impl Talk {
     }
 
     /// The ids of the letters that the client has since this was last asked.
-    fn proven(&mut self) -> Vec<String> {
+    pub(super) fn proven(&mut self) -> Vec<String> {
         ids(&self.session.take_proven())
     }
 }
 
-fn ids(letters: &[Letter]) -> Vec<String> {
+pub(super) fn ids(letters: &[Letter]) -> Vec<String> {
     letters
         .iter()
         .filter_map(|letter| letter.stanza().head.id.as_ref().map(ToString::to_string))
@@ -395,114 +395,9 @@ fn xep0198_8_2_a_managed_stream_is_asked_for_a_sign_of_life_without_a_stanza() {
     talk.fails("connection-timeout");
 }
 
-#[test]
-fn s03_xep0198_6_counts_of_the_client() {
-    /// What becomes of a count.
-    #[derive(Debug, Clone, Copy, PartialEq)]
-    enum Fate {
-        Takes(usize),
-        TooHigh,
-        Nonsense,
-    }
-    use Fate::{Nonsense, Takes, TooHigh};
-    const TOP: u32 = u32::MAX;
-    // what was acknowledged before, with three letters behind it
-    let counts = [
-        (0, "0", Takes(0)),
-        (0, "1", Takes(1)),
-        (0, "3", Takes(3)),
-        (0, "4", TooHigh),
-        (0, "1000", TooHigh),
-        (0, "2147483648", TooHigh),
-        (0, "2147483651", TooHigh),
-        // behind, on the circle
-        (0, "4294967295", Takes(0)),
-        (0, "2147483652", Takes(0)),
-        (7, "7", Takes(0)),
-        (7, "6", Takes(0)),
-        (7, "0", Takes(0)),
-        (7, "8", Takes(1)),
-        (7, "10", Takes(3)),
-        (7, "11", TooHigh),
-        (TOP, "4294967295", Takes(0)),
-        (TOP, "0", Takes(1)),
-        (TOP, "1", Takes(2)),
-        (TOP, "2", Takes(3)),
-        (TOP, "3", TooHigh),
-        (TOP, "4294967294", Takes(0)),
-        (TOP - 1, "4294967295", Takes(1)),
-        (TOP - 1, "0", Takes(2)),
-        (TOP - 1, "1", Takes(3)),
-        (TOP - 1, "2", TooHigh),
-        (TOP - 2, "0", Takes(3)),
-        (TOP - 2, "1", TooHigh),
-        (TOP - 3, "4294967295", Takes(3)),
-        (TOP - 3, "0", TooHigh),
-        (0, " 2 ", Takes(2)),
-        (0, "002", Takes(2)),
-        (0, "", Nonsense),
-        (0, " ", Nonsense),
-        (0, "-1", Nonsense),
-        (0, "4294967296", Nonsense),
-        (0, "99999999999999999999", Nonsense),
-        (0, "1.0", Nonsense),
-        (0, "0x1", Nonsense),
-        (0, "one", Nonsense),
-        (0, "1 2", Nonsense),
-        (0, "\u{661}", Nonsense),
-    ];
-    assert!(counts.len() >= 40);
-    for (acknowledged, h, fate) in counts {
-        let books = || former_at(Counts { handled: 0, acknowledged }, &["1", "2", "3"]);
-        let mut talk = Talk::secure().resuming(books(), acknowledged);
-        talk.said();
-        talk.hear(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"));
-        match fate {
-            Takes(count) => {
-                assert!(talk.poll().is_none(), "{acknowledged} {h}");
-                assert_eq!(talk.proven().len(), count, "{acknowledged} {h}");
-                assert_eq!(ids(&talk.session.take_unproven()).len(), 3 - count);
-            }
-            TooHigh => {
-                let said = over(&mut talk, "undefined-condition");
-                let sent = acknowledged.wrapping_add(3);
-                let h: u32 = h.parse().expect("a number");
-                let details = format!(
-                    "<handled-count-too-high xmlns='urn:xmpp:sm:3' h='{h}' send-count='{sent}'/>"
-                );
-                assert!(said.contains(&details), "{acknowledged} {h}: {said}");
-                assert_eq!(ids(&talk.session.take_unproven()), ["1", "2", "3"]);
-            }
-            Nonsense => drop(over(&mut talk, "bad-format")),
-        }
-        // the same to resume with
-        let mut talk = Talk::secure().authenticated();
-        talk.hear(&format!("<resume xmlns='urn:xmpp:sm:3' previd='token' h='{h}'/>"));
-        if fate == Nonsense {
-            talk.says(&failed("bad-request"));
-            continue;
-        }
-        assert!(matches!(talk.effect(), Effect::Resume(..)));
-        talk.event(Event::Resumed(Ok(books())));
-        match fate {
-            Takes(count) => {
-                assert!(talk.poll().is_none(), "{acknowledged} {h}");
-                assert_eq!(talk.said().matches("<message ").count(), 3 - count);
-            }
-            _ => drop(over(&mut talk, "undefined-condition")),
-        }
-    }
-    for element in ["<a xmlns='urn:xmpp:sm:3'/>", "<a xmlns='urn:xmpp:sm:3' xmlns:x='u' x:h='0'/>"]
-    {
-        let mut talk = Talk::secure().managed(ENABLE);
-        talk.hear(element);
-        over(&mut talk, "bad-format");
-    }
-}
-
 /// The stream ended with this error and is not to be resumed; what was said.
 #[track_caller]
-fn over(talk: &mut Talk, why: &str) -> String {
+pub(super) fn over(talk: &mut Talk, why: &str) -> String {
     let closed = talk.closed();
     assert_eq!((closed.why, closed.finished), (why, true));
     talk.said()

@@ -2,6 +2,7 @@
 
 mod anything;
 mod bound;
+mod counts;
 mod errors;
 mod limits;
 mod login;
