@@ -219,7 +219,10 @@ fn l02_l07_what_no_client_has_acknowledged_waits_for_the_next_one() {
     assert!(!heard.contains("<message "), "nothing is bounced that is kept: {heard}");
     let (mut juliet, heard) = login();
     let heard = heard + &juliet.hear("</message>");
-    assert!(heard.contains("<body>two</body><delay ") && !heard.contains("<body>one</body>"), "{heard}");
+    assert!(
+        heard.contains("<body>two</body><delay ") && !heard.contains("<body>one</body>"),
+        "{heard}"
+    );
     // not acknowledged: its connection breaks, and it comes again
     drop(juliet);
     let (mut again, _) = login();
