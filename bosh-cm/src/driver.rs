@@ -94,6 +94,8 @@ impl Default for Settings {
             body: Limits {
                 bytes: Limits::AFTER_AUTH.bytes + ENVELOPE,
                 elements: 2 * Limits::AFTER_AUTH.elements,
+                // Every stanza in it declares its namespace, and so may what is in the stanza.
+                declarations: 2 * Limits::AFTER_AUTH.elements,
                 depth: Limits::AFTER_AUTH.depth + 1,
                 ..Limits::AFTER_AUTH
             },

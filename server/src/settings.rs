@@ -122,10 +122,11 @@ pub(crate) fn manager(config: &Config) -> bosh_cm::Settings {
         },
         sessions: addresses(config),
         requests: requests(config),
-        // A body is a stanza or several, one level deeper.
+        // A body is a stanza or several, one level deeper; every one of them declares its namespace.
         body: Limits {
             bytes: limits.http_body,
             elements: limits.elements.saturating_mul(2),
+            declarations: limits.elements.saturating_mul(2),
             depth: limits.depth.saturating_add(1),
             attributes: limits.attributes,
             ..Limits::AFTER_AUTH

@@ -1,6 +1,6 @@
 //! Sessions over real connections.
 
-use crate::stage::{Answer, BODY, Browser, FEATURES, HEADER, Stage, attribute};
+use crate::stage::{Answer, BODY, Browser, FEATURES, HEADER, Server, Stage, attribute};
 use bosh_cm::{Insecure, Settings};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -24,6 +24,24 @@ fn holds(answer: &Answer, payload: &str) -> bool {
     answer.status == 200 && answer.body.contains(payload)
 }
 
+/// The requests 101 and 102.
+async fn log_in(browser: &mut Browser, sid: &str, server: &mut Server) {
+    let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>eA==</auth>";
+    browser.send(&body(sid, 101, "", auth)).await;
+    server.expect(auth).await;
+    server.send(SUCCESS).await;
+    assert!(holds(&browser.answer().await, SUCCESS));
+
+    let restart = "xmlns:xmpp='urn:xmpp:xbosh' xmpp:restart='true' to='example.com'";
+    browser.send(&body(sid, 102, restart, "")).await;
+    server.expect("<stream:stream").await;
+    server.expect(">").await;
+    let bind =
+        "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>";
+    server.send(&format!("{HEADER}{bind}")).await;
+    assert!(holds(&browser.answer().await, bind));
+}
+
 #[tokio::test]
 async fn from_the_first_request_to_the_first_message() {
     let stage = Stage::new();
@@ -32,26 +50,24 @@ async fn from_the_first_request_to_the_first_message() {
     assert_eq!(server.visitor.address, Some("127.0.0.1".parse().unwrap()));
     assert!(server.visitor.secure, "loopback is");
 
-    let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>eA==</auth>";
-    browser.send(&body(&sid, 101, "", auth)).await;
-    server.expect(auth).await;
-    server.send(SUCCESS).await;
-    assert!(holds(&browser.answer().await, SUCCESS));
-
-    let restart = "xmlns:xmpp='urn:xmpp:xbosh' xmpp:restart='true' to='example.com'";
-    browser.send(&body(&sid, 102, restart, "")).await;
-    server.expect("<stream:stream").await;
-    server.expect(">").await;
-    let bind =
-        "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>";
-    server.send(&format!("{HEADER}{bind}")).await;
-    assert!(holds(&browser.answer().await, bind));
-
+    log_in(&mut browser, &sid, &mut server).await;
     browser.send(&body(&sid, 103, "", MESSAGE)).await;
     server.expect(MESSAGE).await;
     server.send(&MESSAGE.replace(" xmlns='jabber:client'", "")).await;
     let answer = browser.answer().await;
     assert_eq!(answer.body, format!("<body {BODY}>{MESSAGE}</body>"));
+}
+
+/// Clients send what they have queued in one body, such as a question about each contact, and each stanza declares its
+/// namespace.
+#[tokio::test]
+async fn row_10_a_body_holds_two_thousand_stanzas() {
+    let stage = Stage::new();
+    let (mut browser, sid, mut server) = stage.session().await;
+    log_in(&mut browser, &sid, &mut server).await;
+    let many = MESSAGE.repeat(2_000);
+    browser.send(&body(&sid, 103, "", &many)).await;
+    server.expect(&many).await;
 }
 
 #[tokio::test]
