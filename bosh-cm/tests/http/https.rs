@@ -36,7 +36,7 @@ async fn visit(address: &str, trusted: &Path) -> io::Result<Browser<TlsStream<Tc
 }
 
 #[tokio::test]
-async fn t07_a_new_certificate_is_read_when_it_changes_and_on_sighup() {
+async fn t08_a_new_certificate_is_read_when_it_changes_and_on_sighup() {
     let [folder, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let (child, listening) = secured(folder.path(), &[]);
     let https = &listening["https"];

@@ -5,7 +5,6 @@
 
 mod coding;
 mod drain;
-mod frames;
 mod gauges;
 mod hostile;
 mod http2;
