@@ -61,7 +61,13 @@ impl Door {
         }
     }
 
-    async fn keep(self: Arc<Self>, mut parked: Parked, mut ticket: Ticket, until: Instant) {
+    /// What a session does that waits.
+    pub(super) async fn keep(
+        self: Arc<Self>,
+        mut parked: Parked,
+        mut ticket: Ticket,
+        until: Instant,
+    ) {
         let stop = self.stop();
         let wish = tokio::select! {
             biased;

@@ -492,6 +492,21 @@ async fn xep0198_5_a_stream_is_resumed_once_all_that_was_sent_on_it_has_settled(
     task.await.unwrap();
 }
 
+/// What a session that waits costs besides what waits for it: its task, its books and its place.
+#[tokio::test(start_paused = true)]
+async fn s01_a_session_that_waits_is_small() {
+    let verona = Verona::new().await;
+    let (juliet, task, token) = verona.managed("juliet").await;
+    cut(juliet, task).await;
+    let account = "juliet@verona.lit".parse().unwrap();
+    let parked = verona.door.resumptions.resume(&token, &account).unwrap().await.unwrap();
+    let ticket = verona.door.resumptions.enter(&token, &account);
+    let books = size_of_val(&*parked.ledger);
+    let waiting = Arc::clone(&verona.door).keep(parked, ticket, time::Instant::now());
+    let task = size_of_val(&waiting);
+    assert!(task <= 1_536 && books <= 192, "{task} and {books} bytes");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_password_that_was_changed_resumes_nothing() {
     let verona = Verona::new().await;

@@ -4,5 +4,6 @@ mod domains;
 mod managed;
 mod register;
 mod restart;
+mod schedules;
 mod streams;
 mod world;
