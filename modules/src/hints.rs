@@ -1,6 +1,6 @@
 //! XEP-0334: Message Processing Hints. They are followed where something is kept or copied.
 //!
-//! `no-store` and `store`: offline messages. `no-copy`: carbons. `no-permanent-store` concerns archives: what is kept for
+//! `no-store` and `store`: offline messages and archives. `no-copy`: carbons. `no-permanent-store`: archives; what is kept for
 //! an account until it comes back is no permanent record (XEP-0334 3.3).
 
 use xmpp_core::{Kind, Stanza, ns, stanza::MessageType};

@@ -1,17 +1,19 @@
-//! XEP-0160: messages for those who are not there.
+//! The phase keep. XEP-0160: messages for those who are not there; and what goes into archives (XEP-0313).
 //!
-//! What is kept is forgotten once a client of the account has it: by its word (XEP-0198), or once it was written to the
-//! connection.
+//! What only waits is forgotten once a client of the account has it: by its word (XEP-0198), or once it was written to the
+//! connection. What an archive has stays there, and waits no more.
 
 use crate::{
-    chat_state, delay, hints,
+    archive::{self, Archiving, Worth, worth},
+    chat_state, delay,
     stored::{freeze, thaw},
 };
+use bytes::Bytes;
 use futures_util::{FutureExt, future::ready};
 use roster_store::{MessageId, NewMessage, Store, StoreError};
-use router::{At, Backlog, BoxFuture, Declare, Keeping, Kept, Module};
+use router::{At, Backlog, BoxFuture, Declare, Keeping, Kept, Module, Party};
 use std::sync::Arc;
-use xmpp_core::{BareJid, Kind, Stanza, StanzaError, error::StanzaCondition, stanza::MessageType};
+use xmpp_core::{BareJid, Jid, StanzaError, error::StanzaCondition};
 
 /// Keeps messages until their recipient is there.
 pub(crate) struct Offline {
@@ -36,8 +38,9 @@ impl Module for Offline {
 }
 
 impl Offline {
+    /// What is kept of a message: for the recipient until a client has it, and in the archives of both where they want it.
     fn keep(&self, keeping: &Keeping<'_>) -> Option<Kept> {
-        let Keeping { recipient, message, delivered, promised, at, .. } = keeping;
+        let Keeping { sender, recipient, message, delivered, promised, at } = keeping;
         if chat_state::says_nothing_else(message) {
             // XEP-0160 3: gone, and not worth an error either; the next one would be as well.
             return (!delivered).then(|| Kept {
@@ -48,24 +51,50 @@ impl Offline {
                 recipient_id: None,
             });
         }
-        if (*delivered && !promised) || !is_worth_keeping(message) {
+        let Worth { pending, archive } = worth(message);
+        let wants = |party: &Party<'_>, other: Option<&Jid>| {
+            let archiving = party.facet::<Archiving>().zip(other);
+            archive && archiving.is_some_and(|(it, other)| it.wants(other, party.relation()))
+        };
+        let (from, to) = (message.head.from.as_ref(), message.head.to.as_ref());
+        let received = wants(recipient, from);
+        // It reaches a client, or waits for one: else the sender gets it back, and nobody has heard it.
+        let sent =
+            sender.as_ref().is_some_and(|sender| wants(sender, to)) && (*delivered || pending);
+        let fenced = sent || received;
+        let waits = pending && (received || !delivered || *promised || fenced);
+        if !fenced && !waits {
             return None;
         }
-        let new = NewMessage {
-            owner: recipient.account().clone(),
-            with: message.head.from.clone()?,
+        let stanza = Bytes::from(freeze(message));
+        let new = |party: &Party<'_>, with: &Jid, archived, pending| NewMessage {
+            owner: party.account().clone(),
+            with: with.clone(),
             at: *at,
-            stanza: freeze(message).into(),
-            archived: false,
-            pending: true,
+            stanza: stanza.clone(),
+            archived,
+            pending,
         };
-        let (ids, written) = self.store.put(vec![new]);
+        let of_sender = sender
+            .as_ref()
+            .zip(to)
+            .filter(|_| sent)
+            .map(|(sender, to)| new(sender, to, true, false));
+        let of_recipient =
+            from.filter(|_| received || waits).map(|from| new(recipient, from, received, waits));
+        let owners = [&of_sender, &of_recipient].map(Option::is_some);
+        let (ids, written) =
+            self.store.put([of_sender, of_recipient].into_iter().flatten().collect());
+        let mut ids = ids.into_iter();
+        let [sender_id, recipient_id] =
+            owners.map(|is_there| is_there.then(|| ids.next()).flatten());
+        let stanza_id = |party: &Party<'_>, id: MessageId| archive::stanza_id(party.account(), id);
         Some(Kept {
             receipt: written.map(|result| result.map_err(|error| refusal(&error))).boxed(),
-            fenced: false,
-            row: ids.first().map(MessageId::number),
-            sender_id: None,
-            recipient_id: None,
+            fenced,
+            row: recipient_id.map(|id| id.number()),
+            sender_id: sender.as_ref().zip(sender_id).map(|(sender, id)| stanza_id(sender, id)),
+            recipient_id: recipient_id.filter(|_| received).map(|id| stanza_id(recipient, id)),
         })
     }
 
@@ -99,7 +128,11 @@ impl Offline {
             };
             let next = (rows.len() == PAGE).then(|| rows.last().map(|row| row.id.number()));
             let read = rows.into_iter().filter_map(|row| {
-                let stanza = delay::stamped(thaw(row.stanza)?, account.domain(), row.at);
+                let mut stanza = delay::stamped(thaw(row.stanza)?, account.domain(), row.at);
+                if row.archived {
+                    // XEP-0313 3.5
+                    stanza = stanza.with_child(&archive::stanza_id(&account, row.id));
+                }
                 Some((row.id.number(), stanza))
             });
             Some(Backlog { messages: read.collect(), next: next.flatten() })
@@ -110,12 +143,6 @@ impl Offline {
 
 /// Messages read at a time: more than most people find when they come back.
 const PAGE: usize = 64;
-
-/// XEP-0160 3, XEP-0334 4.2: the sender of what is not kept gets it back.
-fn is_worth_keeping(message: &Stanza) -> bool {
-    matches!(message.kind(), Kind::Message(MessageType::Normal | MessageType::Chat))
-        && !hints::has(message, "no-store")
-}
 
 fn refusal(error: &StoreError) -> StanzaError {
     match error {

@@ -1,9 +1,9 @@
 //! XEP-0359: Unique and Stable Stanza IDs.
 //!
-//! Ids come with archives, which they are the keys of: until there are any, none is given, and none is announced. What is
-//! done is what the XEP asks of a server in any case: nobody speaks in its name, and clients' own ids are left alone.
+//! Ids come with archives, which they are the keys of (XEP-0313 3.5): the phase keep gives them. Here is what the XEP asks
+//! of a server besides: nobody speaks in its name, and clients' own ids are left alone.
 
-use router::{Account, Declare, Module, Side};
+use router::{Account, At, Declare, Module, Side};
 use std::sync::Arc;
 use xmpp_core::{Jid, Kind, Stanza, ns, xml::Child};
 
@@ -18,12 +18,8 @@ impl Module for StanzaIds {
     }
 
     fn declare(self: Arc<Self>, declare: &mut Declare) {
-        declare.xep_without(
-            359,
-            "Unique and Stable Stanza IDs",
-            "0.7.0",
-            "ids of the server's own",
-        );
+        declare.xep(359, "Unique and Stable Stanza IDs", "0.7.0");
+        declare.feature(At::Own, ns::STANZA_IDS);
         // The sender's account would give one as well as the recipient's.
         for side in [Side::Sender, Side::Recipient] {
             let this = self.clone();

@@ -346,7 +346,7 @@ fn xep0313_7_accounts_say_that_they_host_archives() {
 
 #[test]
 fn xep0441_2_1_preferences_are_told_and_set() {
-    let house = House::new();
+    let house = House::archiving();
     let mut romeo = house.connect("romeo@localhost/orchard");
     let ask = |actor: &mut Actor, kind: &str, payload: &str| {
         actor.send(&format!("<iq type='{kind}' id='p'>{payload}</iq>"));
@@ -389,4 +389,185 @@ fn xep0441_2_1_preferences_are_told_and_set() {
     assert_eq!(condition(&ask(&mut romeo, "set", &many)), "resource-constraint", "r03");
     let mut juliet = house.connect("juliet@localhost/balcony");
     assert!(ask(&mut juliet, "get", get).contains("default='always'"), "they are Romeo's");
+}
+
+/// The id that an account's archive gave a message, as its session sees it.
+fn stanza_id(message: &str, owner: &str) -> String {
+    let begin = format!("<stanza-id xmlns='urn:xmpp:sid:0' by='{owner}' id='");
+    assert_eq!(message.matches("<stanza-id").count(), 1, "{message}");
+    between(message, &begin, "'")
+}
+
+/// The ids of an archive's messages, oldest first.
+fn archived(actor: &mut Actor) -> Vec<String> {
+    let mut all = raw(actor, "");
+    all.pop();
+    all.iter().map(|message| between(message, " id='", "'")).collect()
+}
+
+fn prefer(actor: &mut Actor, default: &str, always: &str, never: &str) {
+    let jid = |jid: &str| if jid.is_empty() { String::new() } else { format!("<jid>{jid}</jid>") };
+    actor.send(&format!(
+        "<iq type='set' id='p'><prefs xmlns='{MAM}' default='{default}'><always>{}</always><never>{}</never></prefs></iq>",
+        jid(always),
+        jid(never)
+    ));
+    assert!(actor.one().contains("type='result'"));
+}
+
+fn enable_carbons(actor: &mut Actor) {
+    actor.send("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>");
+    actor.one();
+}
+
+#[test]
+fn xep0313_3_5_all_sessions_see_their_own_archive_s_id_and_nobody_another_s() {
+    let house = House::archiving();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    let mut phone = house.online("romeo@localhost/phone");
+    let mut juliet = house.online("juliet@localhost/balcony");
+    let mut tablet = house.online("juliet@localhost/tablet");
+    romeo.all();
+    juliet.all();
+    enable_carbons(&mut phone);
+    enable_carbons(&mut tablet);
+    romeo.send(
+        "<message to='juliet@localhost/balcony' type='chat' id='1'><body>soft</body></message>",
+    );
+    let sent = phone.one();
+    let (received, copied) = (juliet.one(), tablet.one());
+    let (of_romeo, of_juliet) =
+        (stanza_id(&sent, "romeo@localhost"), stanza_id(&received, "juliet@localhost"));
+    assert_eq!(stanza_id(&copied, "juliet@localhost"), of_juliet);
+    assert_ne!(of_romeo, of_juliet);
+    assert_eq!(archived(&mut romeo), [of_romeo], "once, however many sessions see it");
+    assert_eq!(archived(&mut juliet), [of_juliet]);
+    let (bodies, _) = query(&mut juliet, &form(&field("with", &["romeo@localhost"])));
+    assert_eq!(bodies, ["soft"]);
+}
+
+#[test]
+fn a_message_to_oneself_is_archived_once() {
+    let house = House::archiving();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    let mut phone = house.online("romeo@localhost/phone");
+    romeo.all();
+    romeo.send("<message to='romeo@localhost/phone' type='chat'><body>milk</body></message>");
+    let id = stanza_id(&phone.one(), "romeo@localhost");
+    assert_eq!(archived(&mut phone), [id]);
+    // XEP-0313 4.1.1
+    let (bodies, _) = query(&mut phone, &form(&field("with", &["romeo@localhost"])));
+    assert_eq!(bodies, ["milk"]);
+}
+
+#[test]
+fn xep0441_2_1_each_end_archives_what_it_wants() {
+    let house = House::archiving();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    let mut juliet = house.online("juliet@localhost/balcony");
+    let mut say = |romeo: &mut Actor, juliet: &mut Actor| {
+        romeo.send("<message to='juliet@localhost/balcony' type='chat'><body>x</body></message>");
+        let message = juliet.one();
+        (archived(romeo).len(), archived(juliet).len(), message.contains("<stanza-id"))
+    };
+    prefer(&mut juliet, "never", "", "");
+    assert_eq!(say(&mut romeo, &mut juliet), (1, 0, false));
+    prefer(&mut juliet, "never", "romeo@localhost", "");
+    assert_eq!(say(&mut romeo, &mut juliet), (2, 1, true));
+    prefer(&mut romeo, "always", "", "juliet@localhost/balcony");
+    assert_eq!(say(&mut romeo, &mut juliet), (2, 2, true));
+    prefer(&mut romeo, "roster", "", "");
+    assert_eq!(say(&mut romeo, &mut juliet), (2, 3, true), "she is not in his roster");
+    romeo.send("<iq type='set' id='r'><query xmlns='jabber:iq:roster'><item jid='juliet@localhost'/></query></iq>");
+    romeo.all();
+    assert_eq!(say(&mut romeo, &mut juliet), (3, 4, true), "now she is, without any subscription");
+}
+
+#[test]
+fn xep0160_what_waited_comes_with_its_id_and_l3_the_archive_has_it_before_anybody() {
+    let house = House::archiving();
+    let romeo = house.online("romeo@localhost/orchard");
+    romeo.send("<message to='juliet@localhost' type='chat' id='1'><body>while you were away</body></message>");
+    romeo.send("<message to='juliet@localhost' type='chat' id='2'><body>not for good</body><no-permanent-store xmlns='urn:xmpp:hints'/></message>");
+    let mut juliet = house.connect("juliet@localhost/balcony");
+    juliet.send("<presence/>");
+    let came: Vec<_> = juliet.all().into_iter().filter(|s| s.starts_with("<message")).collect();
+    assert_eq!(came.len(), 2, "{came:?}");
+    let id = stanza_id(&came[0], "juliet@localhost");
+    assert!(came[0].contains("<delay ") && !came[1].contains("<stanza-id"), "{came:?}");
+    assert_eq!(archived(&mut juliet), [id]);
+}
+
+#[test]
+fn xep0313_6_1_1_what_was_fetched_from_the_archive_does_not_come_by_itself_as_well() {
+    let house = House::archiving();
+    let romeo = house.online("romeo@localhost/orchard");
+    for id in ["1", "2", "3"] {
+        romeo.send(&format!(
+            "<message to='juliet@localhost' type='chat'><body>{id}</body></message>"
+        ));
+    }
+    let owner = "juliet@localhost".parse().unwrap();
+    let waiting = |house: &House| finish(house.store.count(&owner)).unwrap();
+    assert_eq!(waiting(&house), 3);
+    let mut juliet = house.connect("juliet@localhost/balcony");
+    // The first two are read here.
+    assert_eq!(query(&mut juliet, &set("<max>2</max>")).0, ["1", "2"]);
+    assert_eq!(waiting(&house), 1);
+    juliet.send("<presence/>");
+    let came: Vec<_> = juliet.all().into_iter().filter(|s| s.starts_with("<message")).collect();
+    assert_eq!(came.len(), 1, "{came:?}");
+    assert!(came[0].contains("<body>3</body>"));
+    assert_eq!(waiting(&house), 0);
+    assert_eq!(archived(&mut juliet).len(), 3, "they stay in the archive");
+}
+
+#[test]
+fn l2_results_that_never_arrived_leave_the_messages_waiting() {
+    let house = House::archiving();
+    let romeo = house.online("romeo@localhost/orchard");
+    romeo.send("<message to='juliet@localhost' type='chat'><body>1</body></message>");
+    let juliet = house.connect("juliet@localhost/balcony");
+    juliet.send("<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>");
+    juliet.disconnect();
+    let mut juliet = house.connect("juliet@localhost/balcony");
+    juliet.send("<presence/>");
+    let came = juliet.all();
+    assert!(
+        came.iter().any(|stanza| stanza.contains("<body>1</body>") && stanza.contains("<delay ")),
+        "{came:?}"
+    );
+    assert!(
+        !came.iter().any(|stanza| stanza.contains("<result ")),
+        "they were for another session: {came:?}"
+    );
+}
+
+#[test]
+fn l16_an_archive_has_no_queue_that_can_be_full() {
+    let house = House::archiving();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    for _ in 0..1_005 {
+        romeo.send("<message to='juliet@localhost' type='chat'><body>x</body></message>");
+    }
+    assert!(romeo.all().is_empty());
+    let owner = "juliet@localhost".parse().unwrap();
+    assert_eq!(finish(house.store.count(&owner)).unwrap(), 1_005);
+}
+
+#[test]
+fn xep0313_6_1_what_was_refused_is_in_no_archive() {
+    let house = House::archiving();
+    let mut romeo = house.online("romeo@localhost/orchard");
+    let mut juliet = house.online("juliet@localhost/balcony");
+    juliet.send("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='romeo@localhost'/></block></iq>");
+    juliet.all();
+    for to in ["juliet@localhost", "nobody@localhost", "localhost"] {
+        romeo.send(&format!("<message to='{to}' type='chat'><body>hear me</body></message>"));
+        assert!(romeo.one().contains("type='error'"), "{to}");
+    }
+    romeo.send("<message to='nurse@localhost' type='chat'><body>hear me</body><no-store xmlns='urn:xmpp:hints'/></message>");
+    assert!(romeo.one().contains("type='error'"), "she is not there, and it must not wait for her");
+    assert!(archived(&mut romeo).is_empty());
+    assert!(archived(&mut juliet).is_empty());
 }

@@ -8,15 +8,16 @@ mod query;
 mod what;
 
 pub(crate) use policy::Archiving;
+pub(crate) use what::{Worth, worth};
 
 use crate::{stored::refusal, time};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use roster_store::{Kept, Page, Policy, Store};
+use roster_store::{Kept, MessageId, Page, Policy, Store};
 use router::{Answer, At, Declare, Module, Request};
 use std::sync::Arc;
 use xmpp_core::{
-    Kind, Stanza, StanzaError,
+    BareJid, Kind, Stanza, StanzaError,
     error::StanzaCondition,
     ns,
     stanza::{IqType, MessageType},
@@ -125,9 +126,10 @@ impl Archive {
         if asked.flipped {
             messages.reverse();
         }
-        for kept in &messages {
-            session.answer(result(kept));
-        }
+        // 6.1.1: what a client has read here does not come to it by itself as well.
+        session.answer_rows(
+            messages.iter().map(|kept| (result(kept), kept.pending.then(|| kept.id.number()))),
+        );
         Ok(fin.into())
     }
 
@@ -195,8 +197,11 @@ fn fin(page: &Page, count: Option<u64>) -> Bytes {
 }
 
 /// The element that tells a session the id that its account's archive has for a message (XEP-0313 3.5, XEP-0359).
-pub(crate) fn stanza_id(owner: &str, id: roster_store::MessageId) -> Bytes {
+pub(crate) fn stanza_id(owner: &BareJid, id: MessageId) -> Bytes {
     let mut out = Writer::new();
-    out.open_ns("stanza-id", ns::STANZA_IDS).attr("by", owner).attr("id", &id.to_string()).close();
+    out.open_ns("stanza-id", ns::STANZA_IDS)
+        .attr("by", owner.as_str())
+        .attr("id", &id.to_string())
+        .close();
     out.finish()
 }

@@ -33,6 +33,8 @@ pub struct House {
     pub clock: Arc<Clock>,
     pub registrar: Arc<Registrar>,
     pub power: Arc<Lever>,
+    /// What is archived for those who have not said.
+    archive: Policy,
 }
 
 /// What operators have asked for.
@@ -57,7 +59,7 @@ impl Passwords for OneRound {
 }
 
 impl House {
-    /// Romeo, Juliet and the nurse, who do not know each other.
+    /// Romeo, Juliet and the nurse, who do not know each other. Nothing is archived unless they say so.
     pub fn new() -> Self {
         Self::with(|_| {})
     }
@@ -73,29 +75,40 @@ impl House {
         house
     }
 
+    /// The same, and everything is archived.
+    pub fn archiving() -> Self {
+        let Self { store, .. } = Self::new();
+        Self::build(store, Caps::default(), Policy::Always, Vec::new())
+    }
+
     /// The same store behind another router: the server was restarted.
     pub fn restarted(&self) -> Self {
-        Self::over(self.store.clone(), Caps::default())
+        Self::build(self.store.clone(), Caps::default(), self.archive, Vec::new())
     }
 
     /// The same store, with another module before all others.
     pub fn behind(&self, module: Arc<dyn Module>) -> Self {
-        Self::build(self.store.clone(), Caps::default(), vec![module])
+        Self::build(self.store.clone(), Caps::default(), self.archive, vec![module])
     }
 
     /// Over any store, with nobody in it.
     pub fn over(store: Arc<dyn Store>, caps: Caps) -> Self {
-        Self::build(store, caps, Vec::new())
+        Self::build(store, caps, Policy::Never, Vec::new())
     }
 
-    fn build(store: Arc<dyn Store>, caps: Caps, mut modules: Vec<Arc<dyn Module>>) -> Self {
+    fn build(
+        store: Arc<dyn Store>,
+        caps: Caps,
+        archive: Policy,
+        mut modules: Vec<Arc<dyn Module>>,
+    ) -> Self {
         let domains = vec!["localhost".to_owned()];
         let power = Arc::new(Lever::default());
         let software = Software { name: "House".into(), version: "1".into(), os: None };
         let deps = Deps {
             store: store.clone(),
             caps,
-            archive: ArchiveSettings::default(),
+            archive: ArchiveSettings { default: archive, ..ArchiveSettings::default() },
             domains: domains.clone(),
             software,
             contacts: Contacts::default(),
@@ -105,11 +118,11 @@ impl House {
         };
         let registrar = deps.registrar.clone();
         let clock = Arc::new(Clock::default());
-        let directory = Arc::new(StoreDirectory::new(store.clone(), Policy::Always));
+        let directory = Arc::new(StoreDirectory::new(store.clone(), archive));
         modules.extend(modules::all(&deps));
         let router =
             Router::new(Settings::new(domains), &modules, directory, clock.clone()).unwrap();
-        Self { router, store, clock, registrar, power }
+        Self { router, store, clock, registrar, power, archive }
     }
 
     pub fn add(&self, name: &str) {
