@@ -91,8 +91,9 @@ impl Tx<'_> {
                 }
             }
         }
-        let mut block = self.sql("INSERT INTO block VALUES (?1, ?2, ?3, ?4)")?;
-        let mut correspondence = self.sql("INSERT INTO correspondence VALUES (?1, ?2, ?3, ?4)")?;
+        let mut block = self.sql("INSERT OR REPLACE INTO block VALUES (?1, ?2, ?3, ?4)")?;
+        let mut correspondence =
+            self.sql("INSERT OR REPLACE INTO correspondence VALUES (?1, ?2, ?3, ?4)")?;
         for (id, Described { first_at, last_at, members, peers }) in blocks {
             block.execute([id, first_at, last_at, members])?;
             for (peer, members) in peers {

@@ -293,6 +293,8 @@ fn limits(limits: &Limits) -> Result<(), ConfigError> {
         ("failed_logins_per_minute", limits.failed_logins_per_minute.into()),
         ("bosh_hold", limits.bosh_hold.into()),
         ("websocket_fragments", limits.websocket_fragments.into()),
+        ("archive_page", bytes(limits.archive_page)),
+        ("archive_page_max", bytes(limits.archive_page_max)),
         ("registration_timeout", limits.registration_timeout),
         ("registrations_per_hour", limits.registrations_per_hour.into()),
     ] {
