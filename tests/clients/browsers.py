@@ -55,14 +55,15 @@ def page_server():
 
 
 @contextlib.asynccontextmanager
-async def chromium():
-    """Debian's Chromium, headless."""
+async def chromium(*more):
+    """Debian's Chromium, headless, with these arguments too."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
             args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
                   "--disable-background-networking", "--disable-component-update",
-                  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],  # a page asks for what is here only
+                  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # a page asks for what is here only
+                  *more],
         )
         try:
             yield browser

@@ -1,4 +1,4 @@
-"""BOSH and WebSocket over one connection of HTTP/2, by `h2`, which is nobody's that serves here."""
+"""BOSH and WebSocket over one connection of HTTP/2, by `h2`, which is nobody's that serves here, and by Chromium."""
 
 import asyncio
 import base64
@@ -14,6 +14,7 @@ import h2.events
 import pytest
 from websockets.frames import Frame, Opcode
 
+from browsers import chromium
 from harness import PATIENCE, add_user, stonechat
 
 BODY, XBOSH = "http://jabber.org/protocol/httpbind", "urn:xmpp:xbosh"
@@ -293,6 +294,37 @@ def test_what_is_no_websocket_is_refused_and_the_connection_lives(data):
                 assert answer[":status"] == status
             async with Socket(connection, "juliet@localhost", "capulet"):
                 pass
+
+    play(data, story)
+
+
+def test_chromium_has_one_connection_for_both(data, tmp_path):
+    """It asks for a WebSocket over HTTP/2 where the server says that it may (RFC 8441 3); its log shows how."""
+    log = tmp_path / "net.json"
+    both = """async (port) => {
+        const socket = new WebSocket(`wss://127.0.0.1:${port}/xmpp-websocket`, 'xmpp');
+        const heard = new Promise((told, failed) => {
+            socket.onmessage = ({ data }) => told(data);
+            socket.onerror = () => failed('the WebSocket failed');
+        });
+        await new Promise((opened) => { socket.onopen = opened; heard.catch(opened); });
+        socket.send("<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='localhost' version='1.0'/>");
+        const body = "<body xmlns='http://jabber.org/protocol/httpbind' rid='1' to='localhost' ver='1.6'/>";
+        const answer = await fetch('/http-bind', { method: 'POST', body });
+        const [timing] = performance.getEntriesByType('navigation');
+        return [await heard, await answer.text(), timing.nextHopProtocol];
+    }"""
+
+    async def story(server):
+        port = server.ports["https"]
+        async with chromium(f"--log-net-log={log}") as browser:
+            # The page is one that may ask for nothing by itself.
+            page = await browser.new_page(ignore_https_errors=True, bypass_csp=True)
+            await page.goto(f"https://127.0.0.1:{port}/.well-known/host-meta.json")
+            heard, answer, protocol = await page.evaluate(both, port)
+            assert heard.startswith("<open ") and " sid='" in answer and protocol == "h2"
+        told = log.read_text()
+        assert ":method: CONNECT" in told and ":protocol: websocket" in told
 
     play(data, story)
 
