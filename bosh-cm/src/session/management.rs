@@ -22,6 +22,10 @@ pub(super) const ENABLE: Bytes = Bytes::from_static(b"<enable xmlns='urn:xmpp:sm
 /// the oldest count as one.
 const ANSWERS: usize = 64;
 
+/// Stanzas that the client may have after which it is given a reason to show that it does: fewer than any known server
+/// sends ahead before it waits or gives up.
+const MUCH: u32 = 64;
+
 /// How far stream management is on one stream.
 #[derive(Default)]
 pub(super) enum Management {
@@ -45,6 +49,8 @@ pub(super) struct Ledger {
     arrived: u32,
     /// The answers that it may not have: the request, and how many stanzas.
     open: VecDeque<(u64, u32)>,
+    /// The stanzas in them.
+    uncertain: u32,
 }
 
 /// An element of stream management from the server.
@@ -125,10 +131,16 @@ impl Management {
         matches!(self, Self::Theirs)
     }
 
+    /// Whether the server is about to wait for news of what it has sent.
+    pub(super) fn is_behind(&self) -> bool {
+        matches!(self, Self::Counting(ledger) if ledger.uncertain >= MUCH)
+    }
+
     /// So many stanzas that the server counts were sent in the answer to this request.
     pub(super) fn answered(&mut self, rid: u64, stanzas: u32) {
         let Self::Counting(ledger) = self else { return };
         ledger.open.push_back((rid, stanzas));
+        ledger.uncertain = ledger.uncertain.saturating_add(stanzas);
         if ledger.open.len() > ANSWERS {
             let (_, oldest) = ledger.open.pop_front().expect("more than none");
             ledger.open[0].1 += oldest;
@@ -142,6 +154,7 @@ impl Management {
         while let Some((_, stanzas)) = ledger.open.front().filter(|(answered, _)| *answered <= rid)
         {
             ledger.arrived = ledger.arrived.wrapping_add(*stanzas);
+            ledger.uncertain = ledger.uncertain.saturating_sub(*stanzas);
             ledger.open.pop_front();
         }
         (ledger.arrived != before).then(|| ledger.ack())

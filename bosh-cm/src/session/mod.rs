@@ -69,6 +69,8 @@ pub struct Session {
     /// The names of those that ended last: the client may not know it yet.
     gone: VecDeque<Arc<str>>,
     outbox: Outbox,
+    /// Requests answered for nothing but the next one, since a server last heard what has arrived.
+    nudged: usize,
     /// Whether the first answer is out; until then nobody knows the session.
     introduced: bool,
     /// The silence allowed now: `inactivity`, or a pause.
@@ -136,6 +138,7 @@ impl Session {
             several: false,
             gone: VecDeque::new(),
             outbox: Outbox::default(),
+            nudged: 0,
             introduced: false,
             patience: terms.inactivity + extra,
             idle_since: now,
@@ -412,6 +415,17 @@ impl Session {
         }
         while self.window.holds() > self.hold {
             let held = self.window.take().expect("more than none");
+            self.respond(now, held, Batch::default());
+        }
+        // A server that waits to hear what has arrived would have to wait for as long as a request is held. As many more
+        // requests show it for certain as may be open at once.
+        let behind = |stream: &Stream| !stream.closed && stream.management.is_behind();
+        if self.nudged <= self.hold
+            && self.window.has_listener()
+            && self.streams.iter().any(behind)
+            && let Some(held) = self.window.take()
+        {
+            self.nudged += 1;
             self.respond(now, held, Batch::default());
         }
     }

@@ -159,6 +159,7 @@ impl Session {
         for at in 0..self.streams.len() {
             let stream = &mut self.streams[at];
             if let Some(ack) = stream.management.arrived(rid).filter(|_| !stream.closed) {
+                self.nudged = 0;
                 self.write(at, ack);
             }
         }

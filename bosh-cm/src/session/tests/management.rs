@@ -160,6 +160,19 @@ fn row_48_who_acknowledges_answers_says_what_it_has() {
 }
 
 #[test]
+fn r05_a_client_that_has_much_is_given_a_reason_to_show_it() {
+    let mut talk = managed("hold='1' wait='60'");
+    talk.send(105, "").server(&inherited("x").repeat(63)).send(106, "<a xmlns='x'/>");
+    assert_eq!(talk.answers().len(), 1, "that is not much");
+    talk.server(&inherited("x").repeat(64)).send(107, "<a xmlns='x'/>");
+    assert_eq!(talk.answers().pop(), Some(empty(107)), "or its server might wait as long as it");
+    talk.written();
+    talk.send(108, "");
+    assert_eq!(talk.written(), ack(1 + 63 + 64));
+    assert_eq!(talk.answers(), []);
+}
+
+#[test]
 fn row_40_a_repeat_proves_nothing() {
     let mut talk = managed("hold='1' wait='60'");
     talk.on(1, 104, "", PRESENCE).on(2, 104, "", PRESENCE).server(ASK);
@@ -263,10 +276,15 @@ fn r03_a_client_that_never_acknowledges_is_kept_account_of_in_bounded_space() {
         talk.on(rid, rid, "ack='103'", "<a xmlns='x'/>").server("<presence/>");
     }
     talk.written();
-    talk.on(1_105, 1_105, "ack='1000'", "<a xmlns='x'/>");
+    for rid in 1_105..1_110 {
+        talk.answers();
+        talk.on(rid, rid, "ack='1000'", "<a xmlns='x'/>");
+    }
+    let newest = talk.answers().into_iter().find(|(conn, _)| *conn == 1_109);
+    assert_eq!(newest, None, "who shows nothing is not asked for ever");
     let written = talk.written();
     assert!(written.starts_with("<a xmlns='x'/>"), "of the oldest none is certain yet: {written}");
-    talk.on(1_106, 1_106, "ack='1104'", "<a xmlns='x'/>");
+    talk.on(1_110, 1_110, "ack='1104'", "<a xmlns='x'/>");
     assert!(talk.written().starts_with(&ack(1_000)), "the last answer is still open");
 }
 

@@ -140,6 +140,8 @@ impl World {
             3 => self.client_sends(false),
             4..=7 => self.request_arrives(pick),
             8..=10 => self.response_arrives(pick),
+            // Now and then as much as a server sends ahead.
+            12 if pick == 0 => (0..80).for_each(|_| self.server_sends()),
             11..=12 => self.server_sends(),
             13 if self.repeats < 20 => self.request_lost(pick),
             14 if self.repeats < 20 => self.response_lost(pick),
