@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   Unasked ──a resource is bound, and the client goes on──► Asked ──<enabled/>──► Counting
-//!      └──the client manages its stream itself──► Theirs       └──<failed/>──► Refused
+//!      └──the client asks itself──► Left ──<enabled/>, <resumed/>──► Theirs   └──<failed/>──► Refused
 //! ```
 
 use super::request::Request;
@@ -36,6 +36,8 @@ pub(super) enum Management {
     Asked,
     /// The server counts.
     Counting(Ledger),
+    /// The client has asked, or means to.
+    Left,
     /// It is the client's own affair: it may come back to a stream that was not closed (XEP-0198 7).
     Theirs,
     /// The server does without.
@@ -58,6 +60,8 @@ pub(super) struct Ledger {
 pub(crate) enum Nonza {
     /// `<enabled/>`
     Enabled,
+    /// `<resumed/>`
+    Resumed,
     /// `<failed/>`
     Failed,
     /// `<r/>`
@@ -82,6 +86,7 @@ impl Nonza {
     pub(super) fn of(element: &Element) -> Option<Self> {
         (element.ns() == ns::STREAM_MANAGEMENT).then(|| match element.name() {
             "enabled" => Self::Enabled,
+            "resumed" => Self::Resumed,
             "failed" => Self::Failed,
             "r" => Self::Ask,
             _ => Self::Other,
@@ -96,7 +101,7 @@ impl Management {
         match self {
             Self::Unasked if !manageable => Heard::Payloads,
             Self::Unasked if manages => {
-                *self = Self::Theirs;
+                *self = Self::Left;
                 Heard::Payloads
             }
             Self::Unasked if request.speaks() => {
@@ -111,7 +116,11 @@ impl Management {
     /// The server says something of stream management: whether it is nothing to the client, and what to answer.
     pub(super) fn learn(&mut self, nonza: Nonza) -> (bool, Option<Bytes>) {
         match (&*self, nonza) {
-            (Self::Unasked | Self::Theirs | Self::Refused, _) => return (false, None),
+            (Self::Unasked | Self::Left, Nonza::Enabled | Nonza::Resumed) => {
+                *self = Self::Theirs;
+                return (false, None);
+            }
+            (Self::Unasked | Self::Left | Self::Theirs | Self::Refused, _) => return (false, None),
             (Self::Asked, Nonza::Enabled) => *self = Self::Counting(Ledger::default()),
             (Self::Asked, Nonza::Failed) => *self = Self::Refused,
             // XEP-0198 4: at once, with what is certain so far.

@@ -68,6 +68,29 @@ fn row_76_a_server_takes_back_what_was_sent_and_never_read() {
     assert_eq!(talk.written(), "</stream:stream>", "it counts: nothing is to be said");
 }
 
+#[test]
+fn row_76_where_the_client_is_refused_what_it_did_not_take_comes_back() {
+    let mut talk = bound();
+    talk.send(104, ENABLE).server("<failed xmlns='urn:xmpp:sm:3'/>");
+    assert_eq!(talk.answer(), (104, holding("<failed xmlns='urn:xmpp:sm:3'/>")));
+    talk.written();
+    talk.server("<message from='romeo@example.com' id='m'/>").after(60);
+    let written = talk.written();
+    assert!(written.contains("<recipient-unavailable "), "nobody counts: {written}");
+    assert!(written.ends_with("</stream:stream>"), "nor is there anything to come back to");
+}
+
+/// XEP-0198 5
+#[test]
+fn l10_a_stream_that_its_client_resumes_is_left_too() {
+    let mut talk = Talk::authenticated();
+    talk.server(BOUND).send(103, "<resume xmlns='urn:xmpp:sm:3' previd='x' h='0'/>");
+    talk.server("<resumed xmlns='urn:xmpp:sm:3' previd='x' h='0'/>").answers();
+    talk.written();
+    talk.server("<message from='romeo@example.com' id='m'/>").after(60);
+    assert_eq!((talk.end.take(), talk.written()), (Some(End::Inactive), String::new()));
+}
+
 /// XEP-0198 7: nobody has closed the stream, so its client may resume it by another way.
 #[test]
 fn l10_a_stream_that_its_client_manages_is_left_and_not_closed() {
