@@ -4,6 +4,7 @@ import contextlib
 import functools
 import http.server
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -123,6 +124,11 @@ class Page:
     def streams_are_managed(self):
         """Whether the server offers XEP-0198 on a WebSocket."""
         return any("urn:xmpp:sm:3" in frame for frame in self.told)
+
+    def acknowledged(self):
+        """How many of its stanzas it was told to be handled (XEP-0198 4)."""
+        acknowledged = [re.search(r"h='(\d+)'", frame)[1] for frame in self.told if frame.startswith("<a ")]
+        return int(acknowledged[-1]) if acknowledged else 0
 
     @property
     def has_resumed(self):

@@ -15,7 +15,7 @@ class Network:
     """
 
     def __init__(self, to):
-        self.to, self.up, self.pairs = to, asyncio.Event(), set()
+        self.to, self.up, self.pairs, self.clients = to, asyncio.Event(), set(), set()
         self.up.set()
 
     async def __aenter__(self):
@@ -35,6 +35,11 @@ class Network:
             await self._break()
         self.up.set()
 
+    def slip(self, data):
+        """Slips this into all that goes to clients. Nothing else may be on its way."""
+        for client in self.clients:
+            client.write(data)
+
     async def _break(self):
         pairs = list(self.pairs)
         for pair in pairs:
@@ -44,6 +49,7 @@ class Network:
     async def _connected(self, reader, writer):
         self.pairs.add(asyncio.current_task())
         writers = [writer]
+        self.clients.add(writer)
         try:
             await self.up.wait()
             onward, back = await asyncio.open_connection("127.0.0.1", self.to)
@@ -57,6 +63,7 @@ class Network:
                     # A reset, not an end: what is on its way is gone.
                     one.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 one.transport.abort()
+            self.clients.discard(writer)
             self.pairs.discard(asyncio.current_task())
 
     async def _pass(self, reader, writer):

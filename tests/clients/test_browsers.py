@@ -166,6 +166,10 @@ async def cut_off(romeo, page, jid, network):
     await meet(romeo, page, jid)
     tell(romeo, jid, "before", 5)
     await page.until_heard(5)
+    if page.streams_are_managed:
+        # XEP-0198 4: an acknowledgement may come unasked, and say nothing new.
+        ack = f"<a xmlns='urn:xmpp:sm:3' h='{page.acknowledged()}'/>".encode()
+        network.slip(2 * (b"\x81" + bytes([len(ack)]) + ack))
 
     network.cut()
     tell(romeo, jid, "early", COUNT)
