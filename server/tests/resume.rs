@@ -235,3 +235,30 @@ fn l02_l07_what_no_client_has_acknowledged_waits_for_the_next_one() {
     let heard = heard + &juliet.hear("id='p'");
     assert!(!heard.contains("<message "), "{heard}");
 }
+
+/// The session over HTTP is forgotten, the client's stream is not: any way leads back to it.
+#[test]
+fn l09_l10_a_stream_outlives_its_session_over_http() {
+    let folder = Folder::new();
+    let mut server = folder.serve(&[NO_TLS[0], "--set=limits.bosh_inactivity=1"]);
+    folder.add("romeo@localhost", "secret");
+    folder.add("juliet@localhost", "secret");
+    let mut romeo = Tcp::login(server.address("c2s"), ROMEO);
+    romeo.say(BIND);
+    romeo.hear("</iq>");
+    let mut juliet = Bosh::login(server.address("http"), JULIET);
+    juliet.hear(BIND, "</iq>");
+    let id = token(&juliet.hear(ENABLE, "<enabled "));
+    romeo.say(&message("1"));
+    let lost = juliet.hear("", "<body>1</body>"); // an answer that never arrives
+    assert!(lost.contains("urn:xmpp:sm:3"), "and asks whether it has: {lost}");
+    // nobody asks for more, until nobody knows the session any more
+    server.wait_for("parked");
+    romeo.say(&message("2"));
+    romeo.say("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
+    let heard = romeo.hear("id='p'");
+    assert!(!heard.contains("<message "), "{heard}");
+    let mut juliet = Bosh::login(server.address("http"), JULIET);
+    let heard = juliet.hear(&resume(&id, 0), "<body>2</body>");
+    assert!(heard.contains("<resumed ") && heard.contains("<body>1</body>"), "{heard}");
+}
