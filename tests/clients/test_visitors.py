@@ -61,8 +61,8 @@ async def begins(port, visitor):
                 f"xmlns:xmpp='urn:xmpp:xbosh'/>").encode()
         async with asyncio.timeout(PATIENCE):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"POST /http-bind HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: %s\r\nContent-Length: %d\r\n\r\n%s"
-                         % (visitor.encode(), len(body), body))
+            writer.write(b"POST /http-bind HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: %s\r\n"
+                         b"X-Forwarded-Proto: https\r\nContent-Length: %d\r\n\r\n%s" % (visitor.encode(), len(body), body))
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             answer = (await reader.readexactly(int(re.search(r"content-length: (\d+)", head)[1]))).decode()
             writer.close()
