@@ -1,30 +1,19 @@
 """`bosh-cm` alone in front of Debian's Prosody: the same strophe.js round trip."""
 
 import asyncio
-import contextlib
-import os
-import shutil
 import socket
-import subprocess
 
 from browsers import chromium, strophe_page
-from harness import BINARIES, PATIENCE, Process
+from foreign import prosody
+from harness import BINARIES, Process
 
 CONFIG = """
-pidfile = "{data}/prosody.pid"
-data_path = "{data}"
-log = {{ info = "{data}/prosody.log" }}
-interfaces = {{ "127.0.0.1" }}
 c2s_ports = {{ {port} }}
-s2s_ports = {{}}
-http_ports = {{}}
-https_ports = {{}}
 modules_enabled = {{ "roster", "saslauth", "disco", "presence", "message", "iq", "offline" }}
 modules_disabled = {{ "s2s", "tls" }}
 c2s_require_encryption = false
 allow_unencrypted_plain_auth = false
 authentication = "internal_hashed"
-run_as_root = true
 VirtualHost "localhost"
 """
 
@@ -35,40 +24,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@contextlib.asynccontextmanager
-async def prosody(folder, users):
-    """Prosody with a configuration and a data folder of its own."""
-    port, config = free_port(), folder / "prosody.cfg.lua"
-    config.write_text(CONFIG.format(data=folder, port=port))
-    environment = {**os.environ, "HOME": str(folder)}
-    for user, password in users.items():
-        subprocess.run(["prosodyctl", "--root", "--config", config, "register", user, "localhost", password],
-                       check=True, env=environment, stdout=subprocess.DEVNULL)
-    child = await asyncio.create_subprocess_exec(shutil.which("prosody"), "--root", "-F", "--config", str(config), env=environment,
-                                                 stdout=subprocess.DEVNULL)
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.close()
-                    break
-                except ConnectionRefusedError:
-                    assert child.returncode is None, (folder / "prosody.log").read_text()
-                    await asyncio.sleep(0.05)  # another server's start cannot be waited for otherwise
-        yield port
-    finally:
-        child.terminate()
-        await child.wait()
-
-
 def test_bosh_cm_in_front_of_prosody(tmp_path):
     asyncio.run(play(tmp_path))
 
 
 async def play(folder):
-    users = {"romeo": "montague", "juliet": "capulet"}
-    async with prosody(folder, users) as port:
+    port = free_port()
+    accounts = [("romeo", "localhost", "montague"), ("juliet", "localhost", "capulet")]
+    async with prosody(folder, CONFIG.format(port=port), [port], accounts):
         sets = ["http.listen=['127.0.0.1:0']", f"upstream.server=127.0.0.1:{port}", "upstream.tls=none"]
         command = [BINARIES / "bosh-cm", *(f"--set={one}" for one in sets)]
         async with Process(*command) as manager, chromium() as browser:

@@ -11,7 +11,6 @@ import datetime
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 
@@ -22,11 +21,8 @@ from cryptography.x509.oid import NameOID
 from dnslib import RCODE
 from dnslib.server import DNSLogger, DNSServer
 from dnslib.zoneresolver import ZoneResolver
-
-HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parent.parent
-BINARIES = pathlib.Path(os.environ.get("STONECHAT_BINARIES", ROOT / "target" / "release"))
-PATIENCE = 30.0
+from foreign import prosody
+from harness import BINARIES, PATIENCE, Process
 
 # Prosody: STARTTLS on 5222, direct TLS on 5223; nobody listens on 5999; 6001 and 6002 count and pass on to 5222.
 ZONE = """
@@ -64,21 +60,13 @@ BAD = {
 }
 
 PROSODY = """
-pidfile = "{folder}/prosody.pid"
-data_path = "{folder}"
-log = {{ info = "{folder}/prosody.log" }}
-interfaces = {{ "127.0.0.1" }}
 c2s_ports = {{ 5222 }}
 c2s_direct_tls_ports = {{ 5223 }}
 c2s_direct_tls_ssl = {{ key = "{folder}/good.key"; certificate = "{folder}/good.crt" }}
-s2s_ports = {{}}
-http_ports = {{}}
-https_ports = {{}}
 modules_enabled = {{ "roster", "saslauth", "tls", "disco", "presence", "message", "iq" }}
 modules_disabled = {{ "s2s" }}
 c2s_require_encryption = true
 authentication = "internal_plain"
-run_as_root = true
 """
 HOST = """
 VirtualHost "{host}"
@@ -142,49 +130,17 @@ def certificates(folder):
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
 
 
-@contextlib.asynccontextmanager
-async def prosody(folder):
+def config(folder):
+    """Prosody's, with a certificate for each domain that has one."""
     pairs = {**dict.fromkeys(GOOD, "good"), "wrong": "wrong", "wrong2": "wrong", "expired": "expired", "untrusted": "untrusted"}
-    config = folder / "prosody.cfg.lua"
     hosts = (HOST.format(host=f"{domain}.example", pair=pair, folder=folder) for domain, pair in pairs.items())
-    config.write_text(PROSODY.format(folder=folder) + "".join(hosts))
-    environment = {**os.environ, "HOME": str(folder)}
-    subprocess.run(["prosodyctl", "--root", "--config", config, "register", "romeo", "starttls.example", "montague"],
-                   check=True, env=environment, stdout=subprocess.DEVNULL)
-    with (folder / "prosody.out").open("w") as out:
-        child = await asyncio.create_subprocess_exec(
-            shutil.which("prosody"), "--root", "-F", "--config", str(config), env=environment, stdout=out)
-    try:
-        async with asyncio.timeout(PATIENCE):
-            for port in 5222, 5223:
-                while True:
-                    try:
-                        _, writer = await asyncio.open_connection("127.0.0.1", port)
-                        writer.close()
-                        break
-                    except ConnectionRefusedError:
-                        assert child.returncode is None, (folder / "prosody.log").read_text()
-                        await asyncio.sleep(0.05)  # another server's start cannot be waited for otherwise
-        yield
-    finally:
-        child.terminate()
-        await child.wait()
+    return PROSODY.format(folder=folder) + "".join(hosts)
 
 
-@contextlib.asynccontextmanager
-async def bosh_cm(folder):
+def bosh_cm(folder):
     domains = [f"{domain}.example" for domain in [*GOOD, *BAD]]
     sets = ["http.listen=['127.0.0.1:5280']", f"domains={domains}", f"upstream.ca={folder / 'ca.pem'}"]
-    child = await asyncio.create_subprocess_exec(
-        BINARIES / "bosh-cm", *(f"--set={one}" for one in sets), stdout=asyncio.subprocess.PIPE)
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while (line := (await child.stdout.readline()).decode()) != "ready\n":
-                assert line, "bosh-cm has ended"
-        yield
-    finally:
-        child.terminate()
-        await child.wait()
+    return Process(BINARIES / "bosh-cm", *(f"--set={one}" for one in sets))
 
 
 class Counter:
@@ -250,7 +206,8 @@ async def play(folder):
     servers = [DNSServer(names, address="127.0.0.1", port=53, tcp=tcp, logger=quiet) for tcp in (False, True)]
     for server in servers:
         server.start_thread()
-    async with prosody(folder), bosh_cm(folder):
+    accounts = [("romeo", "starttls.example", "montague")]
+    async with prosody(folder, config(folder), [5222, 5223], accounts), bosh_cm(folder):
         async with Counter(6001) as heavy, Counter(6002) as light:
             for domain in GOOD:
                 answer = await Session(f"{domain}.example").open()
