@@ -15,8 +15,8 @@ fn said(house: &House, messages: &[(&str, &str)]) -> Vec<String> {
 
 fn said_from(house: &House, minute: u64, messages: &[(&str, &str)]) -> Vec<String> {
     let new = messages.iter().zip(minute..).map(|((with, body), minute)| NewMessage {
-        owner: "romeo@localhost".parse().unwrap(),
-        with: with.parse().unwrap(),
+        owner: "romeo@localhost".parse().expect("an address"),
+        with: with.parse().expect("an address"),
         at: UNIX_EPOCH + Duration::from_secs(60 * minute) + Duration::from_micros(1_500),
         stanza: format!("<message to='{with}' from='romeo@localhost/orchard' type='chat'><body>{body}</body></message>")
             .into(),
@@ -24,7 +24,7 @@ fn said_from(house: &House, minute: u64, messages: &[(&str, &str)]) -> Vec<Strin
         pending: false,
     });
     let (ids, put) = house.store.put(new.collect());
-    finish(put).unwrap();
+    finish(put).expect("kept");
     ids.iter().map(MessageId::to_string).collect()
 }
 
@@ -221,8 +221,9 @@ fn xep0313_4_3_pages_forwards_backwards_and_flipped() {
         let (bodies, fin) = query(&mut romeo, &inner);
         assert_eq!(bodies, expected, "{inner}");
         assert_eq!(fin.starts_with(" complete='true'"), complete, "{inner}: {fin}");
-        let place =
-            |body: &str| ["one", "two", "three", "four"].iter().position(|b| *b == body).unwrap();
+        let place = |body: &str| {
+            ["one", "two", "three", "four"].iter().position(|b| *b == body).expect("one of them")
+        };
         let (first, last) =
             (place(&bodies[0]).min(place(&bodies[1])), place(&bodies[0]).max(place(&bodies[1])));
         let edges = format!("<first>{}</first><last>{}</last>", ids[first], ids[last]);
@@ -465,7 +466,7 @@ fn xep0441_2_1_each_end_archives_what_it_wants() {
     let house = House::archiving();
     let mut romeo = house.online("romeo@localhost/orchard");
     let mut juliet = house.online("juliet@localhost/balcony");
-    let mut say = |romeo: &mut Actor, juliet: &mut Actor| {
+    let say = |romeo: &mut Actor, juliet: &mut Actor| {
         romeo.send("<message to='juliet@localhost/balcony' type='chat'><body>x</body></message>");
         let message = juliet.one();
         (archived(romeo).len(), archived(juliet).len(), message.contains("<stanza-id"))
@@ -507,8 +508,8 @@ fn xep0313_6_1_1_what_was_fetched_from_the_archive_does_not_come_by_itself_as_we
             "<message to='juliet@localhost' type='chat'><body>{id}</body></message>"
         ));
     }
-    let owner = "juliet@localhost".parse().unwrap();
-    let waiting = |house: &House| finish(house.store.count(&owner)).unwrap();
+    let owner = "juliet@localhost".parse().expect("an address");
+    let waiting = |house: &House| finish(house.store.count(&owner)).expect("a count");
     assert_eq!(waiting(&house), 3);
     let mut juliet = house.connect("juliet@localhost/balcony");
     // The first two are read here.
@@ -551,8 +552,8 @@ fn l16_an_archive_has_no_queue_that_can_be_full() {
         romeo.send("<message to='juliet@localhost' type='chat'><body>x</body></message>");
     }
     assert!(romeo.all().is_empty());
-    let owner = "juliet@localhost".parse().unwrap();
-    assert_eq!(finish(house.store.count(&owner)).unwrap(), 1_005);
+    let owner = "juliet@localhost".parse().expect("an address");
+    assert_eq!(finish(house.store.count(&owner)).expect("a count"), 1_005);
 }
 
 #[test]

@@ -442,7 +442,7 @@ pub(crate) fn pages_of_a_thousand_messages_are_those_of_a_simple_model(stage: &m
             let counted = stage.run(|s| s.matching(&jid(JULIET), query.clone())).expect("counted");
             if let Some(count) = counted {
                 let all = Query { limit: usize::MAX, ..query.clone() };
-                assert_eq!(count as usize, expected(&model, &all).0.len(), "{query:?}");
+                assert_eq!(count, expected(&model, &all).0.len() as u64, "{query:?}");
             }
         }
     }
