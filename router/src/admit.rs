@@ -49,9 +49,10 @@ impl Router {
         let Some(message) = self.pass(Side::Recipient, account, message, after) else { return };
         let own = &session.account;
         // In the order of the addresses, so that no two wait for each other.
-        let mut sender = (own.jid() < account.jid()).then(|| own.guard());
+        let order = own.jid().cmp(account.jid());
+        let mut sender = order.is_lt().then(|| own.guard());
         let mut recipient = account.guard();
-        if own.jid() > account.jid() {
+        if order.is_gt() {
             sender = Some(own.guard());
         }
         self.admit(session, sender.as_deref_mut(), account, &mut recipient, message, after);

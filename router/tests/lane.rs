@@ -7,7 +7,7 @@ mod drawer;
 
 use common::{World, block};
 use drawer::{Drawer, chat, ids, open};
-use router::Module;
+use router::{Mail, Module};
 use std::sync::{Arc, atomic::Ordering};
 
 fn over(drawer: &Arc<Drawer>) -> World {
@@ -118,6 +118,76 @@ fn l06_a_second_login_while_the_first_one_is_not_done_gets_all_in_order() {
     assert!(first.go());
     assert_eq!(ids(&mut juliet), ["1", "2", "3"]);
     assert_eq!(drawer.ids(), Vec::<String>::new());
+}
+
+#[test]
+fn what_waits_is_read_page_by_page_and_in_order() {
+    let drawer = Arc::new(Drawer { page: 2, ..Drawer::default() });
+    let world = over(&drawer);
+    let romeo = world.online("romeo@localhost/orchard");
+    for id in ["1", "2", "3", "4", "5"] {
+        romeo.send(&chat(id));
+    }
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    let pages = [(); 2].map(|()| drawer.next_waits());
+    juliet.send("<presence/>");
+    open(&pages[0]);
+    assert_eq!(ids(&mut juliet), ["1", "2"]);
+    romeo.send(&chat("6"));
+    assert_eq!(ids(&mut juliet), [""; 0]);
+    open(&pages[1]);
+    assert_eq!(ids(&mut juliet), ["3", "4", "5", "6"]);
+    assert_eq!(drawer.ids(), [""; 0]);
+}
+
+#[test]
+fn r03_what_waits_comes_as_there_is_room_for_it() {
+    let drawer = Arc::new(Drawer::default());
+    let modules: [Arc<dyn Module>; 1] = [drawer.clone()];
+    let world = World::with(&modules, |settings| settings.mailbox_bytes = 4_000);
+    let romeo = world.online("romeo@localhost/orchard");
+    let message = |id: usize| {
+        let body = "x".repeat(500);
+        format!(
+            "<message to='juliet@localhost' type='chat' id='{id}'><body>{body}</body></message>"
+        )
+    };
+    (0..20).for_each(|id| romeo.send(&message(id)));
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    juliet.send("<presence/>");
+    // She may ask for what she likes meanwhile.
+    juliet.send("<iq to='juliet@localhost' type='get' id='q'><x xmlns='y'/></iq>");
+    let first = std::iter::from_fn(|| match juliet.mailbox.try_next()? {
+        Mail::Letter(letter) => Some(letter),
+        Mail::Close(error) => panic!("{error:?}"),
+    });
+    let mut first: Vec<_> = first.collect();
+    let messages = first.iter().filter(|letter| letter.row().is_some()).count();
+    assert!((1..5).contains(&messages), "{messages} of 20");
+    juliet.router.took(&juliet.claim, first.drain(..));
+    let rest: Vec<_> = (messages..20).map(|id| id.to_string()).collect();
+    assert_eq!(ids(&mut juliet), rest);
+    assert_eq!(drawer.ids(), [""; 0]);
+}
+
+#[test]
+fn what_waits_lets_go_first_what_came_before_it() {
+    let drawer = Arc::new(Drawer { archive: true, ..Drawer::default() });
+    let world = over(&drawer);
+    let romeo = world.online("romeo@localhost/orchard");
+    let mut phone = world.connect("juliet@localhost/phone");
+    phone.send("<presence><priority>-1</priority></presence>");
+    phone.all();
+    let written = drawer.next_waits();
+    let mut first = romeo.start("<message to='juliet@localhost/phone' type='chat' id='1'/>");
+    assert!(!first.go());
+    // For the account, which nobody takes messages for now.
+    romeo.send(&chat("2"));
+    phone.send("<presence/>");
+    assert_eq!(ids(&mut phone), [""; 0]);
+    open(&written);
+    assert!(first.go());
+    assert_eq!(ids(&mut phone), ["1", "2"]);
 }
 
 #[test]
