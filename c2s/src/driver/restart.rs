@@ -47,7 +47,9 @@ impl Door {
             let left = until.duration_since(now).unwrap_or(Duration::ZERO);
             self.park_until(Parked { claim, mailbox, ledger }, ticket, Instant::now() + left);
         }
-        info!(count, "sessions taken up");
+        if count > 0 {
+            info!(count, "sessions taken up");
+        }
         Ok(())
     }
 
