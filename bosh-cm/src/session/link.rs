@@ -75,7 +75,12 @@ pub(crate) enum News {
         lang: Option<String>,
     },
     /// The success of SASL, for the client.
-    Success(Payload),
+    Success {
+        /// It.
+        payload: Payload,
+        /// Whether it says, too, that the client's stream is managed from here on (XEP-0198 9).
+        managed: bool,
+    },
     /// Something else for the client.
     Payload(Payload),
     /// An element of stream management, for the client unless it is managed in its stead.
@@ -183,12 +188,14 @@ impl Link {
             (ns::SASL, "success") => {
                 self.state = State::Authenticated;
                 let bytes = element.standalone();
-                return Ok(News::Success(Payload::new(bytes, Kind::Sasl)));
+                let payload = Payload::new(bytes, Kind::Sasl);
+                return Ok(News::Success { payload, managed: false });
             }
             // XEP-0388 4: no restart follows.
             (SASL2, "success") => {
                 let bytes = element.standalone();
-                return Ok(News::Success(Payload::new(bytes, Kind::Other)));
+                let managed = is_managed(&Node::parse(&bytes, SASL2)?);
+                return Ok(News::Success { payload: Payload::new(bytes, Kind::Other), managed });
             }
             (ns::SASL, _) => (Kind::Sasl, element.standalone()),
             (ns::CLIENT, "message" | "presence" | "iq") => {
@@ -215,6 +222,13 @@ impl From<XmlError> for Broken {
 fn is_bind_result(iq: &Element) -> bool {
     iq.children().any(|one| one.is(ns::BIND, "bind"))
         && iq.attr("type").is_some_and(|kind| kind == "result")
+}
+
+/// Whether SASL brings back a managed stream, or begins one with the resource that it binds (XEP-0198 9, XEP-0386).
+fn is_managed(success: &Node) -> bool {
+    let bound = success.children.iter().find(|child| child.name == "bound");
+    let enabled = bound.and_then(|bound| bound.child(ns::STREAM_MANAGEMENT, "enabled"));
+    enabled.or_else(|| success.child(ns::STREAM_MANAGEMENT, "resumed")).is_some()
 }
 
 /// The features that are of use to a client over HTTP.

@@ -4,7 +4,10 @@
 //!
 //! ```text
 //!   Unasked ──a resource is bound, and the client goes on──► Asked ──<enabled/>──► Counting
-//!      └──the client asks itself──► Left ──<enabled/>, <resumed/>──► Theirs   └──<failed/>──► Refused
+//!      │                                                       └──<failed/>──┐
+//!      └──the client asks itself──────────────────────────────────────────────┴──► Left
+//!
+//!   Unasked, Left ──<enabled/>, <resumed/>──► Theirs
 //! ```
 
 use super::request::Request;
@@ -36,12 +39,10 @@ pub(super) enum Management {
     Asked,
     /// The server counts.
     Counting(Ledger),
-    /// The client has asked, or means to.
+    /// Nothing of ours: the client has asked, or means to, or the server has refused.
     Left,
     /// It is the client's own affair: it may come back to a stream that was not closed (XEP-0198 7).
     Theirs,
-    /// The server does without.
-    Refused,
 }
 
 /// What the server counts, and how much of it has arrived.
@@ -120,9 +121,9 @@ impl Management {
                 *self = Self::Theirs;
                 return (false, None);
             }
-            (Self::Unasked | Self::Left | Self::Theirs | Self::Refused, _) => return (false, None),
+            (Self::Unasked | Self::Left | Self::Theirs, _) => return (false, None),
             (Self::Asked, Nonza::Enabled) => *self = Self::Counting(Ledger::default()),
-            (Self::Asked, Nonza::Failed) => *self = Self::Refused,
+            (Self::Asked, Nonza::Failed) => *self = Self::Left,
             // XEP-0198 4: at once, with what is certain so far.
             (Self::Counting(ledger), Nonza::Ask) => return (true, Some(ledger.ack())),
             (Self::Asked | Self::Counting(_), _) => {}

@@ -175,6 +175,10 @@ impl Session {
             Event::Closed(id) => self.lose_server(now, id, Condition::RemoteConnectionFailed),
             Event::Tick => self.tick(now),
             Event::Shutdown => {
+                if !self.is_closed() {
+                    // While there is a way: perhaps nobody asks any more. What goes back is not given as well.
+                    self.return_undelivered();
+                }
                 self.leave_all();
                 let end = End::Condition(Condition::SystemShutdown);
                 self.ending.get_or_insert((end, None));

@@ -5,7 +5,7 @@ use super::{
     Condition, Destination, Effect, End, Request, Session, StreamId, Wish,
     answer::{Kind, Payload},
     link::{self, Link, News},
-    management::{self, Heard},
+    management::{self, Heard, Management},
     outbox::Batch,
     stream::{self, Stream},
     undelivered,
@@ -228,7 +228,10 @@ impl Session {
                     break;
                 }
                 Ok(Some(News::Header { from, id, .. })) => stream.greet(from, id),
-                Ok(Some(News::Success(payload))) => {
+                Ok(Some(News::Success { payload, managed })) => {
+                    if managed {
+                        stream.management = Management::Theirs;
+                    }
                     self.stranger_bytes = None;
                     self.effects.push_back(Effect::Authenticated(id));
                     self.outbox.push(name, payload);

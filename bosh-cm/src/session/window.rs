@@ -7,11 +7,7 @@
 //!   … last-3 last-2      last-1 last   |   last+2 …  last+size
 //! ```
 
-use super::{
-    Conn,
-    key::Key,
-    request::{Request, Wish},
-};
+use super::{Conn, key::Key, request::Request};
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -175,10 +171,10 @@ impl Window {
         if self.acknowledges && told <= answered {
             return told;
         }
-        let extra = u64::from(matches!(request.wish, Wish::Pause(_)));
         match self.size <= 2 && request.is_empty() {
             true => rid - 1,
-            false => rid.saturating_sub(self.size + extra),
+            // XEP-0124 11: those may be one more.
+            false => rid.saturating_sub(self.size + u64::from(request.is_extra())),
         }
     }
 

@@ -296,7 +296,7 @@ impl Session {
                     let open = opened(from, to.as_deref(), id.as_deref(), lang.as_deref());
                     self.greet(open);
                 }
-                Ok(Some(News::Success(payload))) => {
+                Ok(Some(News::Success { payload, .. })) => {
                     self.limits = self.terms.after_auth.clone();
                     self.decoder.set_bytes(self.limits.bytes);
                     self.effects.push_back(Effect::Authenticated);

@@ -91,6 +91,23 @@ fn l10_a_stream_that_its_client_resumes_is_left_too() {
     assert_eq!((talk.end.take(), talk.written()), (Some(End::Inactive), String::new()));
 }
 
+/// XEP-0198 9
+#[test]
+fn l10_a_stream_that_sasl_brought_back_or_began_managed_is_left_too() {
+    for (inside, is_managed) in [
+        ("<resumed xmlns='urn:xmpp:sm:3' previd='x' h='0'/>", true),
+        ("<bound xmlns='urn:xmpp:bind:0'><enabled xmlns='urn:xmpp:sm:3'/></bound>", true),
+        ("<failed xmlns='urn:xmpp:sm:3'/><bound xmlns='urn:xmpp:bind:0'/>", false),
+    ] {
+        let mut talk = Talk::usual();
+        talk.send(101, "");
+        talk.server(&format!("<success xmlns='urn:xmpp:sasl:2'>{inside}</success>")).server(BOUND);
+        talk.server(&inherited("unsent")).after(60);
+        assert_eq!(talk.end, Some(End::Inactive));
+        assert_eq!(talk.written.is_empty(), is_managed, "{inside}: {}", talk.written);
+    }
+}
+
 /// XEP-0198 7: nobody has closed the stream, so its client may resume it by another way.
 #[test]
 fn l10_a_stream_that_its_client_manages_is_left_and_not_closed() {
@@ -113,6 +130,37 @@ fn l10_a_stream_that_its_client_manages_is_left_and_not_closed() {
     let mut talk = theirs();
     talk.on(106, 106, "type='terminate'", "");
     assert_eq!(talk.written(), "</stream:stream>", "it is the client that closes it");
+}
+
+#[test]
+fn row_28_what_waits_when_the_connection_manager_stops_goes_back_and_is_not_given_as_well() {
+    let mut talk = managed("hold='1' wait='60'");
+    talk.server(&inherited("x")).tell(Event::Shutdown);
+    assert_eq!(talk.written(), "</stream:stream>", "it counts: nothing is to be said");
+    talk.send(105, "");
+    assert_eq!(talk.answer(), (105, terminate("system-shutdown")));
+    let mut talk = bound();
+    talk.server("<message from='romeo@example.com'/>").tell(Event::Shutdown);
+    let written = talk.written();
+    assert!(written.contains("to='romeo@example.com'"), "{written}");
+    assert!(written.ends_with("</stream:stream>"), "{written}");
+    talk.send(104, "");
+    assert_eq!(talk.answer(), (104, terminate("system-shutdown")));
+    // Unless there is no way back.
+    let mut talk = bound();
+    talk.server(&inherited("x")).server("</stream:stream>").tell(Event::Shutdown);
+    talk.send(104, "");
+    assert!(talk.answer().1.contains(&message("x")));
+}
+
+#[test]
+fn row_76_a_client_may_have_what_the_server_refused_us() {
+    let mut talk = bound();
+    talk.send(104, PRESENCE).server("<failed xmlns='urn:xmpp:sm:3'/>").send(105, ENABLE);
+    talk.server(ENABLED).answers();
+    talk.written();
+    talk.server(&inherited("unsent")).after(60);
+    assert_eq!((talk.end, talk.written), (Some(End::Inactive), String::new()));
 }
 
 #[test]
@@ -149,6 +197,9 @@ fn row_47_a_request_proves_no_more_than_its_client_must_have() {
     assert_eq!(talk.written(), "", "a pause may be one more");
     talk.send(108, "");
     assert_eq!(talk.written(), ack(2));
+    let mut talk = managed("hold='1' wait='60'");
+    talk.send(105, A).server(PRESENCE).send(106, A).on(107, 107, "type='terminate'", "");
+    assert_eq!(talk.written(), format!("{A}{}{A}</stream:stream>", ack(1)), "and so may the end");
 
     // Three may be open, and one that is empty need not be the only one.
     let mut talk = managed("hold='2' wait='60'");
