@@ -5,7 +5,7 @@ mod common;
 #[path = "common/drawer.rs"]
 mod drawer;
 
-use common::{World, block};
+use common::{World, block, finish};
 use drawer::{Drawer, chat, ids, open};
 use router::{Mail, Module};
 use std::sync::{Arc, atomic::Ordering};
@@ -138,6 +138,36 @@ fn what_waits_is_read_page_by_page_and_in_order() {
     open(&pages[1]);
     assert_eq!(ids(&mut juliet), ["3", "4", "5", "6"]);
     assert_eq!(drawer.ids(), [""; 0]);
+}
+
+#[test]
+fn l19_what_overflowed_and_what_was_not_acknowledged_waits_in_order() {
+    let drawer = Arc::new(Drawer { archive: true, ..Drawer::default() });
+    let modules: [Arc<dyn Module>; 1] = [drawer.clone()];
+    let world = World::with(&modules, |settings| settings.mailbox_bytes = 1_000);
+    let mut romeo = world.online("romeo@localhost/orchard");
+    let mut deaf = world.online("juliet@localhost/balcony");
+    let mut unproven = Vec::new();
+    for id in 0..20 {
+        romeo.send(&chat(&id.to_string()));
+        if id < 2
+            && let Some(Mail::Letter(letter)) = deaf.mailbox.try_next()
+        {
+            unproven.push(letter);
+        }
+    }
+    deaf.closed();
+    assert_eq!((unproven.len(), drawer.ids().len()), (2, 20));
+    let mut phone = world.online("juliet@localhost/phone");
+    assert_eq!(ids(&mut phone), [""; 0], "read, and taken, when she came");
+    let claim = Arc::into_inner(deaf.claim).unwrap();
+    finish(world.router.release(claim, deaf.mailbox, unproven));
+    let told = ids(&mut phone);
+    let told: Vec<usize> = told.iter().map(|id| id.parse().unwrap()).collect();
+    assert!(told.starts_with(&[0, 1, 2]) && told.is_sorted(), "{told:?}");
+    assert_eq!(drawer.ids(), [""; 0], "all of it is taken, once");
+    assert_eq!(drawer.archived.lock().unwrap().len(), 20);
+    romeo.nothing();
 }
 
 #[test]
