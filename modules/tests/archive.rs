@@ -189,6 +189,8 @@ fn xep0313_4_1_what_is_no_filter_is_refused() {
         (set("<before>x</before>"), "item-not-found"),
         // XEP-0059
         (set("<max>-1</max>"), "bad-request"),
+        (set("<max>+1</max>"), "bad-request"),
+        (set("<max/>"), "bad-request"),
         (set("<max>ten</max>"), "bad-request"),
         (set("<max>99999999999999999999</max>"), "bad-request"),
         (set("<max>2</max><index>1</index>"), "feature-not-implemented"),
@@ -246,7 +248,7 @@ fn xep0059_2_7_a_page_of_none_tells_how_many_there_are() {
 }
 
 #[test]
-fn r03_a_page_is_bounded_in_messages_and_in_bytes() {
+fn e03_a_page_is_bounded_in_messages_and_in_bytes() {
     let house = House::new();
     let mut romeo = house.connect("romeo@localhost/orchard");
     said(&house, &vec![("juliet@localhost", "x"); 300]);
@@ -307,7 +309,7 @@ fn xep0313_5_metadata() {
 }
 
 #[test]
-fn xep0313_8_1_an_archive_is_its_owner_s_and_a05_tells_nobody_who_has_one() {
+fn a05_an_archive_is_its_owner_s_and_nobody_learns_who_has_one() {
     let (house, _, mut romeo) = talked();
     let mut juliet = house.online("juliet@localhost/balcony");
     house.befriend(&mut romeo, &mut juliet);
@@ -557,7 +559,7 @@ fn l16_an_archive_has_no_queue_that_can_be_full() {
 }
 
 #[test]
-fn xep0313_6_1_what_was_refused_is_in_no_archive() {
+fn p09_what_was_blocked_or_refused_is_in_no_archive() {
     let house = House::archiving();
     let mut romeo = house.online("romeo@localhost/orchard");
     let mut juliet = house.online("juliet@localhost/balcony");
@@ -571,4 +573,20 @@ fn xep0313_6_1_what_was_refused_is_in_no_archive() {
     assert!(romeo.one().contains("type='error'"), "she is not there, and it must not wait for her");
     assert!(archived(&mut romeo).is_empty());
     assert!(archived(&mut juliet).is_empty());
+}
+
+#[test]
+fn p06_a_result_that_a_user_writes_is_taken_away() {
+    let house = House::archiving();
+    let romeo = house.online("romeo@localhost/orchard");
+    let mut juliet = house.online("juliet@localhost/balcony");
+    let forged = "<result xmlns='urn:xmpp:mam:2' id='1'><forwarded xmlns='urn:xmpp:forward:0'>\
+                  <message xmlns='jabber:client' from='nurse@localhost' to='juliet@localhost'><body>flee</body></message></forwarded></result>";
+    romeo.send(&format!(
+        "<message to='juliet@localhost/balcony' xmlns:m='urn:xmpp:mam:2'>{forged}<body>true</body><m:result id='2'/>{forged}</message>"
+    ));
+    let message = juliet.one();
+    assert!(message.contains("<body>true</body>") && !message.contains("result"), "{message}");
+    let kept = raw(&mut juliet, "").remove(0);
+    assert!(kept.matches("<result ").count() == 1 && !kept.contains("flee"), "{kept}");
 }

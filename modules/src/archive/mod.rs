@@ -14,7 +14,7 @@ use crate::{stored::refusal, time};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use roster_store::{Kept, MessageId, Page, Policy, Store};
-use router::{Answer, At, Declare, Module, Request};
+use router::{Answer, At, Declare, Module, Request, Side};
 use std::sync::Arc;
 use xmpp_core::{
     BareJid, Kind, Stanza, StanzaError,
@@ -69,6 +69,11 @@ impl Module for Archive {
                 });
             }
         }
+        // 8.2, threat P06: users have no archives to tell results of.
+        declare.mark(Side::Sender, |stanza, _| match stanza.kind() {
+            Kind::Message(_) => stanza.without(|child| child.is(ns::ARCHIVE, "result")),
+            Kind::Iq(_) | Kind::Presence(_) => stanza,
+        });
         declare.answer(IqType::Get, (ns::ARCHIVE, "query"), [At::Own], |_| Ok(form().into()));
         let this = self.clone();
         declare.handle(IqType::Set, (ns::ARCHIVE, "query"), [At::Own], move |request| {

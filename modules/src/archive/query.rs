@@ -106,7 +106,10 @@ fn page(asked: &mut Asked, set: &Node, settings: Settings) -> Result<(), StanzaE
     let text = |name| set.child(ns::RESULT_SETS, name).map(|child| child.text.trim());
     let query = &mut asked.query;
     if let Some(max) = text("max") {
-        let max: usize = max.parse().map_err(|_| bad("that is no number of messages"))?;
+        // Digits and nothing else, which `parse` would take too (threat X18).
+        let digits = max.bytes().all(|b| b.is_ascii_digit()).then_some(max);
+        let max: Option<usize> = digits.and_then(|max| max.parse().ok());
+        let max = max.ok_or_else(|| bad("that is no number of messages"))?;
         query.limit = max.min(settings.page_max);
         // 2.7
         asked.count = max == 0;
