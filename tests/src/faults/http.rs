@@ -28,7 +28,7 @@ const REMEMBERED: u64 = 64;
 
 /// What happens to one request and its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fault {
+enum Fault {
     /// They pass.
     None,
     /// The connection ends before the request gets through.
