@@ -76,17 +76,20 @@ async fn one_play_over_https() {
     let all = plays::all();
     let both = |play: &&Play| play.goes_over("bosh") && play.goes_over("websocket");
     let Some(play) = all.iter().find(both) else { return };
-    let house = house(&Ephemeral::new().set("https.listen=['127.0.0.1:0']"), play).await;
-    let address = house.address("https").expect("it listens");
-    let service = format!("https://{address}/http-bind").parse().expect("a URL");
+    // A house for each: what is said in a play stays in it.
+    let base = Ephemeral::new().set("https.listen=['127.0.0.1:0']");
+    let (one, other) = (house(&base, play).await, house(&base, play).await);
+    let address = |house: &Server| house.address("https").expect("it listens");
+    let service = format!("https://{}/http-bind", address(&one)).parse().expect("a URL");
     let mut bosh = Bosh { service, certificates: Certificates::any(), patience: PATIENCE };
-    let endpoint = format!("wss://{address}/xmpp-websocket").parse().expect("a URL");
+    let endpoint = format!("wss://{}/xmpp-websocket", address(&other)).parse().expect("a URL");
     let mut socket = WebSocket { endpoint, certificates: Certificates::any(), patience: PATIENCE };
     let failures = [
         plays::perform(play, &mut bosh).await.err(),
         plays::perform(play, &mut socket).await.err(),
     ];
-    house.stop().await;
+    one.stop().await;
+    other.stop().await;
     report(&failures.into_iter().flatten().collect::<Vec<_>>());
 }
 
