@@ -47,7 +47,7 @@ where
     let pushes = Pushes::new(Arc::clone(&site.manager));
     let (stream, seen) = Watched::new(Impatient::new(stream, pushes.clone()));
     let count = AtomicU64::new(0);
-    let streams = Streams::new(site.patience);
+    let streams = Streams::new(site.patience, site.is_proxy(&peer));
     let service = service_fn(|request: Request<Incoming>| {
         let place = match request.version() {
             Version::HTTP_2 => Place::Beside(streams.begin()),
@@ -112,10 +112,9 @@ async fn answer(
     streams: Arc<Streams>,
 ) -> Result<Response<Sending>, Unanswered> {
     let is_head = request.method() == Method::HEAD;
-    let brings_many = site.is_proxy(&peer);
     let underway = turn.underway().cloned();
     let reply = site.respond(request, peer, turn).await;
-    if underway.is_some() && !brings_many && matches!(reply, Err(Unanswered::HangUp)) {
+    if underway.is_some() && matches!(reply, Err(Unanswered::HangUp)) {
         // By itself an error resets the stream only; in HTTP/1 it ends the connection.
         streams.hang_up();
     }

@@ -46,6 +46,9 @@ pub(super) struct Streams {
     table: Mutex<Table>,
     changed: Notify,
     patience: Duration,
+    /// Whether a proxy brings several visitors by them, of whom none may end the connection for the others: what one
+    /// leaves is kept for as long as the proxy would have it, on as many streams as there may be.
+    shared: bool,
     large: Semaphore,
 }
 
@@ -90,8 +93,8 @@ pub(super) enum Over {
 }
 
 impl Streams {
-    /// Of a connection that begins now, whose client has so long to ask for something each time.
-    pub(super) fn new(patience: Duration) -> Arc<Self> {
+    /// Of a connection that begins now, whose client has so long to ask for something each time; and whether it is a proxy.
+    pub(super) fn new(patience: Duration, shared: bool) -> Arc<Self> {
         let table = Table {
             speaks: Speaks::Nothing,
             quiet: Instant::now(),
@@ -106,6 +109,7 @@ impl Streams {
             table: Mutex::new(table),
             changed: Notify::new(),
             patience,
+            shared,
             large: Semaphore::new(LARGE),
         })
     }
@@ -138,7 +142,7 @@ impl Streams {
     /// the time to arrive.
     pub(super) async fn over(&self) -> Over {
         loop {
-            let look_again = match self.table().judge(Instant::now(), self.patience) {
+            let look_again = match self.table().judge(Instant::now(), self.patience, self.shared) {
                 Ok(look_again) => look_again,
                 Err(over) => return over,
             };
@@ -155,8 +159,11 @@ impl Streams {
         }
     }
 
-    /// Ends the connection.
+    /// Ends the connection, if it is one visitor's.
     pub(super) fn hang_up(&self) {
+        if self.shared {
+            return;
+        }
         self.table().hung_up = true;
         self.changed.notify_one();
     }
@@ -169,11 +176,16 @@ impl Streams {
 
 impl Table {
     /// When to look again, unless something happens.
-    fn judge(&mut self, now: Instant, patience: Duration) -> Result<Option<Instant>, Over> {
+    fn judge(
+        &mut self,
+        now: Instant,
+        patience: Duration,
+        shared: bool,
+    ) -> Result<Option<Instant>, Over> {
         if self.hung_up {
             return Err(Over::HungUp);
         }
-        if self.taken_back > TAKEN_BACK {
+        if self.taken_back > TAKEN_BACK && !shared {
             return Err(Over::TakenBack);
         }
         if self.speaks == Speaks::Http1 {
@@ -191,6 +203,9 @@ impl Table {
                 return Err(Over::Quiet);
             }
             return Ok(Some(end));
+        }
+        if shared {
+            return Ok(None);
         }
         // What begins later has its time then.
         let oldest = self.requests.values().flatten().min().copied().unwrap_or(now);

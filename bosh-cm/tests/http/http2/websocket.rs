@@ -2,10 +2,13 @@
 
 use super::{
     Client, MESSAGE, answer, body, creation,
-    frames::{CONNECT_PROTOCOL, DATA, END_HEADERS, HEADERS, INITIAL_WINDOW, SETTINGS, Wire, block},
+    frames::{
+        CONNECT_PROTOCOL, DATA, END_HEADERS, HEADERS, INITIAL_WINDOW, RST_STREAM, SETTINGS, Wire,
+        block, head,
+    },
 };
 use crate::{
-    stage::{FEATURES, HEADER, Stage},
+    stage::{FEATURES, HEADER, Server, Stage, attribute},
     websocket::{CLOSE, OPEN},
 };
 use bosh_cm::{
@@ -15,7 +18,10 @@ use bosh_cm::{
 use bytes::BytesMut;
 use net::address::AddressLimits;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep},
+};
 
 #[tokio::test]
 async fn a_websocket_is_a_stream_beside_others() {
@@ -166,11 +172,9 @@ async fn w02_a_websocket_keeps_its_connection_for_as_long_as_it_is_there() {
     assert_eq!(begun.elapsed().as_secs(), 0);
 }
 
-#[tokio::test(start_paused = true)]
-async fn w02_a_websocket_whose_client_takes_nothing_is_cut_off() {
-    let stage = Stage::new();
-    let mut wire = Wire::open(stage.pipe_from("192.0.2.1", true), &[(INITIAL_WINDOW, 0)]).await;
-    let pseudo = [
+/// A WebSocket on stream 1 whose server says more than its client takes.
+async fn deaf(stage: &Stage, wire: &mut Wire, headers: &[(&str, &str)]) -> Server {
+    let handshake = [
         (":method", "CONNECT"),
         (":protocol", "websocket"),
         (":scheme", "https"),
@@ -179,8 +183,7 @@ async fn w02_a_websocket_whose_client_takes_nothing_is_cut_off() {
         ("sec-websocket-version", "13"),
         ("sec-websocket-protocol", "xmpp"),
     ];
-    wire.send(HEADERS, END_HEADERS, 1, &block(&pseudo)).await;
-    let begun = Instant::now();
+    wire.send(HEADERS, END_HEADERS, 1, &block(&[&handshake[..], headers].concat())).await;
     let mut open = BytesMut::new();
     write_frame(&mut open, Opcode::Text, OPEN.as_bytes(), Some([1; 4]));
     wire.send(DATA, 0, 1, &open).await;
@@ -189,6 +192,49 @@ async fn w02_a_websocket_whose_client_takes_nothing_is_cut_off() {
     for _ in 0..50 {
         server.send(&format!("<a>{}</a>", "a".repeat(1_000))).await;
     }
+    server
+}
+
+#[tokio::test(start_paused = true)]
+async fn b08_what_one_visitor_of_a_proxy_leaves_cuts_off_no_other() {
+    let stage = Stage::new();
+    let mut wire =
+        Wire::open(stage.pipe_from("127.0.0.1", false), &[(INITIAL_WINDOW, 4_096)]).await;
+    let of = |address| [("x-forwarded-for", address), ("x-forwarded-proto", "https")];
+    let deaf = deaf(&stage, &mut wire, &of("203.0.113.7")).await;
+    wire.post(3, &of("203.0.113.8"), &creation()).await;
+    let mut server = stage.server().await;
+    server.greet().await;
+    let created = loop {
+        let frame = wire.until(DATA).await;
+        if frame.stream == 3 && !frame.payload.is_empty() {
+            break String::from_utf8(frame.payload).unwrap();
+        }
+    };
+    // Held until after the other's time is over.
+    sleep(Duration::from_secs(20)).await;
+    wire.post(5, &of("203.0.113.8"), &body(&attribute(&created, "sid"), 101, "", "")).await;
+    for stream in (7..1_007).step_by(2) {
+        let post = head("POST", "/http-bind", &of("203.0.113.7"));
+        wire.send(HEADERS, END_HEADERS, stream, &post).await;
+        // So that it is seen before it is taken back.
+        for _ in 0..4 {
+            yield_now().await;
+        }
+        wire.send(RST_STREAM, 0, stream, &8_u32.to_be_bytes()).await;
+    }
+    deaf.gone().await;
+    sleep(Duration::from_secs(10)).await;
+    server.send(MESSAGE).await;
+    while wire.until(HEADERS).await.stream != 5 {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn w02_a_websocket_whose_client_takes_nothing_is_cut_off() {
+    let stage = Stage::new();
+    let mut wire = Wire::open(stage.pipe_from("192.0.2.1", true), &[(INITIAL_WINDOW, 0)]).await;
+    let begun = Instant::now();
+    let server = deaf(&stage, &mut wire, &[]).await;
     let frames = wire.rest().await;
     assert!(frames.iter().all(|frame| frame.kind != DATA || frame.payload.is_empty()));
     assert!(begun.elapsed().as_secs() <= 90, "{:?}", begun.elapsed());
