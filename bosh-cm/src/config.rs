@@ -156,7 +156,7 @@ table! {
         /// Requests of one session held at once; a client gets what it asks for up to this, 1 if it does not ask.
         /// Some ask for 2, stanza among them, that never make a third, and could not speak while 2 are held.
         hold: u8 = 1;
-        /// Seconds that a client may pause (XEP-0124 12).
+        /// Seconds that a client may pause (XEP-0124 10).
         pause: u64 = 120;
         /// Seconds that sessions have at the end to hear of it.
         drain: u64 = 5;

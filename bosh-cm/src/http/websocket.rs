@@ -49,10 +49,13 @@ impl Site {
         let guest = Guest::admit(&self.manager, visitor).ok_or(Refusal::Full)?;
         let upgrade = upgrade::on(&mut request);
         let pushes = Pushes::new(Arc::clone(&self.manager));
+        let kill = self.manager.kill.clone();
         self.manager.tasks.spawn(async move {
-            match upgrade.await {
-                Ok(stream) => guest.serve(pipe(TokioIo::new(stream), &turn, pushes)).await,
-                Err(error) => debug!(%error, "no WebSocket after all"),
+            // It changes hands when the answer is written, for which the end does not wait.
+            match kill.run_until_cancelled_owned(upgrade).await {
+                Some(Ok(stream)) => guest.serve(pipe(TokioIo::new(stream), &turn, pushes)).await,
+                Some(Err(error)) => debug!(%error, "no WebSocket after all"),
+                None => debug!("no WebSocket before the end"),
             }
             drop(peer);
         });

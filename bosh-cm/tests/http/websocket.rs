@@ -2,7 +2,7 @@
 
 use crate::stage::{Answer, Browser, FEATURES, HEADER, Stage};
 use bosh_cm::{
-    Insecure, Pipe, Settings,
+    Insecure, Pipe, Settings, http,
     websocket::{
         Terms,
         frames::{Decoder, FrameLimits, Message, Opcode, Peer, write_frame},
@@ -12,7 +12,7 @@ use bosh_cm::{
 use bytes::BytesMut;
 use net::address::AddressLimits;
 use std::{sync::Arc, time::Duration};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub(crate) const OPEN: &str =
@@ -289,4 +289,20 @@ async fn a_manager_that_stops_tells_its_sessions() {
         assert_eq!(server.gone().await, "", "broken off: the client may resume it (XEP-0198 7)");
     };
     tokio::join!(stopping, client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_stops_does_not_wait_for_who_takes_no_handshake() {
+    let stage = Stage::new();
+    // Room for a part of the answer.
+    let (mut near, far) = duplex(64);
+    let address = Some([192, 0, 2, 1].into());
+    let peer = http::Peer { address, tls: true, permit: None };
+    tokio::spawn(http::connection(far, peer, stage.site.clone(), stage.shutdown.clone()));
+    let handshake = format!("GET /ws HTTP/1.1\r\nHost: x\r\n{}\r\n\r\n", lines().join("\r\n"));
+    near.write_all(handshake.as_bytes()).await.unwrap();
+    assert_eq!(near.read_u8().await.unwrap(), b'H', "it was accepted");
+    let begun = tokio::time::Instant::now();
+    stage.manager.shut(Duration::from_secs(5)).await;
+    assert_eq!(begun.elapsed().as_secs(), 5);
 }

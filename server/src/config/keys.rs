@@ -226,7 +226,7 @@ table! {
         /// BOSH requests of one session held at once; a client gets what it asks for up to this, 1 if it does not ask.
         /// Some ask for 2, stanza among them, that never make a third, and could not speak while 2 are held.
         bosh_hold: u8 = 1;
-        /// Seconds that a BOSH client may pause (XEP-0124 12). At work once pauses exist.
+        /// Seconds that a BOSH client may pause (XEP-0124 10).
         bosh_pause: Seconds = 120;
         /// Bytes of an HTTP request's head.
         http_head: usize = 8_192;
