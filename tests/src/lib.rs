@@ -9,8 +9,12 @@
 //! requests; the program `bosh-conformance` prints what came of it. [`bosh::loss`] has two people talk through the
 //! broken networks of [`faults`]; the program is `bosh-loss`. [`slow`] has thousands of visitors dawdle; the program is
 //! `slow-visitors`.
+//!
+//! [`crash`] kills a server again and again, and looks whether anything is missing that it had acknowledged; the program
+//! is `crash`.
 
 pub mod bosh;
+pub mod crash;
 pub mod faults;
 pub mod plays;
 pub mod slow;

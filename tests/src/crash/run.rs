@@ -1,0 +1,462 @@
+//! One run: people chat, the server is killed in the middle of it and started again, they come back, and then it is asked
+//! what is there.
+
+use super::{
+    check::{Covered, Violation, check},
+    device::{Device, Resumption, SM},
+    dice::Dice,
+    history::{Event, History},
+    stream::{Door, PATIENCE, Places, Stream},
+    subject::{PASSWORD, Running, Subject, copy},
+};
+use anyhow::{Context, bail, ensure};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
+use xmpp_core::{BareJid, Jid, ns, xml::Node};
+
+/// Accounts whose people are there, each with two devices.
+const PRESENT: usize = 8;
+/// Accounts whose people come only after all is over.
+const ABSENT: usize = 3;
+/// Messages that a device has on their way at most.
+const WINDOW: usize = 8;
+
+/// What is done to the server.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Decides everything that is left to chance.
+    pub seed: u64,
+    /// It is killed once so many messages are acknowledged.
+    pub acked: usize,
+    /// How often it is killed.
+    pub kills: u32,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The rules that did not hold.
+    pub violations: Vec<Violation>,
+    /// What there was to check.
+    pub covered: Covered,
+    /// How long the server took to serve again, each time.
+    pub after: Vec<Duration>,
+}
+
+/// All accounts: those who are there, then those who are not.
+pub fn accounts() -> Vec<BareJid> {
+    let name = |i| if i < PRESENT { format!("p{i}@localhost") } else { format!("a{i}@localhost") };
+    let bare = |text: String| text.parse::<Jid>().expect("an address").to_bare();
+    (0..PRESENT + ABSENT).map(name).map(bare).collect()
+}
+
+/// What everybody is to do.
+#[derive(Debug, Clone)]
+enum Phase {
+    /// Chat; at this start of the server.
+    Chat(u32, Places),
+    /// The server is being killed: what breaks breaks.
+    Down(u32),
+    /// Say nothing new, until all is acknowledged.
+    Drain(u32, Places),
+    /// Ask the server for a sign that all before it has come.
+    Fence(u32, Places),
+    /// Go.
+    Over,
+}
+
+impl Phase {
+    fn places(&self) -> Option<(u32, &Places)> {
+        match self {
+            Self::Chat(start, places) | Self::Drain(start, places) | Self::Fence(start, places) => {
+                Some((*start, places))
+            }
+            Self::Down(_) | Self::Over => None,
+        }
+    }
+
+    /// Whether a connection to this start of the server may break.
+    fn breaks(&self, start: u32) -> bool {
+        match self {
+            Self::Down(now) => *now >= start,
+            Self::Over => true,
+            Self::Chat(now, _) | Self::Drain(now, _) | Self::Fence(now, _) => *now > start,
+        }
+    }
+}
+
+/// What a device says to who directs the play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Report {
+    Drained,
+    Fenced,
+}
+
+/// Plays one run in this folder, from a copy of `template`; leaves the history in it.
+///
+/// # Errors
+/// Something else went wrong than a rule: the server did not start, or ended a stream by itself.
+pub async fn run(
+    subject: &Subject,
+    template: &Path,
+    folder: &Path,
+    plan: &Plan,
+) -> anyhow::Result<Outcome> {
+    let data = folder.join("data");
+    copy(template, &data)?;
+    let history = Arc::new(History::new(&folder.join("history.tsv"))?);
+    let mut dice = Dice::new(plan.seed);
+    let mut server = subject.start(&data, &[]).await?;
+    let mut after = Vec::new();
+    let mut start = 0;
+    let (phase, _) = watch::channel(Phase::Chat(start, server.places.clone()));
+    let (reports, mut reported) = mpsc::channel(PRESENT * 4);
+    let acked = Arc::new(AtomicUsize::new(0));
+    let accounts = accounts();
+    let (present, absent) = accounts.split_at(PRESENT);
+    let mut players = JoinSet::new();
+    for (number, account) in present.iter().flat_map(|account| [account; 2]).enumerate() {
+        let player = Player {
+            device: Device::new(account.clone(), history.clone()),
+            door: [Door::Tcp, Door::Tcp, Door::WebSocket, Door::Bosh][number % 4],
+            resource: format!("d{number}"),
+            dice: dice.fork(),
+            accounts: accounts.clone(),
+            messages: 0,
+            acked: acked.clone(),
+            reports: reports.clone(),
+            phase: phase.subscribe(),
+        };
+        players.spawn(player.play());
+    }
+    for _ in 0..plan.kills {
+        let enough = acked.load(Ordering::Relaxed) + plan.acked;
+        while acked.load(Ordering::Relaxed) < enough {
+            ensure_all_play(&mut players)?;
+            // Looked at often enough; nothing waits for it.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_micros(dice.below(100_000))).await;
+        phase.send_replace(Phase::Down(start));
+        server.kill().await?;
+        history.note(Event::Killed)?;
+        server = subject.start(&data, &[]).await?;
+        history.note(Event::Ready { after: u64::try_from(server.after.as_millis())? })?;
+        after.push(server.after);
+        start += 1;
+        phase.send_replace(Phase::Chat(start, server.places.clone()));
+    }
+    phase.send_replace(Phase::Drain(start, server.places.clone()));
+    all_report(&mut players, &mut reported, Report::Drained).await?;
+    phase.send_replace(Phase::Fence(start, server.places.clone()));
+    all_report(&mut players, &mut reported, Report::Fenced).await?;
+    for account in absent {
+        come_late(account, &server, &history).await?;
+    }
+    history.note(Event::Settled)?;
+    for account in &accounts {
+        take_stock(account, &server, &history).await?;
+    }
+    phase.send_replace(Phase::Over);
+    while let Some(player) = players.join_next().await {
+        player??;
+    }
+    server.kill().await?;
+    let (violations, covered) = check(&history.events()?);
+    Ok(Outcome { violations, covered, after })
+}
+
+/// Whoever has ended has ended with an error.
+fn ensure_all_play(players: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    match players.try_join_next() {
+        Some(player) => player?.and_then(|()| bail!("a player has left")),
+        None => Ok(()),
+    }
+}
+
+async fn all_report(
+    players: &mut JoinSet<anyhow::Result<()>>,
+    reported: &mut mpsc::Receiver<Report>,
+    what: Report,
+) -> anyhow::Result<()> {
+    let mut missing = players.len();
+    while missing > 0 {
+        tokio::select! {
+            report = reported.recv() => missing -= usize::from(report == Some(what)),
+            ended = players.join_next() => {
+                ended.context("nobody plays")???;
+                bail!("a player has left");
+            }
+            () = tokio::time::sleep(PATIENCE) => bail!("{missing} players have not {what:?} in time"),
+        }
+    }
+    Ok(())
+}
+
+/// A device with somebody at it.
+struct Player {
+    device: Device,
+    door: Door,
+    resource: String,
+    dice: Dice,
+    accounts: Vec<BareJid>,
+    messages: u64,
+    acked: Arc<AtomicUsize>,
+    reports: mpsc::Sender<Report>,
+    phase: watch::Receiver<Phase>,
+}
+
+/// Why a connection ended.
+enum End {
+    /// The player cut it.
+    Cut,
+    /// The play is over.
+    Over,
+}
+
+impl Player {
+    async fn play(mut self) -> anyhow::Result<()> {
+        loop {
+            let now =
+                self.phase.wait_for(|now| now.places().is_some() || matches!(now, Phase::Over));
+            let now = now.await?.clone();
+            let Some((start, places)) = now.places() else { return Ok(()) };
+            match self.connected(start, places).await {
+                Ok(End::Cut) => {}
+                Ok(End::Over) => return Ok(()),
+                Err(_) if self.phase.borrow().breaks(start) => {
+                    let next = |now: &Phase| now.places().is_some_and(|(its, _)| its > start);
+                    self.phase.wait_for(|now| next(now) || matches!(now, Phase::Over)).await?;
+                }
+                Err(error) => {
+                    return Err(error.context(format!(
+                        "{} at {}",
+                        self.resource,
+                        self.device.account()
+                    )));
+                }
+            }
+        }
+    }
+
+    /// From a connection to its end.
+    async fn connected(&mut self, start: u32, places: &Places) -> anyhow::Result<End> {
+        let mut stream = self.enter(places).await?;
+        let mut done = None;
+        let mut next = Instant::now();
+        loop {
+            let now = self.phase.borrow_and_update().clone();
+            match now {
+                Phase::Over => return Ok(End::Over),
+                Phase::Drain(..) if done.is_none() && self.device.unacked() == 0 => {
+                    done = Some(Report::Drained);
+                    self.reports.send(Report::Drained).await?;
+                }
+                Phase::Fence(..) if done == Some(Report::Drained) => {
+                    done = Some(Report::Fenced);
+                    let ping =
+                        format!("<iq type='get' id='fence'><ping xmlns='{}'/></iq>", ns::PING);
+                    let ping = self.device.stanza(ping);
+                    stream.send(ping).await?;
+                }
+                _ => {}
+            }
+            if now.breaks(start) {
+                bail!("the server is gone");
+            }
+            let may_speak = matches!(now, Phase::Chat(..)) && self.device.unacked() < WINDOW;
+            tokio::select! {
+                node = stream.receive() => {
+                    let node = node?;
+                    let before = self.device.unacked();
+                    if let Some(answer) = self.device.handle(&node)? {
+                        stream.send(answer).await?;
+                    }
+                    self.acked.fetch_add(before.saturating_sub(self.device.unacked()), Ordering::Relaxed);
+                    if node.attr("id") == Some("fence") {
+                        self.reports.send(Report::Fenced).await?;
+                    }
+                }
+                changed = self.phase.changed() => changed?,
+                () = sleep_until(next), if may_speak => {
+                    next = Instant::now() + Duration::from_micros(self.dice.below(10_000));
+                    match self.speak()? {
+                        Some(words) => stream.send(words).await?,
+                        None => return Ok(End::Cut),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Resumes the stream there was, or begins a new one.
+    async fn enter(&mut self, places: &Places) -> anyhow::Result<Stream> {
+        let (mut stream, features) =
+            Stream::open(self.door, places, self.device.account(), PASSWORD).await?;
+        ensure!(features.child(SM, "sm").is_some(), "no stream management is offered");
+        if let Some(resume) = self.device.resume() {
+            stream.send(resume).await?;
+            if self.device.answered(&stream.receive().await?)? == Resumption::Resumed {
+                self.say_again(&mut stream).await?;
+                return Ok(stream);
+            }
+        }
+        let jid = bind(&mut stream, &self.resource).await?;
+        self.device.bound(&jid)?;
+        stream.send(format!("<enable xmlns='{SM}' resume='true'/>")).await?;
+        self.device.enabled(&stream.expect(SM, "enabled").await?);
+        // Behind what the server did not come to.
+        self.device.stanza("<presence/>".into());
+        self.say_again(&mut stream).await?;
+        Ok(stream)
+    }
+
+    async fn say_again(&mut self, stream: &mut Stream) -> anyhow::Result<()> {
+        let again = self.device.again();
+        if !again.is_empty() {
+            stream.send(format!("{}<r xmlns='{SM}'/>", again.concat())).await?;
+        }
+        Ok(())
+    }
+
+    /// What comes to somebody's mind; nothing: to pull the cable.
+    fn speak(&mut self) -> anyhow::Result<Option<String>> {
+        self.messages += 1;
+        let id = format!("{}-{}", self.resource, self.messages);
+        let other = |dice: &mut Dice, from: usize, count: usize| from + dice.index(count);
+        Ok(Some(match self.dice.below(100) {
+            0..60 => {
+                let to = other(&mut self.dice, 0, PRESENT);
+                self.device.message(&id, &self.accounts[to])?
+            }
+            60..80 => {
+                let to = other(&mut self.dice, PRESENT, ABSENT);
+                self.device.message(&id, &self.accounts[to])?
+            }
+            80..98 => {
+                let contact = self.dice.index(self.accounts.len());
+                let contact = self.accounts[contact].clone();
+                match self.device.name(&id, &contact)? {
+                    Some(words) => words,
+                    None => self.device.message(&id, &contact)?,
+                }
+            }
+            _ => return Ok(None),
+        }))
+    }
+}
+
+async fn bind(stream: &mut Stream, resource: &str) -> anyhow::Result<String> {
+    let bind = format!(
+        "<iq type='set' id='bind'><bind xmlns='{}'><resource>{resource}</resource></bind></iq>",
+        ns::BIND
+    );
+    stream.send(bind).await?;
+    let bound = stream.expect(ns::CLIENT, "iq").await?;
+    let jid = bound.child(ns::BIND, "bind").and_then(|bind| bind.child(ns::BIND, "jid"));
+    Ok(jid.context("no address is bound")?.text.clone())
+}
+
+/// Somebody who was away comes and gets what was kept.
+async fn come_late(
+    account: &BareJid,
+    server: &Running,
+    history: &Arc<History>,
+) -> anyhow::Result<()> {
+    let (mut stream, _) = Stream::open(Door::Tcp, &server.places, account, PASSWORD).await?;
+    let mut device = Device::new(account.clone(), history.clone());
+    let jid = bind(&mut stream, "late").await?;
+    device.bound(&jid)?;
+    stream.send(format!("<enable xmlns='{SM}'/>")).await?;
+    device.enabled(&stream.expect(SM, "enabled").await?);
+    let (presence, ping) = (device.stanza("<presence/>".into()), device.stanza(PING.into()));
+    stream.send(presence).await?;
+    stream.send(ping).await?;
+    until(&mut stream, &mut device, "late").await
+}
+
+const PING: &str = "<iq type='get' id='late'><ping xmlns='urn:xmpp:ping'/></iq>";
+
+async fn until(stream: &mut Stream, device: &mut Device, id: &str) -> anyhow::Result<()> {
+    timeout(PATIENCE, async {
+        loop {
+            let node = stream.receive().await?;
+            if let Some(answer) = device.handle(&node)? {
+                stream.send(answer).await?;
+            }
+            if node.is(ns::CLIENT, "iq") && node.attr("id") == Some(id) {
+                // The last word: what was received is acknowledged.
+                let received = format!("<a xmlns='{SM}' h='{}'/>", device.received());
+                return stream.send(received).await;
+            }
+        }
+    })
+    .await?
+}
+
+/// Asks for an account's whole archive and roster.
+async fn take_stock(account: &BareJid, server: &Running, history: &History) -> anyhow::Result<()> {
+    let (mut stream, _) = Stream::open(Door::Tcp, &server.places, account, PASSWORD).await?;
+    bind(&mut stream, "stock").await?;
+    let owner = account.to_string();
+    let mut after = String::new();
+    loop {
+        let query = format!(
+            "<iq type='set' id='page'><query xmlns='{MAM}' queryid='q'><set xmlns='{RSM}'><max>100</max>{after}</set></query></iq>"
+        );
+        stream.send(query).await?;
+        let fin = loop {
+            let node = stream.receive().await?;
+            if node.is(ns::CLIENT, "iq") && node.attr("id") == Some("page") {
+                break node.child(MAM, "fin").cloned().with_context(|| format!("{node:?}"))?;
+            }
+            if let Some((id, uid)) = archived(&node) {
+                history.note(Event::Archived { owner: owner.clone(), id, uid })?;
+            }
+        };
+        if fin.attr("complete") == Some("true") {
+            break;
+        }
+        let last = fin.child(RSM, "set").and_then(|set| set.child(RSM, "last"));
+        after = format!("<after>{}</after>", last.context("a page without its last")?.text);
+    }
+    stream.send(format!("<iq type='get' id='roster'><query xmlns='{}'/></iq>", ns::ROSTER)).await?;
+    loop {
+        let node = stream.receive().await?;
+        if node.attr("id") == Some("roster") {
+            let query = node.child(ns::ROSTER, "query").context("a roster")?;
+            for item in &query.children {
+                let attr = |name| item.attr(name).unwrap_or_default().to_owned();
+                history.note(Event::Item {
+                    owner: owner.clone(),
+                    contact: attr("jid"),
+                    name: attr("name"),
+                })?;
+            }
+            return Ok(());
+        }
+    }
+}
+
+/// XEP-0313.
+const MAM: &str = "urn:xmpp:mam:2";
+/// XEP-0059.
+const RSM: &str = "http://jabber.org/protocol/rsm";
+
+/// The message's id and the archive's, of a result.
+fn archived(node: &Node) -> Option<(String, String)> {
+    let result = node.child(MAM, "result")?;
+    let message = result.child(ns::FORWARD, "forwarded")?.child(ns::CLIENT, "message")?;
+    Some((message.attr("id")?.to_owned(), result.attr("id")?.to_owned()))
+}
