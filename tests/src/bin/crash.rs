@@ -23,6 +23,10 @@ struct Arguments {
     #[arg(long, default_value = "target/release/stonechat")]
     program: PathBuf,
 
+    /// What stands before its arguments: `--program tests/peer --with prosody-files` kills Prosody.
+    #[arg(long = "with", value_name = "WORD")]
+    first: Vec<String>,
+
     /// Runs.
     #[arg(long, default_value_t = 20)]
     runs: u64,
@@ -74,8 +78,11 @@ fn all(arguments: &Arguments) -> anyhow::Result<usize> {
         net::random::fill(&mut seed);
         u32::from_le_bytes(seed).into()
     });
-    let subject =
-        Subject { program: arguments.program.clone(), settings: arguments.settings.clone() };
+    let subject = Subject {
+        program: arguments.program.clone(),
+        first: arguments.first.clone(),
+        settings: arguments.settings.clone(),
+    };
     let runtime = tokio::runtime::Runtime::new()?;
     let folder = tempfile::tempdir()?;
     let template = folder.path().join("template");

@@ -39,7 +39,7 @@ pub struct Plan {
     pub seed: u64,
     /// It is killed once so many messages are acknowledged.
     pub acked: usize,
-    /// How often it is killed.
+    /// How often it is killed; never, it is only watched.
     pub kills: u32,
 }
 
@@ -140,7 +140,7 @@ pub async fn run(
         };
         players.spawn(player.play());
     }
-    for _ in 0..plan.kills {
+    for kill in 0..plan.kills.max(1) {
         let enough = acked.load(Ordering::Relaxed) + plan.acked;
         while acked.load(Ordering::Relaxed) < enough {
             ensure_all_play(&mut players)?;
@@ -148,6 +148,9 @@ pub async fn run(
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         tokio::time::sleep(Duration::from_micros(dice.below(100_000))).await;
+        if kill == plan.kills {
+            break; // the server is left alone
+        }
         phase.send_replace(Phase::Down(start));
         server.kill().await?;
         history.note(Event::Killed)?;

@@ -21,11 +21,13 @@ pub const PASSWORD: &str = "secret";
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(30);
 
-/// How Stonechat is started.
+/// How the server is started: Stonechat, or another with its command line.
 #[derive(Debug, Clone)]
 pub struct Subject {
     /// The program.
     pub program: PathBuf,
+    /// What stands before the arguments that Stonechat knows.
+    pub first: Vec<String>,
     /// Further settings, as after `--set`.
     pub settings: Vec<String>,
 }
@@ -48,6 +50,7 @@ impl Subject {
     pub async fn prepare(&self, data: &Path, accounts: &[BareJid]) -> anyhow::Result<()> {
         for account in accounts {
             let mut child = Command::new(&self.program)
+                .args(&self.first)
                 .args([
                     "user",
                     "add",
@@ -81,6 +84,7 @@ impl Subject {
         let log = fs::OpenOptions::new().create(true).append(true).open(data.join("log"))?;
         let begun = Instant::now();
         let mut child = Command::new(&self.program)
+            .args(&self.first)
             .arg("run")
             .arg(format!("--set=data={}", data.display()))
             .args([
@@ -94,6 +98,7 @@ impl Subject {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| self.program.display().to_string())?;
@@ -123,12 +128,16 @@ impl Subject {
 }
 
 impl Running {
-    /// Ends it as a power cut of the process would, and waits until it is gone.
+    /// Ends it and all that it has started, with no chance to say anything, and waits until it is gone.
     ///
     /// # Errors
     /// It cannot be killed.
     pub async fn kill(mut self) -> anyhow::Result<()> {
-        self.child.start_kill()?;
+        if let Some(leader) = self.child.id() {
+            let group = format!("-{leader}");
+            let killed = Command::new("kill").args(["-KILL", "--", &group]).status().await?;
+            ensure!(killed.success(), "it cannot be killed");
+        }
         self.child.wait().await?;
         Ok(())
     }
