@@ -8,7 +8,6 @@
 
 pub mod check;
 pub mod device;
-pub mod dice;
 pub mod history;
 mod run;
 pub mod stream;

@@ -4,11 +4,11 @@
 use super::{
     check::{Covered, Violation, check},
     device::{Device, Resumption, SM},
-    dice::Dice,
     history::{Event, History},
     stream::{Door, PATIENCE, Places, Stream},
     subject::{PASSWORD, Running, Subject, copy},
 };
+use crate::faults::Dice;
 use anyhow::{Context, bail, ensure};
 use std::{
     path::Path,
@@ -116,7 +116,7 @@ pub async fn run(
     let data = folder.join("data");
     copy(template, &data)?;
     let history = Arc::new(History::new(&folder.join("history.tsv"))?);
-    let mut dice = Dice::new(plan.seed);
+    let mut dice = Dice::of(&[plan.seed]);
     let mut server = subject.start(&data, &[]).await?;
     let mut after = Vec::new();
     let mut start = 0;
@@ -131,7 +131,7 @@ pub async fn run(
             device: Device::new(account.clone(), history.clone()),
             door: [Door::Tcp, Door::Tcp, Door::WebSocket, Door::Bosh][number % 4],
             resource: format!("d{number}"),
-            dice: dice.fork(),
+            dice: Dice::of(&[plan.seed, number as u64]),
             accounts: accounts.clone(),
             messages: 0,
             acked: acked.clone(),
@@ -147,7 +147,7 @@ pub async fn run(
             // Looked at often enough; nothing waits for it.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        tokio::time::sleep(Duration::from_micros(dice.below(100_000))).await;
+        tokio::time::sleep(Duration::from_micros(dice.among(0..100_000))).await;
         if kill == plan.kills {
             break; // the server is left alone
         }
@@ -293,7 +293,7 @@ impl Player {
                 }
                 changed = self.phase.changed() => changed?,
                 () = sleep_until(next), if may_speak => {
-                    next = Instant::now() + Duration::from_micros(self.dice.below(10_000));
+                    next = Instant::now() + Duration::from_micros(self.dice.among(0..10_000));
                     match self.speak()? {
                         Some(words) => stream.send(words).await?,
                         None => return Ok(End::Cut),
@@ -337,24 +337,19 @@ impl Player {
     fn speak(&mut self) -> anyhow::Result<Option<String>> {
         self.messages += 1;
         let id = format!("{}-{}", self.resource, self.messages);
-        let other = |dice: &mut Dice, from: usize, count: usize| from + dice.index(count);
-        Ok(Some(match self.dice.below(100) {
-            0..60 => {
-                let to = other(&mut self.dice, 0, PRESENT);
-                self.device.message(&id, &self.accounts[to])?
-            }
-            60..80 => {
-                let to = other(&mut self.dice, PRESENT, ABSENT);
-                self.device.message(&id, &self.accounts[to])?
-            }
-            80..98 => {
-                let contact = self.dice.index(self.accounts.len());
-                let contact = self.accounts[contact].clone();
-                match self.device.name(&id, &contact)? {
-                    Some(words) => words,
-                    None => self.device.message(&id, &contact)?,
-                }
-            }
+        let whim = self.dice.among(0..100);
+        let whom = match whim {
+            0..60 => 0..PRESENT,
+            60..80 => PRESENT..PRESENT + ABSENT,
+            _ => 0..self.accounts.len(),
+        };
+        let whom = self.accounts[self.dice.place(whom)].clone();
+        Ok(Some(match whim {
+            0..80 => self.device.message(&id, &whom)?,
+            80..98 => match self.device.name(&id, &whom)? {
+                Some(words) => words,
+                None => self.device.message(&id, &whom)?,
+            },
             _ => return Ok(None),
         }))
     }

@@ -30,6 +30,12 @@ impl Dice {
         range.start + self.number() % (range.end - range.start)
     }
 
+    /// A place of this range, which must not be empty.
+    pub fn place(&mut self, range: Range<usize>) -> usize {
+        let steps = self.among(0..range.len() as u64);
+        range.start + usize::try_from(steps).expect("shorter than the range")
+    }
+
     /// So many milliseconds.
     pub fn millis(&mut self, range: Range<u64>) -> Duration {
         Duration::from_millis(self.among(range))
