@@ -17,7 +17,7 @@ class History:
     def __init__(self, lines):
         self.sent, self.acked, self.refused, self.doubt = {}, set(), set(), set()
         self.archives = collections.defaultdict(list)
-        self.streams = collections.defaultdict(lambda: [[]])
+        self.streams, self.late = collections.defaultdict(lambda: [[]]), set()
         self.seen_ids, self.names, self.items = set(), collections.defaultdict(list), {}
         for line in lines:
             _, kind, *fields = line.rstrip("\n").split("\t")
@@ -40,7 +40,9 @@ class History:
     def on_doubt(self, message):
         self.doubt.add(message)
 
-    def on_received(self, message, device, uid, _way):
+    def on_received(self, message, device, uid, way):
+        if way == "delayed":
+            self.late.add((device, message))
         self.streams[device][-1].append(message)
         if uid:
             self.seen_ids.add((bare(device), message, uid))
@@ -107,7 +109,7 @@ class History:
                     if count > 1:
                         yield f"N1 {device} got {message} {count} times on one stream"
             first = dict.fromkeys(message for stream in streams for message in stream)
-            yield from self.disorder(device, first)
+            yield from self.disorder(device, [message for message in first if (device, message) not in self.late])
 
     def disorder(self, where, messages):
         places = collections.defaultdict(list)

@@ -10,7 +10,7 @@ use std::{
     process::ExitCode,
     time::{Duration, Instant},
 };
-use tests::crash::{Outcome, Plan, accounts, check::Covered, run, subject::Subject};
+use tests::crash::{Outcome, Plan, accounts, check::Covered, run, stream::Door, subject::Subject};
 
 /// Kills Stonechat in the middle of its work, again and again, and checks that nothing which it had acknowledged is
 /// missing.
@@ -42,6 +42,10 @@ struct Arguments {
     /// Kills in each run.
     #[arg(long, default_value_t = 2)]
     kills: u32,
+
+    /// The only door that people use: tcp, bosh or websocket. Without it, all three.
+    #[arg(long)]
+    door: Option<Door>,
 
     /// Where the histories go, for the second checker. Without it only those stay that break a rule.
     #[arg(long, value_name = "FOLDER")]
@@ -92,7 +96,12 @@ fn all(arguments: &Arguments) -> anyhow::Result<usize> {
     let begun = Instant::now();
     let mut sum = Sum::default();
     for number in 0..arguments.runs {
-        let plan = Plan { seed: seed + number, acked: arguments.acked, kills: arguments.kills };
+        let plan = Plan {
+            seed: seed + number,
+            acked: arguments.acked,
+            kills: arguments.kills,
+            door: arguments.door,
+        };
         let place = folder.path().join(plan.seed.to_string());
         fs::create_dir(&place)?;
         let outcome = runtime.block_on(run(&subject, &template, &place, &plan));

@@ -4,6 +4,7 @@
 //! `tests/crash.py`: one line an event, its fields with tabs between them, in the order of [`Event`].
 
 use std::{
+    collections::{HashMap, HashSet},
     fmt,
     fs::File,
     io::{self, Write},
@@ -134,6 +135,30 @@ impl History {
         inner.1.write_all(line.as_bytes())?;
         inner.0.push(event);
         Ok(())
+    }
+
+    /// How many messages the server has acknowledged, and their recipients have not got.
+    pub fn undelivered(&self) -> usize {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut to = HashMap::new();
+        let mut open = HashSet::new();
+        for event in &inner.0 {
+            match event {
+                Event::Sent { id, to: account, .. } => drop(to.insert(id, account)),
+                Event::Acked { id } => drop(open.insert(id)),
+                Event::Refused { id, .. } => drop(to.remove(id)),
+                _ => {}
+            }
+        }
+        open.retain(|id| to.contains_key(id));
+        for event in &inner.0 {
+            if let Event::Received { id, device, .. } = event
+                && to.get(id).is_some_and(|account| device.starts_with(&format!("{account}/")))
+            {
+                open.remove(id);
+            }
+        }
+        open.len()
     }
 
     /// What was noted, once the file is safe.

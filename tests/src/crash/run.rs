@@ -21,7 +21,7 @@ use std::{
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 use xmpp_core::{BareJid, Jid, ns, xml::Node};
 
@@ -29,6 +29,12 @@ use xmpp_core::{BareJid, Jid, ns, xml::Node};
 const PRESENT: usize = 8;
 /// Accounts whose people come only after all is over.
 const ABSENT: usize = 3;
+/// The doors that devices use in turn.
+const DOORS: [Door; 4] = [Door::Tcp, Door::Tcp, Door::WebSocket, Door::Bosh];
+/// Contacts that a device names.
+const CONTACTS: usize = 4;
+/// When nothing more is expected to come.
+const SILENCE: Duration = Duration::from_secs(5);
 /// Messages that a device has on their way at most.
 const WINDOW: usize = 8;
 
@@ -39,8 +45,10 @@ pub struct Plan {
     pub seed: u64,
     /// It is killed once so many messages are acknowledged.
     pub acked: usize,
-    /// How often it is killed; never, it is only watched.
+    /// How often it is killed; where never, it is only watched.
     pub kills: u32,
+    /// The only door that is used, if not all are.
+    pub door: Option<Door>,
 }
 
 /// What came of it.
@@ -57,8 +65,11 @@ pub struct Outcome {
 /// All accounts: those who are there, then those who are not.
 pub fn accounts() -> Vec<BareJid> {
     let name = |i| if i < PRESENT { format!("p{i}@localhost") } else { format!("a{i}@localhost") };
-    let bare = |text: String| text.parse::<Jid>().expect("an address").to_bare();
-    (0..PRESENT + ABSENT).map(name).map(bare).collect()
+    (0..PRESENT + ABSENT).map(|i| bare(&name(i))).collect()
+}
+
+fn bare(text: &str) -> BareJid {
+    text.parse::<Jid>().expect("an address").to_bare()
 }
 
 /// What everybody is to do.
@@ -70,8 +81,8 @@ enum Phase {
     Down(u32),
     /// Say nothing new, until all is acknowledged.
     Drain(u32, Places),
-    /// Ask the server for a sign that all before it has come.
-    Fence(u32, Places),
+    /// Those who were away come, too.
+    Late(u32, Places),
     /// Go.
     Over,
 }
@@ -79,7 +90,7 @@ enum Phase {
 impl Phase {
     fn places(&self) -> Option<(u32, &Places)> {
         match self {
-            Self::Chat(start, places) | Self::Drain(start, places) | Self::Fence(start, places) => {
+            Self::Chat(start, places) | Self::Drain(start, places) | Self::Late(start, places) => {
                 Some((*start, places))
             }
             Self::Down(_) | Self::Over => None,
@@ -91,16 +102,9 @@ impl Phase {
         match self {
             Self::Down(now) => *now >= start,
             Self::Over => true,
-            Self::Chat(now, _) | Self::Drain(now, _) | Self::Fence(now, _) => *now > start,
+            Self::Chat(now, _) | Self::Drain(now, _) | Self::Late(now, _) => *now > start,
         }
     }
-}
-
-/// What a device says to who directs the play.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Report {
-    Drained,
-    Fenced,
 }
 
 /// Plays one run in this folder, from a copy of `template`; leaves the history in it.
@@ -126,13 +130,17 @@ pub async fn run(
     let accounts = accounts();
     let (present, absent) = accounts.split_at(PRESENT);
     let mut players = JoinSet::new();
-    for (number, account) in present.iter().flat_map(|account| [account; 2]).enumerate() {
+    let twice = present.iter().flat_map(|account| [account; 2]).map(|account| (account, false));
+    let all = twice.chain(absent.iter().map(|account| (account, true)));
+    for (number, (account, late)) in all.enumerate() {
         let player = Player {
             device: Device::new(account.clone(), history.clone()),
-            door: [Door::Tcp, Door::Tcp, Door::WebSocket, Door::Bosh][number % 4],
+            door: plan.door.unwrap_or(DOORS[number % DOORS.len()]),
             resource: format!("d{number}"),
+            late,
             dice: Dice::of(&[plan.seed, number as u64]),
             accounts: accounts.clone(),
+            contacts: (0..CONTACTS).map(|i| bare(&format!("c{i}-{number}@example.org"))).collect(),
             messages: 0,
             acked: acked.clone(),
             reports: reports.clone(),
@@ -161,12 +169,9 @@ pub async fn run(
         phase.send_replace(Phase::Chat(start, server.places.clone()));
     }
     phase.send_replace(Phase::Drain(start, server.places.clone()));
-    all_report(&mut players, &mut reported, Report::Drained).await?;
-    phase.send_replace(Phase::Fence(start, server.places.clone()));
-    all_report(&mut players, &mut reported, Report::Fenced).await?;
-    for account in absent {
-        come_late(account, &server, &history).await?;
-    }
+    all_report(&mut players, &mut reported, present.len() * 2).await?;
+    phase.send_replace(Phase::Late(start, server.places.clone()));
+    all_come(&history).await;
     history.note(Event::Settled)?;
     for account in &accounts {
         take_stock(account, &server, &history).await?;
@@ -188,23 +193,37 @@ fn ensure_all_play(players: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<
     }
 }
 
+/// Waits until so many have said that all they sent is acknowledged.
 async fn all_report(
     players: &mut JoinSet<anyhow::Result<()>>,
-    reported: &mut mpsc::Receiver<Report>,
-    what: Report,
+    reported: &mut mpsc::Receiver<()>,
+    mut missing: usize,
 ) -> anyhow::Result<()> {
-    let mut missing = players.len();
     while missing > 0 {
         tokio::select! {
-            report = reported.recv() => missing -= usize::from(report == Some(what)),
+            report = reported.recv() => missing -= usize::from(report.is_some()),
             ended = players.join_next() => {
                 ended.context("nobody plays")???;
                 bail!("a player has left");
             }
-            () = tokio::time::sleep(PATIENCE) => bail!("{missing} players have not {what:?} in time"),
+            () = tokio::time::sleep(PATIENCE) => bail!("{missing} players wait in vain for acknowledgements"),
         }
     }
     Ok(())
+}
+
+/// Waits until all that was acknowledged has come, as long as something comes.
+async fn all_come(history: &History) {
+    let mut missing = history.undelivered();
+    let mut last = Instant::now();
+    while missing > 0 && last.elapsed() < SILENCE {
+        // Looked at often enough; nothing waits for it.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let now = history.undelivered();
+        if now < missing {
+            (missing, last) = (now, Instant::now());
+        }
+    }
 }
 
 /// A device with somebody at it.
@@ -212,11 +231,15 @@ struct Player {
     device: Device,
     door: Door,
     resource: String,
+    /// Comes only after all is over.
+    late: bool,
     dice: Dice,
     accounts: Vec<BareJid>,
+    /// Whom nobody else at the account gives names.
+    contacts: Vec<BareJid>,
     messages: u64,
     acked: Arc<AtomicUsize>,
-    reports: mpsc::Sender<Report>,
+    reports: mpsc::Sender<()>,
     phase: watch::Receiver<Phase>,
 }
 
@@ -231,8 +254,12 @@ enum End {
 impl Player {
     async fn play(mut self) -> anyhow::Result<()> {
         loop {
-            let now =
-                self.phase.wait_for(|now| now.places().is_some() || matches!(now, Phase::Over));
+            let late = self.late;
+            let now = self.phase.wait_for(|now| match now {
+                Phase::Chat(..) | Phase::Drain(..) => !late,
+                Phase::Late(..) | Phase::Over => true,
+                Phase::Down(_) => false,
+            });
             let now = now.await?.clone();
             let Some((start, places)) = now.places() else { return Ok(()) };
             match self.connected(start, places).await {
@@ -256,22 +283,15 @@ impl Player {
     /// From a connection to its end.
     async fn connected(&mut self, start: u32, places: &Places) -> anyhow::Result<End> {
         let mut stream = self.enter(places).await?;
-        let mut done = None;
+        let mut done = false;
         let mut next = Instant::now();
         loop {
             let now = self.phase.borrow_and_update().clone();
             match now {
                 Phase::Over => return Ok(End::Over),
-                Phase::Drain(..) if done.is_none() && self.device.unacked() == 0 => {
-                    done = Some(Report::Drained);
-                    self.reports.send(Report::Drained).await?;
-                }
-                Phase::Fence(..) if done == Some(Report::Drained) => {
-                    done = Some(Report::Fenced);
-                    let ping =
-                        format!("<iq type='get' id='fence'><ping xmlns='{}'/></iq>", ns::PING);
-                    let ping = self.device.stanza(ping);
-                    stream.send(ping).await?;
+                Phase::Drain(..) if !done && self.device.unacked() == 0 => {
+                    done = true;
+                    self.reports.send(()).await?;
                 }
                 _ => {}
             }
@@ -287,9 +307,6 @@ impl Player {
                         stream.send(answer).await?;
                     }
                     self.acked.fetch_add(before.saturating_sub(self.device.unacked()), Ordering::Relaxed);
-                    if node.attr("id") == Some("fence") {
-                        self.reports.send(Report::Fenced).await?;
-                    }
                 }
                 changed = self.phase.changed() => changed?,
                 () = sleep_until(next), if may_speak => {
@@ -346,7 +363,7 @@ impl Player {
         let whom = self.accounts[self.dice.place(whom)].clone();
         Ok(Some(match whim {
             0..80 => self.device.message(&id, &whom)?,
-            80..98 => match self.device.name(&id, &whom)? {
+            80..98 => match self.device.name(&id, &self.contacts[self.dice.place(0..CONTACTS)])? {
                 Some(words) => words,
                 None => self.device.message(&id, &whom)?,
             },
@@ -364,43 +381,6 @@ async fn bind(stream: &mut Stream, resource: &str) -> anyhow::Result<String> {
     let bound = stream.expect(ns::CLIENT, "iq").await?;
     let jid = bound.child(ns::BIND, "bind").and_then(|bind| bind.child(ns::BIND, "jid"));
     Ok(jid.context("no address is bound")?.text.clone())
-}
-
-/// Somebody who was away comes and gets what was kept.
-async fn come_late(
-    account: &BareJid,
-    server: &Running,
-    history: &Arc<History>,
-) -> anyhow::Result<()> {
-    let (mut stream, _) = Stream::open(Door::Tcp, &server.places, account, PASSWORD).await?;
-    let mut device = Device::new(account.clone(), history.clone());
-    let jid = bind(&mut stream, "late").await?;
-    device.bound(&jid)?;
-    stream.send(format!("<enable xmlns='{SM}'/>")).await?;
-    device.enabled(&stream.expect(SM, "enabled").await?);
-    let (presence, ping) = (device.stanza("<presence/>".into()), device.stanza(PING.into()));
-    stream.send(presence).await?;
-    stream.send(ping).await?;
-    until(&mut stream, &mut device, "late").await
-}
-
-const PING: &str = "<iq type='get' id='late'><ping xmlns='urn:xmpp:ping'/></iq>";
-
-async fn until(stream: &mut Stream, device: &mut Device, id: &str) -> anyhow::Result<()> {
-    timeout(PATIENCE, async {
-        loop {
-            let node = stream.receive().await?;
-            if let Some(answer) = device.handle(&node)? {
-                stream.send(answer).await?;
-            }
-            if node.is(ns::CLIENT, "iq") && node.attr("id") == Some(id) {
-                // The last word: what was received is acknowledged.
-                let received = format!("<a xmlns='{SM}' h='{}'/>", device.received());
-                return stream.send(received).await;
-            }
-        }
-    })
-    .await?
 }
 
 /// Asks for an account's whole archive and roster.

@@ -5,7 +5,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use script::{Character, Connection, Stage};
 use server::script::{Bosh, Certificates, Session, Socket, Tcp, WebSocket, Wire};
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 use xmpp_core::{
     BareJid, ns,
     sasl::{MechanismName, client::Client},
@@ -24,6 +24,18 @@ pub enum Door {
     Bosh,
     /// WebSocket (RFC 7395).
     WebSocket,
+}
+
+impl FromStr for Door {
+    type Err = &'static str;
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "tcp" => Ok(Self::Tcp),
+            "bosh" => Ok(Self::Bosh),
+            "websocket" => Ok(Self::WebSocket),
+            _ => Err("is not tcp, bosh or websocket"),
+        }
+    }
 }
 
 /// Where a server's doors are.

@@ -61,6 +61,7 @@ impl Subject {
                 .arg(format!("--set=data={}", data.display()))
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())
+                .stderr(Stdio::null())
                 .spawn()
                 .with_context(|| self.program.display().to_string())?;
             let mut stdin = child.stdin.take().context("a pipe")?;
