@@ -271,10 +271,10 @@ impl<'a> Checker<'a> {
                 Event::Stream { device, resumed: false } => {
                     streams.insert(device, HashSet::new());
                 }
-                Event::Received { id, device, .. } => {
-                    if !streams.entry(device).or_default().insert(id) {
-                        self.fails("N1", format!("{device} got {id} twice on one stream"));
-                    }
+                Event::Received { id, device, .. }
+                    if !streams.entry(device).or_default().insert(id) =>
+                {
+                    self.fails("N1", format!("{device} got {id} twice on one stream"));
                 }
                 _ => {}
             }
