@@ -207,7 +207,7 @@ pub fn cases() -> Vec<Case> {
             "x08_namespace_flood_on_a_body",
             Fresh,
             |_| {
-                let flood: String = (0..300).map(|n| format!(" xmlns:p{n}='u'")).collect();
+                let flood: String = (0..9_000).map(|n| format!(" xmlns:p{n}='u'")).collect();
                 create(&format!(" rid='1' to='capulet.lit'{flood}"))
             },
             BAD,

@@ -2,7 +2,8 @@
 
 use crate::case::{
     Case, Expect,
-    Expect::{Silence, StanzaError, StreamError},
+    Expect::{Answer, Silence, StanzaError, StreamError},
+    MALLORY,
     Stage::*,
     case,
 };
@@ -100,7 +101,13 @@ pub fn cases() -> Vec<Case> {
             Silence,
         ),
         case("p01_from_another_user", Bound, from("nurse@capulet.lit"), FROM),
-        case("p01_from_another_session", Bound, from("mallory@capulet.lit/y"), Silence), // RFC 6120 8.1.2.1
+        // RFC 6120 8.1.2.1: the true one is stamped.
+        case(
+            "p01_from_another_session",
+            Bound,
+            format!("<message from='mallory@capulet.lit/y' to='{MALLORY}'><body/></message>"),
+            Answer(|message| message.attr("from") == Some(MALLORY)),
+        ),
         case("p01_from_the_server", Bound, from("capulet.lit"), FROM),
         case("p01_from_no_address", Bound, from("@capulet.lit"), NO_ADDRESS),
         case("p10_address_without_a_host", Bound, to("nurse@"), NO_ADDRESS),

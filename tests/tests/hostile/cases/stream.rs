@@ -134,14 +134,17 @@ fn elements() -> Vec<Case> {
         case(
             "x13_stream_management_that_is_not_offered",
             Bound,
-            "<enable xmlns='urn:xmpp:sm:3' resume='true'/>",
+            "<enable xmlns='urn:xmpp:sm:2' resume='true'/>",
             UNSUPPORTED,
         ),
         case(
-            "x13_resumption_of_somebody_s_stream",
+            "s02_resumption_of_a_guessed_stream",
             Restarted,
             "<resume xmlns='urn:xmpp:sm:3' previd='1' h='0'/>",
-            UNSUPPORTED,
+            Answer(|failed| {
+                failed.is(ns::STREAM_MANAGEMENT, "failed")
+                    && failed.child(ns::STANZA_ERRORS, "item-not-found").is_some()
+            }),
         ),
         case(
             "x13_frame_of_websockets",
