@@ -146,9 +146,12 @@ impl Session {
         Ok(())
     }
 
-    /// The client comes too late to manage the stream itself.
+    /// The client comes too late to manage the stream itself; who does not read what it is told is told no more of it.
     fn refuse_management(&mut self, at: usize, request: &Request) {
         for _ in request.management.iter().filter(|one| one.asks) {
+            if self.outbox.is_full() {
+                break;
+            }
             let refusal = Payload::new(management::too_late(), Kind::Other);
             self.outbox.push(Arc::clone(&self.streams[at].name), refusal);
         }

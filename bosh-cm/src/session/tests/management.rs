@@ -363,6 +363,18 @@ fn r03_a_client_that_never_acknowledges_is_kept_account_of_in_bounded_space() {
 }
 
 #[test]
+fn r03_a_client_that_comes_too_late_without_end_fills_no_memory() {
+    let mut talk = managed("hold='1' wait='60'");
+    for rid in 105..125 {
+        let many = "<m:enable/>".repeat(4_000);
+        talk.on(rid, rid, "xmlns:m='urn:xmpp:sm:3'", &many);
+    }
+    assert_eq!(talk.end, None);
+    let waits: usize = talk.session.outbox.drain().map(|(_, payload)| payload.bytes.len()).sum();
+    assert!((100_000..300_000).contains(&waits), "{waits}");
+}
+
+#[test]
 fn row_66_each_stream_is_managed_by_itself() {
     let mut talk = managed("hold='1' wait='60'");
     talk.on(105, 105, "to='example.org'", "");
