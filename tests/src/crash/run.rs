@@ -360,7 +360,10 @@ impl Player {
             60..80 => PRESENT..PRESENT + ABSENT,
             _ => 0..self.accounts.len(),
         };
-        let whom = self.accounts[self.dice.place(whom)].clone();
+        // Not themselves: whether that is archived once or twice is a matter of taste.
+        let own = self.accounts.iter().position(|one| one == self.device.account());
+        let whom = Some(self.dice.place(whom)).filter(|one| Some(*one) != own).unwrap_or(PRESENT);
+        let whom = self.accounts[whom].clone();
         Ok(Some(match whim {
             0..80 => self.device.message(&id, &whom)?,
             80..98 => match self.device.name(&id, &self.contacts[self.dice.place(0..CONTACTS)])? {
