@@ -12,6 +12,7 @@ use std::{
     sync::{Mutex, PoisonError},
     time::Instant,
 };
+use tokio::sync::watch;
 
 /// Something that a client did or saw. Devices are full addresses, owners are bare ones, messages are known by their ids,
 /// which nobody uses twice.
@@ -112,6 +113,8 @@ pub enum Event {
 #[derive(Debug)]
 pub struct History {
     began: Instant,
+    /// How many events there are.
+    count: watch::Sender<usize>,
     inner: Mutex<(Vec<Event>, File)>,
 }
 
@@ -121,7 +124,8 @@ impl History {
     /// # Errors
     /// The file cannot be made.
     pub fn new(file: &Path) -> io::Result<Self> {
-        Ok(Self { began: Instant::now(), inner: Mutex::new((Vec::new(), File::create(file)?)) })
+        let inner = Mutex::new((Vec::new(), File::create(file)?));
+        Ok(Self { began: Instant::now(), count: watch::Sender::new(0), inner })
     }
 
     /// Notes an event.
@@ -134,7 +138,13 @@ impl History {
         let line = format!("{}\t{event}\n", self.began.elapsed().as_micros());
         inner.1.write_all(line.as_bytes())?;
         inner.0.push(event);
+        self.count.send_replace(inner.0.len());
         Ok(())
+    }
+
+    /// Says how many events there are, now and with each more.
+    pub fn count(&self) -> watch::Receiver<usize> {
+        self.count.subscribe()
     }
 
     /// How many messages the server has acknowledged, and their recipients have not got.

@@ -10,18 +10,11 @@ use super::{
 };
 use crate::faults::Dice;
 use anyhow::{Context, bail, ensure};
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use xmpp_core::{BareJid, Jid, ns, xml::Node};
 
@@ -126,7 +119,7 @@ pub async fn run(
     let mut start = 0;
     let (phase, _) = watch::channel(Phase::Chat(start, server.places.clone()));
     let (reports, mut reported) = mpsc::channel(PRESENT * 4);
-    let acked = Arc::new(AtomicUsize::new(0));
+    let (acked, mut so_far) = watch::channel(0);
     let accounts = accounts();
     let (present, absent) = accounts.split_at(PRESENT);
     let mut players = JoinSet::new();
@@ -149,12 +142,15 @@ pub async fn run(
         players.spawn(player.play());
     }
     for kill in 0..plan.kills.max(1) {
-        let enough = acked.load(Ordering::Relaxed) + plan.acked;
-        while acked.load(Ordering::Relaxed) < enough {
-            ensure_all_play(&mut players)?;
-            // Looked at often enough; nothing waits for it.
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        let enough = *so_far.borrow() + plan.acked;
+        tokio::select! {
+            reached = so_far.wait_for(|acked| *acked >= enough) => drop(reached?),
+            ended = players.join_next() => {
+                ended.context("nobody plays")???;
+                bail!("a player has left");
+            }
         }
+        // At any moment, not only where something has just been acknowledged.
         tokio::time::sleep(Duration::from_micros(dice.among(0..100_000))).await;
         if kill == plan.kills {
             break; // the server is left alone
@@ -185,14 +181,6 @@ pub async fn run(
     Ok(Outcome { violations, covered, after })
 }
 
-/// Whoever has ended has ended with an error.
-fn ensure_all_play(players: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
-    match players.try_join_next() {
-        Some(player) => player?.and_then(|()| bail!("a player has left")),
-        None => Ok(()),
-    }
-}
-
 /// Waits until so many have said that all they sent is acknowledged.
 async fn all_report(
     players: &mut JoinSet<anyhow::Result<()>>,
@@ -214,14 +202,11 @@ async fn all_report(
 
 /// Waits until all that was acknowledged has come, as long as something comes.
 async fn all_come(history: &History) {
-    let mut missing = history.undelivered();
-    let mut last = Instant::now();
-    while missing > 0 && last.elapsed() < SILENCE {
-        // Looked at often enough; nothing waits for it.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        let now = history.undelivered();
-        if now < missing {
-            (missing, last) = (now, Instant::now());
+    let mut events = history.count();
+    loop {
+        events.mark_unchanged();
+        if history.undelivered() == 0 || timeout(SILENCE, events.changed()).await.is_err() {
+            return;
         }
     }
 }
@@ -238,7 +223,7 @@ struct Player {
     /// Whom nobody else at the account gives names.
     contacts: Vec<BareJid>,
     messages: u64,
-    acked: Arc<AtomicUsize>,
+    acked: watch::Sender<usize>,
     reports: mpsc::Sender<()>,
     phase: watch::Receiver<Phase>,
 }
@@ -306,7 +291,8 @@ impl Player {
                     if let Some(answer) = self.device.handle(&node)? {
                         stream.send(answer).await?;
                     }
-                    self.acked.fetch_add(before.saturating_sub(self.device.unacked()), Ordering::Relaxed);
+                    let more = before.saturating_sub(self.device.unacked());
+                    self.acked.send_modify(|acked| *acked += more);
                 }
                 changed = self.phase.changed() => changed?,
                 () = sleep_until(next), if may_speak => {

@@ -2,7 +2,8 @@
 
 use crate::{
     fault::Fault,
-    manager::{Manager, Pending, Reply},
+    manager::{Manager, Pending},
+    reply::Reply,
 };
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use std::{

@@ -7,6 +7,7 @@ mod fault;
 mod http;
 mod loss;
 mod manager;
+mod reply;
 mod server;
 
 use fault::Fault;

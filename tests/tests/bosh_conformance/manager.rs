@@ -3,7 +3,11 @@
 //! It answers a request at once, or holds it; timers are tasks on the paused clock. It offers acknowledgements, keys,
 //! pauses and gzip, but not several streams.
 
-use crate::{fault::Fault, server};
+use crate::{
+    fault::Fault,
+    reply::{Reply, TEXT_XML, body, messages},
+    server,
+};
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
 use std::{
@@ -25,15 +29,6 @@ const HOLD: u64 = 2;
 const POLLING: u64 = 5;
 const INACTIVITY: u64 = 30;
 const MAXPAUSE: u64 = 120;
-const TEXT_XML: &str = "text/xml; charset=utf-8";
-
-/// A response.
-#[derive(Debug, Clone)]
-pub struct Reply {
-    pub status: u16,
-    pub content: String,
-    pub body: String,
-}
 
 /// A response to come, and who waits for it.
 pub type Pending = (oneshot::Receiver<Reply>, Option<(String, u64)>);
@@ -85,42 +80,6 @@ pub struct Session {
     last_poll: Option<Instant>,
     /// Changes with every sign of life.
     life: u64,
-}
-
-impl Reply {
-    pub fn plain(body: &str) -> Self {
-        Self { status: 200, content: "text/plain; charset=utf-8".into(), body: body.into() }
-    }
-
-    fn condition(condition: &str, versioned: bool) -> Self {
-        let status = match condition {
-            _ if versioned => 200,
-            "bad-request" => 400,
-            "policy-violation" => 403,
-            "item-not-found" => 404,
-            _ => 200,
-        };
-        let attributes = format!("type='terminate' condition='{condition}'");
-        Self { status, content: TEXT_XML.into(), body: body(&attributes, "") }
-    }
-}
-
-fn body(attributes: &str, payloads: &str) -> String {
-    format!(
-        "<body {attributes} xmlns='{}' xmlns:xmpp='{}' xmlns:stream='{}'>{payloads}</body>",
-        ns::HTTPBIND,
-        ns::XBOSH,
-        ns::STREAMS
-    )
-}
-
-/// The messages in a response.
-fn messages(reply: &Reply) -> Vec<String> {
-    let body = Bytes::from(reply.body.clone());
-    let limits = Limits { depth: 50, ..Limits::AFTER_AUTH };
-    let body = Element::check(body, &Scope::default(), &limits).unwrap();
-    let messages = body.children().filter(|child| child.name == "message");
-    messages.map(|child| String::from_utf8(child.raw.to_vec()).unwrap()).collect()
 }
 
 /// Checked before.
