@@ -200,6 +200,9 @@ class Page:
         await self.until("count => heard().length >= count", count)
         return await self.heard()
 
+    async def until_shown(self, bodies):
+        """Waits until they stand in the conversation, where the page has one."""
+
 
 class Strophe(Page):
     """strophe.js."""
@@ -267,11 +270,8 @@ class Converse(Page):
             await self.page.fill("textarea.chat-textarea", body)
             await self.page.press("textarea.chat-textarea", "Enter")
 
-    async def until_heard(self, count):
-        heard = await super().until_heard(count)
-        # All of it is in the conversation that it shows.
-        await self.until("heard => heard.every(body => remembered().includes(body))", heard)
-        return heard
+    async def until_shown(self, bodies):
+        await self.until("bodies => bodies.every(body => remembered().includes(body))", bodies)
 
 
 @contextlib.asynccontextmanager

@@ -6,7 +6,7 @@ import urllib.request
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from harness import BINARIES, Process, stonechat
+from harness import BINARIES, PATIENCE, Process, stonechat
 
 
 def families(server):
@@ -43,6 +43,10 @@ async def scraped(server):
     assert found["bosh_cm_sessions"].type == "gauge"
     assert value(found["bosh_cm_sessions"], over="bosh") == 0
     begin(server)
+    async with asyncio.timeout(PATIENCE):
+        # An answer is counted once it is written, and may be read a moment before.
+        while not value(families(server)["bosh_cm_push_seconds"], over="bosh", le="+Inf"):
+            await asyncio.sleep(0.01)
     found = families(server)
     assert value(found["bosh_cm_sessions"], over="bosh") == 1
     assert found["bosh_cm_responses"].type == "counter"
