@@ -189,12 +189,14 @@ async fn all_report(
 ) -> anyhow::Result<()> {
     while missing > 0 {
         tokio::select! {
-            report = reported.recv() => missing -= usize::from(report.is_some()),
+            report = timeout(PATIENCE, reported.recv()) => {
+                let report = report.with_context(|| format!("{missing} players wait in vain for acknowledgements"))?;
+                missing -= usize::from(report.is_some());
+            }
             ended = players.join_next() => {
                 ended.context("nobody plays")???;
                 bail!("a player has left");
             }
-            () = tokio::time::sleep(PATIENCE) => bail!("{missing} players wait in vain for acknowledgements"),
         }
     }
     Ok(())
