@@ -236,6 +236,7 @@ impl Manager {
             Ok(request) => request,
             Err(malformed) => return Some(self.refuse(malformed).into()),
         };
+        faults::site!("body-read");
         let Some(sid) = &request.sid else {
             return Some(self.create(request, visitor, pressed).await);
         };
@@ -442,12 +443,14 @@ async fn run(
                     }
                 }
                 Effect::Write(stream, bytes) => {
+                    faults::site!("body-passed-on");
                     if let Some(wire) = lines.get(stream) {
                         wire.line.write(bytes);
                     }
                 }
                 Effect::Answer(conn, answer) => {
                     let pushed = pushed.filter(|_| answer.gist == Gist::Payloads);
+                    faults::site!("body-answered");
                     waiting.answer(conn, Delivery { answer, pushed });
                 }
                 Effect::Authenticated(stream) => {

@@ -85,6 +85,7 @@ impl Offline {
         let owners = [&of_sender, &of_recipient].map(Option::is_some);
         let (ids, written) =
             self.store.put([of_sender, of_recipient].into_iter().flatten().collect());
+        faults::site!("put-queued");
         let mut ids = ids.into_iter();
         let [sender_id, recipient_id] =
             owners.map(|is_there| is_there.then(|| ids.next()).flatten());

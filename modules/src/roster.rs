@@ -112,7 +112,9 @@ impl Rosters {
         match wish.item {
             Some((name, groups)) => {
                 let mut turn = request.router.turn(account).await;
+                faults::site!("before-roster-set");
                 let change = self.store.set_item(account.jid(), &wish.jid, name, groups).await;
+                faults::site!("roster-set");
                 let change = answered(change, &mut [&mut turn])?;
                 update(&request.router, &mut turn, &change, true, |_| {}).await;
             }

@@ -198,6 +198,7 @@ pub(crate) fn subscription(
         step.filter(Step::changes).map(|step| step.write(rows, stanza)).transpose()
     };
     outcome.sender = write(sent)?;
+    faults::site!("one-roster-changed");
     outcome.recipient = write(received)?;
     let change = write(answered)?;
     if let Some(reply) = &mut outcome.reply {

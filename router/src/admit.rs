@@ -78,6 +78,7 @@ impl Router {
         {
             return after.refuse(message, StanzaCondition::ResourceConstraint);
         }
+        faults::site!("before-admission");
         let kept = if is_kept && !self.law.keeps.is_empty() {
             let from = message.head.from.as_ref();
             self.keep(&Keeping {
@@ -128,6 +129,7 @@ impl Router {
             }
             Plan::Drop | Plan::Answer | Plan::Refuse(_) => {}
         }
+        faults::site!("after-admission");
         after.written(self, Written { receipt, message, tickets });
     }
 
@@ -264,6 +266,7 @@ impl Router {
         row: Option<Arc<Row>>,
         after: &mut After,
     ) {
+        faults::site!("before-mailbox");
         let is_message = matches!(stanza.kind(), Kind::Message(_));
         let copies = is_message
             .then(|| self.copies(Side::Recipient, account, state, &stanza, places))

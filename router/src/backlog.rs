@@ -74,6 +74,7 @@ impl Router {
                 vanished.push(row);
             } else {
                 seat.post.send_old(stanza, Owed::Row(row));
+                faults::site!("backlog-handed-over");
             }
         };
         self.settle_rows(account, vanished);
@@ -92,6 +93,7 @@ impl Reader {
     async fn run(self, mut read: BoxFuture<'static, Option<Backlog>>) {
         loop {
             let page = read.await;
+            faults::site!("backlog-read");
             self.go_on(|state| state.turn_page(self.ticket, page)).await;
             read = loop {
                 let turn = poll_fn(|cx| self.account.guard().lane.poll_reading(self.ticket, cx));

@@ -114,6 +114,7 @@ impl Router {
         }
         let mailbox = Mailbox::new(session.post.clone());
         let claim = Claim::new(self, session);
+        faults::site!("claimed");
         self.finish(after).await;
         Ok((claim, mailbox))
     }
@@ -141,10 +142,13 @@ impl Router {
             return;
         }
         if let Some((_, taken)) = &self.law.taken {
+            faults::site!("before-settling-rows");
             let written = taken(account.jid(), rows.iter().map(|row| row.number()).collect());
             let account = account.clone();
             let written = async move {
-                if !written.await {
+                let noted = written.await;
+                faults::site!("rows-settled");
+                if !noted {
                     account.guard().unsettled.extend(rows);
                 }
             };
@@ -162,6 +166,7 @@ impl Router {
     ) {
         drop(mailbox);
         claim.live = false;
+        faults::site!("released");
         let after = self.leave(&claim.session, unproven);
         self.finish(after).await;
     }

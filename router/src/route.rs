@@ -68,7 +68,9 @@ impl Router {
         async move {
             let mut after = After::default();
             session.post.ask();
+            faults::site!("before-routing");
             router.take(&session, stanza, &mut after).await;
+            faults::site!("routed");
             router.run(after)
         }
     }

@@ -105,11 +105,13 @@ impl Written {
     /// Lets the lanes go on.
     fn settle(&self, router: &Arc<Router>, result: Result<(), StanzaError>) -> After {
         let mut after = After::default();
+        faults::site!("receipt");
         for (account, ticket) in &self.tickets {
             let mut state = account.guard();
             state.lane.settle(*ticket, result.is_ok());
             router.pump(account, &mut state, &mut after);
         }
+        faults::site!("lanes-pumped");
         if let Err(error) = result {
             after.refuse_with(self.message.clone(), error);
         }

@@ -4,6 +4,11 @@
 use server::cli::Cli;
 use std::process::ExitCode;
 
+#[cfg(feature = "faults")]
+compile_error!(
+    "what dies and fails on purpose is the example `mortal`, not the program that people run"
+);
+
 fn main() -> ExitCode {
     match Cli::read(std::env::args_os()).and_then(server::main) {
         Ok(status) => status,

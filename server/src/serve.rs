@@ -46,6 +46,7 @@ pub(crate) fn announce(server: &Server) {
     for listening in server.listening() {
         print(&format!("listening {listening}"));
     }
+    faults::site!("before-ready");
     print("ready");
 }
 

@@ -66,6 +66,7 @@ impl Server {
     /// One clear line: which key or file, and why.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let store = open_store(&config, Sqlite::serve)?;
+        faults::site!("store-opened");
         let tls = Arc::new(certificate(&config)?);
         let hashing = hashing(&config);
         let lever = Arc::<Lever>::default();
@@ -95,6 +96,7 @@ impl Server {
         // Before anybody can log in: what is changed from here on ends sessions.
         registrar.catch_up(&router).await.context("the store")?;
         server.door.take_up().await.context("the store")?;
+        faults::site!("taken-up");
         server.listen(&config, &router)?;
         server.tasks.spawn(Arc::clone(&server.tls).watch(server.stop.clone().cancelled_owned()));
         let revocations = watch_revocations(registrar, router);

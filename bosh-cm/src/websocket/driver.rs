@@ -66,11 +66,13 @@ impl Guest {
                         server = Some(Line::open(upstream, destination, self.visitor));
                     }
                     Effect::Write(bytes) => {
+                        faults::site!("websocket-heard");
                         if let Some(server) = &mut server {
                             server.write(bytes);
                         }
                     }
                     Effect::Send(bytes) => {
+                        faults::site!("websocket-told");
                         client.write(bytes);
                         pushed = pushed.or(heard_at);
                     }

@@ -72,6 +72,7 @@ impl Driver {
     ) -> Result<Resumed, Option<u32>> {
         // The session itself is in the table: whatever ends it later finds it there.
         self.is_still_welcome(account).await.map_err(|_| None)?;
+        faults::site!("before-resumption");
         let mut found = self.door.resumptions.resume(token, account)?;
         let deadline = self.clock.at(self.session.deadline().unwrap_or_default());
         let parked = tokio::select! {

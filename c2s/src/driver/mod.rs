@@ -133,10 +133,12 @@ impl Driver {
         }
         // What a stanza caused for the client is written before it is told that the stanza was handled.
         if is_empty && let settled @ 1.. = seat.settled() {
+            faults::site!("stanzas-settled");
             self.session.handle(now, Event::Settled(settled));
         }
         let proven = self.session.take_proven();
         if !proven.is_empty() {
+            faults::site!("letters-proven");
             self.door.router.took(&seat.claim, proven);
         }
     }
@@ -228,6 +230,7 @@ impl Driver {
             tokio::join!(release, self.wire.farewell(FAREWELL));
             return;
         }
+        faults::site!("connection-lost");
         let ledger = self.session.take_ledger().expect("a resumable stream is managed");
         let parked = Parked { claim, mailbox, ledger };
         match (heir, ticket) {

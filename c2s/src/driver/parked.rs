@@ -44,6 +44,7 @@ impl Door {
         // Nobody looks: of what comes meanwhile nothing is kept that is of no use later (XEP-0352).
         parked.mailbox.set_active(false);
         info!(jid = %parked.claim.jid(), "parked");
+        faults::site!("parked");
         self.park_until(parked, ticket, Instant::now() + max);
     }
 
@@ -55,6 +56,7 @@ impl Door {
 
     /// Hands a session over to a new connection. Where that is gone already it is parked again.
     pub(super) fn hand_over(self: &Arc<Self>, parked: Parked, heir: Heir) {
+        faults::site!("handed-over");
         if let Err(parked) = heir.send(parked) {
             let ticket = self.resumptions.enter(parked.token(), &parked.claim.jid().to_bare());
             self.park(parked, ticket);
@@ -105,6 +107,7 @@ impl Door {
             let handled = parked.ledger.counts().handled;
             self.resumptions.remember(parked.token(), &jid.to_bare(), handled);
         }
+        faults::site!("before-release");
         let Parked { claim, mailbox, .. } = parked;
         self.router.release(claim, mailbox, unproven).await;
     }

@@ -25,6 +25,7 @@ impl Door {
         let left = self.sessions.parked().await?;
         let now = self.router.environment().now();
         let count = left.len();
+        faults::site!("parked-sessions-read");
         for Written { token, owner, until, state } in left {
             let Some(state) = State::read(state) else {
                 error!(%owner, "a session that was left behind cannot be read");
@@ -80,8 +81,12 @@ impl Door {
             return;
         }
         let count = sessions.len();
+        faults::site!("stop-before-parking");
         match self.sessions.park(written).await {
-            Ok(()) => info!(count, "sessions left behind"),
+            Ok(()) => {
+                faults::site!("stop-parked");
+                info!(count, "sessions left behind");
+            }
             Err(error) => {
                 error!(count, %error, "sessions cannot be left behind");
                 for parked in sessions {

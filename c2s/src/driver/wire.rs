@@ -74,9 +74,11 @@ impl Wire {
     ) -> Poll<io::Result<()>> {
         let mut moved = false;
         while !session.output().is_empty() {
+            faults::site!("before-write");
             match Pin::new(&mut self.io).poll_write(cx, session.output())? {
                 Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(count) => {
+                    faults::site!("after-write");
                     session.handle(clock.now(), Event::Written(count));
                     self.unflushed = true;
                     moved = true;

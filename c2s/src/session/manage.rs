@@ -38,6 +38,7 @@ impl Bound {
             "r" if stream.ledger.is_some() => {
                 if let Some(ledger) = &mut stream.ledger {
                     let h = ledger.answer();
+                    faults::site!("ack-asked-for");
                     write_count("a", h, None, stream);
                 }
                 None
@@ -108,6 +109,7 @@ impl Stream {
     /// Sends the client a stanza and keeps it until the client has it.
     pub(super) fn send(&mut self, letter: Letter) {
         letter.stanza().write(&mut self.output);
+        faults::site!("letter-written");
         match &mut self.ledger {
             Some(ledger) => ledger.send(letter),
             None if letter.is_owed() => {
@@ -128,6 +130,7 @@ impl Stream {
             ledger.ask(now);
         }
         if let Some(h) = due {
+            faults::site!("ack-due");
             write_count("a", h, None, self);
         }
         if asks {
@@ -145,6 +148,7 @@ impl Stream {
 
     fn acknowledge(&mut self, h: u32) -> Result<(), End> {
         let Some(ledger) = &mut self.ledger else { return Ok(()) };
+        faults::site!("letters-acknowledged");
         self.proven.extend(ledger.acknowledge(h, self.now).map_err(too_high)?);
         Ok(())
     }
@@ -161,6 +165,7 @@ impl Stream {
             letter.stanza().write(output);
         }
         self.promised = 0; // the client knows the SM-ID
+        faults::site!("stream-resumed");
         Ok(())
     }
 }
@@ -192,6 +197,7 @@ fn enable(element: &Element, stream: &mut Stream) -> Option<Effect> {
     stream.promised = stream.written + stream.output.len() as u64;
     // Both counts begin here: what was received and sent before is not counted.
     stream.open.iter_mut().for_each(|count| *count = 0);
+    faults::site!("management-enabled");
     let effect = Effect::Manage(terms.as_ref().map(|terms| terms.token.clone()));
     stream.ledger = Some(Box::new(Ledger::new(terms)));
     Some(effect)

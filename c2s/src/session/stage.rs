@@ -397,7 +397,10 @@ impl ExpectTls {
 impl Bound {
     fn on_element(self, element: &Element, stream: &mut Stream) -> Transition {
         match (element.ns(), element.name()) {
-            (ns::CLIENT, _) => stream.receive(),
+            (ns::CLIENT, _) => {
+                faults::site!("stanza-received");
+                stream.receive();
+            }
             (ns::STREAM_MANAGEMENT, _) => return self.on_management(element, stream),
             // XEP-0352 4.2
             (ns::CLIENT_STATE, "active") => {
@@ -428,6 +431,7 @@ impl Bound {
         if stanza.head.lang.is_none() {
             stanza.head.lang.clone_from(&stream.lang); // RFC 6120 4.7.4
         }
+        faults::site!("stanza-parsed");
         Ok(Stage::Bound(self).with(stream.dispatch(stanza)))
     }
 

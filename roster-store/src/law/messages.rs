@@ -39,6 +39,7 @@ pub(crate) fn put_messages(
     for (owner, (id, message)) in owners.into_iter().zip(messages) {
         if message.archived || message.pending {
             rows.put_message(owner, *id, message)?;
+            faults::site!("row-put");
         }
     }
     Ok(())

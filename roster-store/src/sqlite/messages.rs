@@ -106,6 +106,7 @@ impl Tx<'_> {
         for &number in numbers.iter().filter(|number| (1..=MessageId::LAST).contains(*number)) {
             let id = row_id(account, number);
             let only: Option<Option<i64>> = arrived.query_row([id], |row| row.get(0)).optional()?;
+            faults::site!("pending-row-gone");
             if let Some(Some(weight)) = only {
                 forget.execute([id])?;
                 count += 1;

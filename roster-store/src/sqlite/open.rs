@@ -25,7 +25,7 @@ const STATEMENTS: usize = 64;
 const LOG_BYTES: i64 = 16 * 1024 * 1024;
 
 /// The log is folded into the database at this many pages, which is as long: a page that many messages write to is copied once.
-const LOG_PAGES: i64 = 4_096;
+const LOG_PAGES: i64 = if faults::ARMED { 64 } else { 4_096 };
 
 /// Pages of the database in the writer's memory, in KiB: those that a burst of messages to a thousand accounts writes to, so that none
 /// is written twice for want of room.
@@ -48,7 +48,9 @@ pub(super) fn writable(path: &Path, durability: Durability) -> Result<(Connectio
         return Err(foreign(path));
     }
     configure(&conn, durability).map_err(|e| cannot(&e))?;
+    faults::site!("before-migration");
     migrate(&mut conn, path)?;
+    faults::site!("migrated");
     conn.pragma_update(None, "foreign_keys", true)?;
     let key = masking_key(&conn)?;
     Ok((conn, key))

@@ -53,6 +53,7 @@ pub(super) fn writer(
             if batch.is_empty() {
                 break;
             }
+            faults::site!("batch-taken");
             let writes = any_writes(&batch);
             let outcome = commit(&mut conn, batch);
             // A full disk would be a line for each batch: say when it begins and when it ends.
@@ -64,10 +65,12 @@ pub(super) fn writer(
                 }
             }
         }
+        faults::site!("stop-before-checkpoint");
         // Everything into one file, so that a copy of it is a backup.
         if let Err(error) = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
             tracing::warn!(%error, "the store could not fold its log into the database");
         }
+        faults::site!("stop-after-checkpoint");
     })
 }
 
@@ -124,6 +127,7 @@ fn commit(conn: &mut Connection, mut jobs: Vec<Job>) -> Result<()> {
         commit(conn, jobs)?;
     } else {
         for job in jobs {
+            faults::site!("before-reply");
             job.work.finish(committed.clone());
         }
     }
@@ -141,6 +145,7 @@ fn transact(conn: &mut Connection, begin: &str, jobs: &mut [Job]) -> Result<()> 
 fn attempt(conn: &Connection, begin: &str, jobs: &mut [Job]) -> Result<()> {
     conn.prepare_cached(begin)?.execute([])?;
     for job in jobs {
+        faults::site!("before-operation");
         // A savepoint for each that writes, so that what fails takes only itself back.
         let writes = job.access == Access::Write;
         if writes {
@@ -158,7 +163,9 @@ fn attempt(conn: &Connection, begin: &str, jobs: &mut [Job]) -> Result<()> {
             conn.prepare_cached("RELEASE operation")?.execute([])?;
         }
     }
+    faults::site!("before-commit");
     conn.prepare_cached("COMMIT")?.execute([])?;
+    faults::site!("after-commit");
     Ok(())
 }
 

@@ -17,19 +17,21 @@ use std::{
 
 /// From which of our crates each may take. `tests` stands above all.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("faults", &[]),
     ("xmpp-core", &[]),
-    ("roster-store", &["xmpp-core"]),
-    ("router", &["xmpp-core"]),
+    ("roster-store", &["faults", "xmpp-core"]),
+    ("router", &["faults", "xmpp-core"]),
     ("script", &["xmpp-core"]),
     ("net", &["xmpp-core"]),
     ("program", &[]),
-    ("modules", &["xmpp-core", "router", "roster-store"]),
-    ("c2s", &["xmpp-core", "router", "net", "roster-store"]),
-    ("s2s", &["xmpp-core", "router", "net"]),
-    ("bosh-cm", &["xmpp-core", "net", "program"]),
+    ("modules", &["faults", "xmpp-core", "router", "roster-store"]),
+    ("c2s", &["faults", "xmpp-core", "router", "net", "roster-store"]),
+    ("s2s", &["faults", "xmpp-core", "router", "net"]),
+    ("bosh-cm", &["faults", "xmpp-core", "net", "program"]),
     (
         "server",
         &[
+            "faults",
             "xmpp-core",
             "roster-store",
             "router",
@@ -231,6 +233,27 @@ fn arrows_point_downwards() {
         packages.iter().map(|package| (package.name.as_str(), ours(&metadata, package))),
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What lets the process die and fail on purpose is in no program that people run: it is one feature, that nothing of ours
+/// asks for but a feature of `server`, with which its program cannot be built.
+#[test]
+fn faults_are_armed_for_tests_only() {
+    let metadata = metadata();
+    for package in metadata.workspace_packages() {
+        for dependency in package.dependencies.iter().filter(|d| d.name == "faults") {
+            assert!(dependency.features.is_empty(), "{} arms the faults", package.name);
+        }
+        for (feature, enables) in &package.features {
+            let arms = enables.iter().any(|other| other == "faults/armed");
+            let may = (package.name.as_str(), feature.as_str()) == ("server", "faults");
+            assert!(!arms || may, "{}/{feature} arms the faults", package.name);
+            let is_default = feature == "default" && !enables.is_empty();
+            assert!(!is_default, "{}: whoever builds it gets {enables:?}", package.name);
+        }
+    }
+    let program = fs::read_to_string(root().join("server/src/main.rs")).expect("the program");
+    assert!(program.contains("#[cfg(feature = \"faults\")]\ncompile_error!"));
 }
 
 #[test]
