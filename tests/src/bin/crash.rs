@@ -39,9 +39,21 @@ struct Arguments {
     #[arg(long, default_value_t = 150)]
     acked: usize,
 
+    /// How long after that, in milliseconds; a tenth of a second is left to chance.
+    #[arg(long, default_value_t = 0)]
+    load: u64,
+
+    /// How long a device says nothing, at most, in milliseconds.
+    #[arg(long, default_value_t = 10)]
+    pause: u64,
+
     /// Kills in each run.
     #[arg(long, default_value_t = 2)]
     kills: u32,
+
+    /// How many kills of a hundred are by SIGTERM, which lets the server end in good order.
+    #[arg(long, default_value_t = 20, value_name = "PERCENT")]
+    term: u64,
 
     /// The only door that people use: tcp, bosh or websocket. Without it, all three.
     #[arg(long)]
@@ -99,7 +111,10 @@ fn all(arguments: &Arguments) -> anyhow::Result<usize> {
         let plan = Plan {
             seed: seed + number,
             acked: arguments.acked,
+            load: Duration::from_millis(arguments.load),
             kills: arguments.kills,
+            term: arguments.term,
+            pause: Duration::from_millis(arguments.pause),
             door: arguments.door,
         };
         let place = folder.path().join(plan.seed.to_string());

@@ -80,7 +80,7 @@ pub enum Event {
         /// The name.
         name: String,
     },
-    /// The server was killed.
+    /// The server is being killed, or asked to end: what comes after that was on its way already, or is its farewell.
     Killed,
     /// The server serves again, after so many milliseconds.
     Ready {
@@ -115,7 +115,19 @@ pub struct History {
     began: Instant,
     /// How many events there are.
     count: watch::Sender<usize>,
-    inner: Mutex<(Vec<Event>, File)>,
+    inner: Mutex<Notes>,
+}
+
+#[derive(Debug)]
+struct Notes {
+    file: File,
+    events: Vec<Event>,
+    /// For whom messages are, but for those that came back.
+    to: HashMap<String, String>,
+    /// Those that they have got.
+    got: HashSet<String>,
+    /// Those that they have not, and the server has acknowledged.
+    undelivered: HashSet<String>,
 }
 
 impl History {
@@ -124,8 +136,14 @@ impl History {
     /// # Errors
     /// The file cannot be made.
     pub fn new(file: &Path) -> io::Result<Self> {
-        let inner = Mutex::new((Vec::new(), File::create(file)?));
-        Ok(Self { began: Instant::now(), count: watch::Sender::new(0), inner })
+        let notes = Notes {
+            file: File::create(file)?,
+            events: Vec::new(),
+            to: HashMap::new(),
+            got: HashSet::new(),
+            undelivered: HashSet::new(),
+        };
+        Ok(Self { began: Instant::now(), count: watch::Sender::new(0), inner: Mutex::new(notes) })
     }
 
     /// Notes an event.
@@ -136,9 +154,10 @@ impl History {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock, or the times in the file would not rise.
         let line = format!("{}\t{event}\n", self.began.elapsed().as_micros());
-        inner.1.write_all(line.as_bytes())?;
-        inner.0.push(event);
-        self.count.send_replace(inner.0.len());
+        inner.file.write_all(line.as_bytes())?;
+        inner.follow(&event);
+        inner.events.push(event);
+        self.count.send_replace(inner.events.len());
         Ok(())
     }
 
@@ -149,26 +168,7 @@ impl History {
 
     /// How many messages the server has acknowledged, and their recipients have not got.
     pub fn undelivered(&self) -> usize {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut to = HashMap::new();
-        let mut open = HashSet::new();
-        for event in &inner.0 {
-            match event {
-                Event::Sent { id, to: account, .. } => drop(to.insert(id, account)),
-                Event::Acked { id } => drop(open.insert(id)),
-                Event::Refused { id, .. } => drop(to.remove(id)),
-                _ => {}
-            }
-        }
-        open.retain(|id| to.contains_key(id));
-        for event in &inner.0 {
-            if let Event::Received { id, device, .. } = event
-                && to.get(id).is_some_and(|account| device.starts_with(&format!("{account}/")))
-            {
-                open.remove(id);
-            }
-        }
-        open.len()
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).undelivered.len()
     }
 
     /// What was noted, once the file is safe.
@@ -177,8 +177,31 @@ impl History {
     /// The file cannot be flushed.
     pub fn events(&self) -> io::Result<Vec<Event>> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.1.sync_all()?;
-        Ok(inner.0.clone())
+        inner.file.sync_all()?;
+        Ok(inner.events.clone())
+    }
+}
+
+impl Notes {
+    fn follow(&mut self, event: &Event) {
+        match event {
+            Event::Sent { id, to, .. } => drop(self.to.insert(id.clone(), to.clone())),
+            Event::Acked { id } if self.to.contains_key(id) && !self.got.contains(id) => {
+                self.undelivered.insert(id.clone());
+            }
+            Event::Refused { id, .. } => {
+                self.to.remove(id);
+                self.undelivered.remove(id);
+            }
+            Event::Received { id, device, .. }
+                if device.split_once('/').map(|(bare, _)| bare)
+                    == self.to.get(id).map(String::as_str) =>
+            {
+                self.undelivered.remove(id);
+                self.got.insert(id.clone());
+            }
+            _ => {}
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     device::{Device, Resumption, SM},
     history::{Event, History},
     stream::{Door, PATIENCE, Places, Stream},
-    subject::{PASSWORD, Running, Subject, copy},
+    subject::{PASSWORD, Running, Signal, Subject, copy},
 };
 use crate::faults::Dice;
 use anyhow::{Context, bail, ensure};
@@ -38,8 +38,14 @@ pub struct Plan {
     pub seed: u64,
     /// It is killed once so many messages are acknowledged.
     pub acked: usize,
+    /// And so long after that, and a tenth of a second more or less.
+    pub load: Duration,
     /// How often it is killed; where never, it is only watched.
     pub kills: u32,
+    /// How many kills of a hundred are by SIGTERM, which lets it end in good order.
+    pub term: u64,
+    /// A device says nothing for so long at most.
+    pub pause: Duration,
     /// The only door that is used, if not all are.
     pub door: Option<Door>,
 }
@@ -135,6 +141,7 @@ pub async fn run(
             accounts: accounts.clone(),
             contacts: (0..CONTACTS).map(|i| bare(&format!("c{i}-{number}@example.org"))).collect(),
             messages: 0,
+            pause: u64::try_from(plan.pause.as_micros())?.max(1),
             acked: acked.clone(),
             reports: reports.clone(),
             phase: phase.subscribe(),
@@ -143,21 +150,27 @@ pub async fn run(
     }
     for kill in 0..plan.kills.max(1) {
         let enough = *so_far.borrow() + plan.acked;
+        // At any moment, not only where something has just been acknowledged.
+        let moment = plan.load + Duration::from_micros(dice.among(0..100_000));
+        let under_load = async {
+            so_far.wait_for(|acked| *acked >= enough).await?;
+            tokio::time::sleep(moment).await;
+            anyhow::Ok(())
+        };
         tokio::select! {
-            reached = so_far.wait_for(|acked| *acked >= enough) => drop(reached?),
+            reached = under_load => reached?,
             ended = players.join_next() => {
                 ended.context("nobody plays")???;
                 bail!("a player has left");
             }
         }
-        // At any moment, not only where something has just been acknowledged.
-        tokio::time::sleep(Duration::from_micros(dice.among(0..100_000))).await;
         if kill == plan.kills {
             break; // the server is left alone
         }
+        let signal = if dice.among(0..100) < plan.term { Signal::Term } else { Signal::Kill };
         phase.send_replace(Phase::Down(start));
-        server.kill().await?;
         history.note(Event::Killed)?;
+        server.end(signal).await?;
         server = subject.start(&data, &[]).await?;
         history.note(Event::Ready { after: u64::try_from(server.after.as_millis())? })?;
         after.push(server.after);
@@ -176,7 +189,7 @@ pub async fn run(
     while let Some(player) = players.join_next().await {
         player??;
     }
-    server.kill().await?;
+    server.end(Signal::Kill).await?;
     let (violations, covered) = check(&history.events()?);
     Ok(Outcome { violations, covered, after })
 }
@@ -225,6 +238,8 @@ struct Player {
     /// Whom nobody else at the account gives names.
     contacts: Vec<BareJid>,
     messages: u64,
+    /// In microseconds, how long it says nothing, at most.
+    pause: u64,
     acked: watch::Sender<usize>,
     reports: mpsc::Sender<()>,
     phase: watch::Receiver<Phase>,
@@ -282,7 +297,8 @@ impl Player {
                 }
                 _ => {}
             }
-            if now.breaks(start) {
+            // What it says to its last byte is heard.
+            if now.breaks(start) && !matches!(now, Phase::Down(_)) {
                 bail!("the server is gone");
             }
             let may_speak = matches!(now, Phase::Chat(..)) && self.device.unacked() < WINDOW;
@@ -298,7 +314,7 @@ impl Player {
                 }
                 changed = self.phase.changed() => changed?,
                 () = sleep_until(next), if may_speak => {
-                    next = Instant::now() + Duration::from_micros(self.dice.among(0..10_000));
+                    next = Instant::now() + Duration::from_micros(self.dice.among(0..self.pause));
                     match self.speak()? {
                         Some(words) => stream.send(words).await?,
                         None => return Ok(End::Cut),

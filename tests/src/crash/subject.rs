@@ -18,8 +18,8 @@ use xmpp_core::BareJid;
 
 /// The password of everybody.
 pub const PASSWORD: &str = "secret";
-/// How long a server may take to start.
-const START: Duration = Duration::from_secs(30);
+/// How long a server may take to start, and to end when it is asked to.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How the server is started: Stonechat, or another with its command line.
 #[derive(Debug, Clone)]
@@ -30,6 +30,15 @@ pub struct Subject {
     pub first: Vec<String>,
     /// Further settings, as after `--set`.
     pub settings: Vec<String>,
+}
+
+/// How a server is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGKILL: it has no chance to say or write anything.
+    Kill,
+    /// SIGTERM: it ends in good order.
+    Term,
 }
 
 /// A server that runs.
@@ -118,7 +127,10 @@ impl Subject {
             }
             io::Result::Ok(false)
         };
-        ensure!(timeout(START, ready).await.context("it does not get ready")??, "it ends at once");
+        ensure!(
+            timeout(PATIENCE, ready).await.context("it does not get ready")??,
+            "it ends at once"
+        );
         let address =
             |kind| listening.get(kind).with_context(|| format!("it does not listen for {kind}"));
         let (tcp, http) = (address("c2s")?.clone(), address("http")?.clone());
@@ -129,16 +141,25 @@ impl Subject {
 }
 
 impl Running {
-    /// Ends it and all that it has started, with no chance to say anything, and waits until it is gone.
+    /// Ends it and waits until it is gone, and all that it has started with it.
     ///
     /// # Errors
-    /// It cannot be killed.
-    pub async fn kill(mut self) -> anyhow::Result<()> {
-        if let Some(leader) = self.child.id() {
-            let group = format!("-{leader}");
-            let killed = Command::new("kill").args(["-KILL", "--", &group]).status().await?;
-            ensure!(killed.success(), "it cannot be killed");
+    /// It cannot be ended, or does not end when asked to.
+    pub async fn end(mut self, signal: Signal) -> anyhow::Result<()> {
+        let Some(leader) = self.child.id() else { return Ok(()) };
+        let group = format!("-{leader}");
+        let kill = async || {
+            Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status().await
+        };
+        if signal == Signal::Term {
+            let asked = Command::new("kill").args(["-TERM", &leader.to_string()]).status().await?;
+            ensure!(asked.success(), "it cannot be asked to end");
+            let ended = timeout(PATIENCE, self.child.wait()).await;
+            kill().await?; // those it left behind: mostly nobody, which is no failure
+            ended.context("it does not end")??;
+            return Ok(());
         }
+        ensure!(kill().await?.success(), "it cannot be killed");
         self.child.wait().await?;
         Ok(())
     }
