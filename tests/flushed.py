@@ -94,17 +94,23 @@ class Trace:
             for message in connection.waiting[:more]:
                 if message is None:
                     continue
-                self.covered += 1
-                if message not in self.safe and not refused:
-                    self.wrong.append(f"{message} was acknowledged before it was flushed")
+                self.acknowledged(message, refused)
             del connection.waiting[:more]
+
+    def acknowledged(self, message, refused):
+        self.covered += 1
+        if message not in self.safe and not refused:
+            self.wrong.append(f"{message} was acknowledged before it was flushed")
+
+    def read(self, file):
+        with open(file, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                self.line(line)
+        return self
 
 
 def main(file):
-    trace = Trace()
-    with open(file, encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            trace.line(line)
+    trace = Trace().read(file)
     for wrong in trace.wrong[:20]:
         print(wrong)
     print(f"{trace.acks} acknowledgements of {trace.covered} messages, {len(trace.wrong)} before the flush")

@@ -83,8 +83,9 @@ impl Offline {
         let of_recipient =
             from.filter(|_| received || waits).map(|from| new(recipient, from, received, waits));
         let owners = [&of_sender, &of_recipient].map(Option::is_some);
+        let twice = faults::planted!("dup_archive").then(|| of_recipient.clone()).flatten();
         let (ids, written) =
-            self.store.put([of_sender, of_recipient].into_iter().flatten().collect());
+            self.store.put([of_sender, of_recipient, twice].into_iter().flatten().collect());
         faults::site!("put-queued");
         let mut ids = ids.into_iter();
         let [sender_id, recipient_id] =
@@ -128,7 +129,8 @@ impl Offline {
                 }
             };
             let next = (rows.len() == PAGE).then(|| rows.last().map(|row| row.id.number()));
-            let read = rows.into_iter().filter_map(|row| {
+            let lost = usize::from(faults::planted!("backlog_without_first"));
+            let read = rows.into_iter().skip(lost).filter_map(|row| {
                 let mut stanza = delay::stamped(thaw(row.stanza)?, account.domain(), row.at);
                 if row.archived {
                     // XEP-0313 3.5

@@ -113,6 +113,11 @@ impl Rosters {
             Some((name, groups)) => {
                 let mut turn = request.router.turn(account).await;
                 faults::site!("before-roster-set");
+                if faults::planted!("result_before_commit") {
+                    let set = self.store.set_item(account.jid(), &wish.jid, name, groups);
+                    request.router.environment().spawn(set.map(drop).boxed());
+                    return Ok(Bytes::new().into());
+                }
                 let change = self.store.set_item(account.jid(), &wish.jid, name, groups).await;
                 faults::site!("roster-set");
                 let change = answered(change, &mut [&mut turn])?;

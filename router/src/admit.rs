@@ -92,7 +92,8 @@ impl Router {
         } else {
             None
         };
-        let fenced = kept.as_ref().is_some_and(|kept| kept.fenced || plan == Plan::Keep);
+        let fenced = kept.as_ref().is_some_and(|kept| kept.fenced || plan == Plan::Keep)
+            && !faults::planted!("deliver_before_commit");
         let mut tickets = Tickets::new();
         if copied && let Some(sender) = sender.as_mut() {
             let id = kept.as_ref().and_then(|kept| kept.sender_id.as_ref());
@@ -267,6 +268,9 @@ impl Router {
         after: &mut After,
     ) {
         faults::site!("before-mailbox");
+        if faults::planted!("settle_unproven") {
+            self.settle_rows(account, row.clone());
+        }
         let is_message = matches!(stanza.kind(), Kind::Message(_));
         let copies = is_message
             .then(|| self.copies(Side::Recipient, account, state, &stanza, places))

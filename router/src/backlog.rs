@@ -70,6 +70,9 @@ impl Router {
             };
             // XEP-0191 3.3: what somebody sent who was blocked since. It vanishes: an error now would show that the
             // account is there again.
+            if faults::planted!("offline_delete_early") {
+                vanished.push(row.clone());
+            }
             if stanza.head.from.as_ref().is_some_and(|from| blocks.cover(from)) {
                 vanished.push(row);
             } else {

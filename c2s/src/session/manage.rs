@@ -155,10 +155,13 @@ impl Stream {
 
     /// XEP-0198 5: the books of the former stream are those of this one.
     fn resume(&mut self, mut ledger: Box<Ledger>, h: u32) -> Result<(), End> {
-        let handled = ledger.reconnect(self.now);
+        let handled = ledger.reconnect(self.now) + u32::from(faults::planted!("one_too_many"));
+        let h = if faults::planted!("drop_on_resume") { ledger.sent() } else { h };
         let token = ledger.terms().map(|terms| terms.token.clone());
         self.ledger = Some(ledger);
-        self.acknowledge(h)?;
+        if !faults::planted!("repeat_on_resume") {
+            self.acknowledge(h)?;
+        }
         write_count("resumed", handled, token.as_deref().map(|token| ("previd", token)), self);
         let Self { ledger, output, .. } = self;
         for letter in ledger.iter().flat_map(|ledger| ledger.letters()) {

@@ -186,6 +186,9 @@ impl MessageRows for Tx<'_> {
             peer,
             &message.stanza[..]
         ])?;
+        if faults::planted!("torn_pair") {
+            self.0.execute_batch("COMMIT; BEGIN IMMEDIATE; SAVEPOINT operation")?;
+        }
         if !message.pending {
             return Ok(());
         }

@@ -121,6 +121,7 @@ fn is_ours(conn: &Connection) -> rusqlite::Result<bool> {
 fn configure(conn: &Connection, durability: Durability) -> rusqlite::Result<()> {
     conn.pragma_update(None, "journal_mode", "WAL")?;
     let synchronous = match durability {
+        Durability::Disk if faults::planted!("fsync_off") => "OFF",
         Durability::Disk => "FULL",
         Durability::Process => "NORMAL",
     };
