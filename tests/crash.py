@@ -18,7 +18,8 @@ class History:
         self.sent, self.acked, self.refused, self.doubt = {}, set(), set(), set()
         self.archives = collections.defaultdict(list)
         self.streams, self.late = collections.defaultdict(lambda: [[]]), set()
-        self.seen_ids, self.names, self.items = set(), collections.defaultdict(list), {}
+        self.seen_ids, self.asked, self.are = set(), collections.defaultdict(lambda: [["", False]]), {}
+        self.halves, self.taken, self.archiving, self.wrong = set(), set(), True, []
         for line in lines:
             _, kind, *fields = line.rstrip("\n").split("\t")
             getattr(self, f"on_{kind}")(*fields)
@@ -36,6 +37,8 @@ class History:
 
     def on_refused(self, message, _condition):
         self.refused.add(message)
+        if message in self.acked:
+            self.wrong.append(f"N6 {message} was acknowledged, and came back later")
 
     def on_doubt(self, message):
         self.doubt.add(message)
@@ -43,38 +46,52 @@ class History:
     def on_received(self, message, device, uid, way):
         if way == "delayed":
             self.late.add((device, message))
+        if (device, message) in self.taken:
+            self.wrong.append(f"N1 {device} had taken {message}, and got it once more")
         self.streams[device][-1].append(message)
         if uid:
             self.seen_ids.add((bare(device), message, uid))
 
-    def on_naming(self, owner, contact, name):
-        self.names[owner, contact].append([name, False])
+    def on_taken(self, message, device):
+        self.taken.add((device, message))
 
-    def on_named(self, owner, contact, name):
-        for entry in reversed(self.names[owner, contact]):
-            if entry[0] == name:
-                entry[1] = True
-                return
+    def on_asked(self, owner, subject, value):
+        self.asked[owner, subject].append([value, False])
 
-    def on_killed(self):
+    def on_done(self, owner, subject, value):
+        next(entry for entry in reversed(self.asked[owner, subject]) if entry[0] == value)[1] = True
+
+    def on_killed(self, what):
+        if what == "server":  # what it had not come to note is not held against it
+            self.taken.clear()
+
+    def on_ready(self, _milliseconds, _what):
         pass
 
-    def on_ready(self, _milliseconds):
+    def on_healed(self):
         pass
 
-    def on_settled(self):
-        pass
+    def on_settled(self, milliseconds):
+        if int(milliseconds) > 30_000:
+            self.wrong.append(f"N6 only after {milliseconds} ms all was there")
+
+    def on_unarchived(self):
+        self.archiving = False
 
     def on_archived(self, owner, message, uid):
         self.archives[owner].append((message, uid))
 
-    def on_item(self, owner, contact, name):
-        self.items[owner, contact] = name
+    def on_is(self, owner, subject, value):
+        self.are[owner, subject] = value
+
+    def on_half(self, owner, contact, half):
+        self.halves.add((owner, half, contact))
 
     def violations(self):
+        yield from self.wrong
         yield from self.fates()
         yield from self.sequences()
-        yield from self.rosters()
+        yield from self.truths()
 
     def fates(self):
         rows = collections.Counter((owner, message) for owner, all_ in self.archives.items() for message, _ in all_)
@@ -82,15 +99,19 @@ class History:
         for (owner, message), count in rows.items():
             if count > 1:
                 yield f"N2 {message} is {count} times in the archive of {owner}"
-            if message not in self.sent:
-                yield f"N2 {message} in the archive of {owner} comes from nobody"
+            _, device, to = self.sent.get(message, (0, "nobody", "nobody"))
+            if owner not in (bare(device), to):
+                yield f"N2 {message} in the archive of {owner} is from {device} to {to}"
+        for account, message in got:
+            if message not in self.sent or self.sent[message][2] != account:
+                yield f"N1 {account} got {message}, and it is not for them"
         for message, (_, device, to) in self.sent.items():
             fate = (rows[bare(device), message] > 0, rows[to, message] > 0, (to, message) in got)
             if message in self.refused:
                 wrong = any(fate) and "N1 came back, and is there as well"
             elif message in self.acked:
-                wrong = fate != (True, True, True) and "N1 was acknowledged"
-            elif fate[0] != fate[1] or (fate[2] and not fate[1]):
+                wrong = not (all(fate) if self.archiving else fate[2]) and "N1 was acknowledged"
+            elif fate[0] != fate[1] or (fate[2] and not fate[1] and self.archiving):
                 wrong = "N4 is torn"
             else:
                 wrong = message not in self.doubt and "N6 nobody told its sender"
@@ -108,8 +129,11 @@ class History:
                 for message, count in collections.Counter(stream).items():
                     if count > 1:
                         yield f"N1 {device} got {message} {count} times on one stream"
-            first = dict.fromkeys(message for stream in streams for message in stream)
-            yield from self.disorder(device, [message for message in first if (device, message) not in self.late])
+            live = [m for m in dict.fromkeys(m for stream in streams for m in stream) if (device, m) not in self.late]
+            yield from self.disorder(device, live)
+            rows = [message for message, _ in self.archives[bare(device)]]
+            if [m for m in rows if m in set(live)] != [m for m in live if m in set(rows)]:
+                yield f"N3 {device} got messages in another order than its archive has them"
 
     def disorder(self, where, messages):
         places = collections.defaultdict(list)
@@ -121,11 +145,16 @@ class History:
             if order != sorted(order):
                 yield f"N3 {where}: what {device} sent to {to} is out of order"
 
-    def rosters(self):
-        for (owner, contact), names in self.names.items():
-            said = [place for place, (_, done) in enumerate(names) if done]
-            if said and self.items.get((owner, contact)) not in [name for name, _ in names[said[-1]:]]:
-                yield f"N5 {owner}: {contact} is {self.items.get((owner, contact))}, not {names[said[-1]][0]}"
+    def truths(self):
+        for owner, subject in self.asked.keys() | self.are.keys():
+            values = self.asked.get((owner, subject), [])
+            said = max((place for place, (_, done) in enumerate(values) if done), default=0)
+            if self.are.get((owner, subject), "") not in [value for value, _ in values[said:]]:
+                yield f"N5 {owner}: {subject} is {self.are.get((owner, subject))}, not one of {values[said:]}"
+        other = {"to": "from", "from": "to", "ask": "asked", "asked": "ask"}
+        for owner, half, contact in self.halves:
+            if (contact, other[half], owner) not in self.halves:
+                yield f"N4 {owner} has {half} of {contact}, and the other half is missing"
 
 
 def main(files):

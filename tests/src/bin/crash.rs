@@ -1,5 +1,5 @@
-//! The program `crash`: kills Stonechat in the middle of its work, again and again, and checks that nothing which it had
-//! acknowledged is missing.
+//! The program `crash`: kills Stonechat in the middle of its work, again and again, breaks the network under its clients, and
+//! checks that nothing which it had acknowledged is missing.
 
 use anyhow::Context;
 use clap::Parser;
@@ -11,13 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 use tests::crash::{Outcome, Plan, accounts, check::Covered, run, stream::Door, subject::Subject};
+use tokio::task::JoinSet;
 
-/// Kills Stonechat in the middle of its work, again and again, and checks that nothing which it had acknowledged is
-/// missing.
+/// Kills Stonechat in the middle of its work, again and again, or breaks the network under its clients, and checks that
+/// nothing which it had acknowledged is missing.
 ///
 /// Ends with status 1 if a rule does not hold; the history of that run stays.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_override_self = true)]
 struct Arguments {
     /// The program to be killed.
     #[arg(long, default_value = "target/release/stonechat")]
@@ -55,6 +56,22 @@ struct Arguments {
     #[arg(long, default_value_t = 20, value_name = "PERCENT")]
     term: u64,
 
+    /// How many times of a hundred it is killed again while it starts, or while its clients come back.
+    #[arg(long, default_value_t = 20, value_name = "PERCENT")]
+    again: u64,
+
+    /// The network fails as well: connections are cut, half-closed, stalled, swallowed, delayed or come byte by byte.
+    #[arg(long)]
+    network: bool,
+
+    /// A connection manager that stands in front of the server as a process of its own, and is killed, too.
+    #[arg(long, value_name = "PROGRAM")]
+    manager: Option<PathBuf>,
+
+    /// Runs at a time.
+    #[arg(long, default_value_t = 1)]
+    lanes: usize,
+
     /// The only door that people use: tcp, bosh or websocket. Without it, all three.
     #[arg(long)]
     door: Option<Door>,
@@ -72,7 +89,9 @@ struct Arguments {
 struct Sum {
     covered: Covered,
     kills: usize,
+    managers: usize,
     after: Vec<Duration>,
+    settled: Vec<Duration>,
     broken: usize,
 }
 
@@ -107,27 +126,51 @@ fn all(arguments: &Arguments) -> anyhow::Result<usize> {
     say(&format!("seed {seed}, {} runs", arguments.runs))?;
     let begun = Instant::now();
     let mut sum = Sum::default();
-    for number in 0..arguments.runs {
-        let plan = Plan {
-            seed: seed + number,
-            acked: arguments.acked,
-            load: Duration::from_millis(arguments.load),
-            kills: arguments.kills,
-            term: arguments.term,
-            pause: Duration::from_millis(arguments.pause),
-            door: arguments.door,
-        };
-        let place = folder.path().join(plan.seed.to_string());
-        fs::create_dir(&place)?;
-        let outcome = runtime.block_on(run(&subject, &template, &place, &plan));
-        let outcome = outcome.with_context(|| format!("run with seed {}", plan.seed));
-        let good = matches!(&outcome, Ok(outcome) if outcome.violations.is_empty());
-        keep(arguments, &place, &plan, good)?;
-        sum.add(&plan, outcome?)?;
-        fs::remove_dir_all(&place)?;
-    }
+    runtime.block_on(async {
+        let mut seeds = seed..seed + arguments.runs;
+        let mut lanes = JoinSet::new();
+        loop {
+            while lanes.len() < arguments.lanes.max(1)
+                && let Some(seed) = seeds.next()
+            {
+                let plan = arguments.plan(seed);
+                let place = folder.path().join(seed.to_string());
+                fs::create_dir(&place)?;
+                let (subject, template) = (subject.clone(), template.clone());
+                lanes.spawn(async move {
+                    let outcome = run(&subject, &template, &place, &plan).await;
+                    let outcome = outcome.with_context(|| format!("run with seed {seed}"));
+                    (plan, place, outcome)
+                });
+            }
+            let Some(ended) = lanes.join_next().await else { return anyhow::Ok(()) };
+            let (plan, place, outcome) = ended?;
+            let good = matches!(&outcome, Ok(outcome) if outcome.violations.is_empty());
+            keep(arguments, &place, &plan, good)?;
+            sum.add(&plan, outcome?)?;
+            fs::remove_dir_all(&place)?;
+        }
+    })?;
     sum.say(arguments.runs, begun.elapsed())?;
     Ok(sum.broken)
+}
+
+impl Arguments {
+    fn plan(&self, seed: u64) -> Plan {
+        Plan {
+            seed,
+            acked: self.acked,
+            load: Duration::from_millis(self.load),
+            kills: self.kills,
+            term: self.term,
+            again: self.again,
+            pause: Duration::from_millis(self.pause),
+            door: self.door,
+            network: self.network,
+            manager: self.manager.clone(),
+            ours: self.first.is_empty(),
+        }
+    }
 }
 
 /// The history stays where it is asked for, or where somebody has to look at it.
@@ -150,14 +193,16 @@ fn keep(arguments: &Arguments, place: &Path, plan: &Plan, good: bool) -> anyhow:
 
 impl Sum {
     fn add(&mut self, plan: &Plan, outcome: Outcome) -> io::Result<()> {
-        let Outcome { violations, covered, after } = outcome;
+        let Outcome { violations, covered, after, managers, settled } = outcome;
         self.covered.sent += covered.sent;
         self.covered.acked += covered.acked;
         self.covered.refused += covered.refused;
         self.covered.resumed += covered.resumed;
         self.covered.anew += covered.anew;
         self.kills += after.len();
+        self.managers += managers;
         self.after.extend(after);
+        self.settled.push(settled);
         self.broken += usize::from(!violations.is_empty());
         for violation in violations {
             say(&format!("seed {}: {violation}", plan.seed))?;
@@ -166,15 +211,21 @@ impl Sum {
     }
 
     fn say(&mut self, runs: u64, took: Duration) -> io::Result<()> {
-        self.after.sort_unstable();
-        let middle = self.after.get(self.after.len() / 2).copied().unwrap_or_default();
         let Covered { sent, acked, refused, resumed, anew } = self.covered;
+        let [middle, _] = middle_and_most(&mut self.after);
+        let [usual, most] = middle_and_most(&mut self.settled);
         say(&format!(
-            "{runs} runs, {} kills in {took:.0?}: {sent} messages sent, {acked} acknowledged, {refused} refused; {resumed} streams \
-             resumed, {anew} begun; serving again after {middle:.0?} (median); {} runs broke a rule",
-            self.kills, self.broken
+            "{runs} runs in {took:.0?}, {} kills of the server, {} of the connection manager: {sent} messages sent, {acked} \
+             acknowledged, {refused} refused; {resumed} streams resumed, {anew} begun; serving again after {middle:.0?} (median), all \
+             there after {usual:.1?} (median; at most {most:.1?}); {} runs broke a rule",
+            self.kills, self.managers, self.broken
         ))
     }
+}
+
+fn middle_and_most(times: &mut [Duration]) -> [Duration; 2] {
+    times.sort_unstable();
+    [times.get(times.len() / 2), times.last()].map(|time| time.copied().unwrap_or_default())
 }
 
 fn say(line: &str) -> io::Result<()> {

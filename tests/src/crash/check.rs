@@ -5,9 +5,12 @@
 
 use super::history::Event;
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt,
 };
+
+/// Milliseconds in which all that was acknowledged must be there, once nothing is wrong any more.
+const VISIBLE: u64 = 30_000;
 
 /// A rule that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,12 +60,16 @@ pub fn check(events: &[Event]) -> (Vec<Violation>, Covered) {
     checker.archived_once();
     checker.order();
     checker.once_on_a_stream(events);
+    checker.taken_once(events);
     checker.truth(events);
+    checker.halves(events);
     checker.found.sort();
     (checker.found, checker.covered)
 }
 
 struct Checker<'a> {
+    /// Whether messages are archived in this run.
+    archives_all: bool,
     messages: HashMap<&'a str, Message<'a>>,
     /// By owner: ids, oldest first.
     archives: BTreeMap<&'a str, Vec<&'a str>>,
@@ -84,6 +91,7 @@ fn bare(device: &str) -> &str {
 impl<'a> Checker<'a> {
     fn new(events: &'a [Event]) -> Self {
         let mut all = Self {
+            archives_all: !events.contains(&Event::Unarchived),
             messages: HashMap::new(),
             archives: BTreeMap::new(),
             uids: HashMap::new(),
@@ -115,6 +123,9 @@ impl<'a> Checker<'a> {
                     Some(message) => {
                         all.covered.refused += 1;
                         message.refused = true;
+                        if message.acked {
+                            all.fails("N6", format!("{id} came back after it was acknowledged"));
+                        }
                     }
                     None => all.fails("N1", format!("{id} came back and was never sent")),
                 },
@@ -133,12 +144,19 @@ impl<'a> Checker<'a> {
                     all.archives.entry(owner).or_default().push(id);
                     all.uids.insert((owner, id), uid);
                 }
-                Event::Naming { .. }
-                | Event::Named { .. }
-                | Event::Killed
+                Event::Settled { after } if *after > VISIBLE => {
+                    all.fails("N6", format!("it took {after} ms until all was there"));
+                }
+                Event::Taken { .. }
+                | Event::Asked { .. }
+                | Event::Done { .. }
+                | Event::Killed { .. }
                 | Event::Ready { .. }
-                | Event::Settled
-                | Event::Item { .. } => {}
+                | Event::Healed
+                | Event::Settled { .. }
+                | Event::Is { .. }
+                | Event::Half { .. }
+                | Event::Unarchived => {}
             }
         }
         all
@@ -149,7 +167,7 @@ impl<'a> Checker<'a> {
     }
 
     /// N1: what was acknowledged, or seen with an archive's id, is in both archives and has reached the recipient; what
-    /// was given back is not kept as well. N4: what was not acknowledged is in both archives or in neither. N6: the sender
+    /// was given back is not kept as well, and nobody gets what is for somebody else. N4: what was not acknowledged is in both archives or in neither. N6: the sender
     /// of every message has heard of it.
     fn no_loss(&mut self) {
         let kept: HashSet<(&str, &str)> = self.uids.keys().copied().collect();
@@ -168,13 +186,13 @@ impl<'a> Checker<'a> {
                         format!("{id} was given back, and kept or delivered as well"),
                     ));
                 }
-                (true, false) if !got => {
+                (true, false) if self.archives_all && !got => {
                     found.push((
                         "N1",
                         format!("{id}, acknowledged, is not in its recipient's archive"),
                     ));
                 }
-                (true, false) if !sent => {
+                (true, false) if self.archives_all && !sent => {
                     found.push((
                         "N1",
                         format!("{id}, acknowledged, is not in its sender's archive"),
@@ -192,13 +210,20 @@ impl<'a> Checker<'a> {
                         format!("{id} is in its {has}'s archive and not in its {lacks}'s"),
                     ));
                 }
-                (false, false) if reached && !got => {
+                (false, false) if self.archives_all && reached && !got => {
                     found.push(("N4", format!("{id} was delivered and is in no archive")));
                 }
                 (false, false) if !message.doubt => {
                     found.push(("N6", format!("the sender of {id} never heard of it")))
                 }
                 _ => {}
+            }
+        }
+        for (device, ids) in &self.received {
+            for (id, _) in ids {
+                if self.messages.get(id).is_none_or(|message| message.to != bare(device)) {
+                    found.push(("N1", format!("{device} got {id}, which is not for it")));
+                }
             }
         }
         for &(owner, id, uid) in &self.seen {
@@ -221,16 +246,17 @@ impl<'a> Checker<'a> {
                 if !once.insert(id) {
                     found.push(format!("{id} is in {owner}'s archive more than once"));
                 }
-                if !self.messages.contains_key(id) {
-                    found.push(format!("{id} in {owner}'s archive was never sent"));
+                let message = self.messages.get(id);
+                if message.is_none_or(|one| one.to != *owner && bare(one.device) != *owner) {
+                    found.push(format!("{id} in {owner}'s archive has nothing to do with it"));
                 }
             }
         }
         found.into_iter().for_each(|what| self.fails("N2", what));
     }
 
-    /// N3: what one device sends to one account stands in its archive, and comes live to each device, in the order of sending.
-    /// What another device of the account let go of comes later, and says so.
+    /// N3: what one device sends to one account stands in its archive, and comes live to each device, in the order of sending;
+    /// and the archive's order is that of all devices. What another device of the account let go of comes later, and says so.
     fn order(&mut self) {
         let mut found = Vec::new();
         for (owner, ids) in &self.archives {
@@ -244,6 +270,15 @@ impl<'a> Checker<'a> {
             let first: Vec<&str> = live.map(|(id, _)| *id).collect();
             if let Some(what) = self.out_of_order(&first) {
                 found.push(format!("{device}: {what}"));
+            }
+            let places = self.archives.get(bare(device)).into_iter().flatten().enumerate();
+            let places: HashMap<&str, usize> = places.map(|(place, id)| (*id, place)).collect();
+            let shown: Vec<&str> = first.into_iter().filter(|id| places.contains_key(id)).collect();
+            for pair in shown.windows(2).filter(|pair| places[pair[0]] > places[pair[1]]) {
+                found.push(format!(
+                    "{device} got {} before {}, and the archive has them the other way round",
+                    pair[0], pair[1]
+                ));
             }
         }
         found.into_iter().for_each(|what| self.fails("N3", what));
@@ -281,37 +316,79 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// N5: what was said to be done is not undone. A name may also be one that was asked for later.
-    fn truth(&mut self, events: &[Event]) {
-        let mut asked: HashMap<(&str, &str), Vec<&str>> = HashMap::new();
-        let mut done: HashMap<(&str, &str), usize> = HashMap::new();
-        let mut items: HashMap<(&str, &str), &str> = HashMap::new();
+    /// Neither lost nor twice, on a new stream too: what a device has taken, and the server knows that, does not come to it
+    /// again, unless the server was killed before it had to have noted that.
+    fn taken_once(&mut self, events: &[Event]) {
+        let mut taken: HashSet<(&str, &str)> = HashSet::new();
         for event in events {
             match event {
-                Event::Naming { owner, contact, name } => {
-                    asked.entry((owner, contact)).or_default().push(name);
-                }
-                Event::Named { owner, contact, name } => {
-                    let names = asked.get(&(owner.as_str(), contact.as_str()));
-                    let place = names.and_then(|names| names.iter().rposition(|one| one == name));
-                    done.insert((owner, contact), place.unwrap_or(0));
-                }
-                Event::Item { owner, contact, name } => {
-                    items.insert((owner, contact), name);
+                Event::Taken { id, device } => drop(taken.insert((device, id))),
+                Event::Killed { what: "server" } => taken.clear(),
+                Event::Received { id, device, .. } if taken.contains(&(device, id)) => {
+                    self.fails("N1", format!("{device} got {id} again, though it has taken it"));
                 }
                 _ => {}
             }
         }
-        for (key, place) in done {
-            let allowed = &asked[&key][place..];
-            let is = items.get(&key).copied();
-            if !is.is_some_and(|is| allowed.contains(&is)) {
-                let (owner, contact) = key;
+    }
+
+    /// N5: what was said to be done is not undone, and nothing is done that nobody asked for. It may also be as it was asked for
+    /// later.
+    fn truth(&mut self, events: &[Event]) {
+        let mut asked: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+        let mut done: HashMap<(&str, &str), usize> = HashMap::new();
+        let mut are: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+        for event in events {
+            match event {
+                Event::Asked { owner, subject, value } => {
+                    // Before anything is asked for there is nothing.
+                    asked.entry((owner, subject)).or_insert_with(|| vec![""]).push(value);
+                }
+                Event::Done { owner, subject, value } => {
+                    let values = asked.get(&(owner.as_str(), subject.as_str()));
+                    let place = values.and_then(|all| all.iter().rposition(|one| one == value));
+                    done.insert((owner, subject), place.unwrap_or(0));
+                }
+                Event::Is { owner, subject, value } => {
+                    are.insert((owner, subject), value);
+                }
+                _ => {}
+            }
+        }
+        let subjects: BTreeSet<_> = asked.keys().chain(are.keys()).copied().collect();
+        for key in subjects {
+            let place = done.get(&key).copied().unwrap_or(0);
+            let allowed = asked.get(&key).map_or(&[][..], |values| &values[place..]);
+            let is = are.get(&key).copied().unwrap_or_default();
+            if !allowed.contains(&is) {
+                let (owner, subject) = key;
                 let said = allowed.first().copied().unwrap_or_default();
                 self.fails(
                     "N5",
-                    format!("{owner} was told that {contact} is {said:?}, and it is {is:?}"),
+                    format!("{owner}: {subject} was to be {said:?}, and it is {is:?}"),
                 );
+            }
+        }
+    }
+
+    /// N4: the rosters of two accounts agree about the two.
+    fn halves(&mut self, events: &[Event]) {
+        let mut halves: HashMap<(&str, &str), BTreeSet<&str>> = HashMap::new();
+        for event in events {
+            if let Event::Half { owner, contact, half } = event {
+                halves.entry((owner, contact)).or_default().insert(half);
+            }
+        }
+        for (&(owner, contact), mine) in &halves {
+            let theirs = halves.get(&(contact, owner));
+            let has = |half| theirs.is_some_and(|theirs| theirs.contains(half));
+            for (half, other) in
+                [("to", "from"), ("from", "to"), ("ask", "asked"), ("asked", "ask")]
+            {
+                if mine.contains(half) && !has(other) {
+                    let what = format!("{owner} has {half:?} of {contact}, who has {theirs:?}");
+                    self.found.push(Violation { rule: "N4", what });
+                }
             }
         }
     }

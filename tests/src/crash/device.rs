@@ -1,10 +1,11 @@
-//! A client with stream management (XEP-0198), as one would be written that wants nothing lost: without the connection.
+//! A client as one would be written that wants nothing lost: without the connection.
 //!
-//! It numbers what it sends and counts what it gets, remembers what is not acknowledged, and after a break resumes, or, where
-//! the server says how far it came, sends only what is missing. What it cannot know it leaves in doubt.
+//! It manages its stream (XEP-0198): numbers what it sends and counts what it gets, remembers what is not acknowledged, and
+//! after a break resumes, or, where the server says how far it came, sends only what is missing. What it cannot know it
+//! leaves in doubt. A plain one does nothing of that.
 
 use super::history::{Event, History};
-use std::{collections::VecDeque, fmt::Write, io, sync::Arc};
+use std::{collections::VecDeque, fmt::Write, io, mem, sync::Arc};
 use xmpp_core::{BareJid, ns, xml::Node};
 
 /// XEP-0198.
@@ -16,6 +17,10 @@ pub struct Device {
     /// The full address, once bound.
     jid: String,
     history: Arc<History>,
+    /// Whether it does without stream management.
+    plain: bool,
+    /// Whether it lets everybody who asks see its presence.
+    pub(super) grants: bool,
     /// What the server calls the stream, where it can be resumed.
     stream: Option<String>,
     /// Whether both sides count.
@@ -26,14 +31,27 @@ pub struct Device {
     acked: u32,
     /// What was sent since then, oldest first.
     unacked: VecDeque<Unacked>,
-    /// What a roster is to say, by the id of its request.
-    naming: Option<(String, String, String)>,
+    /// Messages that it has got, and the server does not know.
+    untold: Vec<String>,
+    /// Those that it has told the server of, each time after how many stanzas of its own.
+    told: VecDeque<(u32, Vec<String>)>,
+    /// What it has asked for, by the id of the request.
+    asking: Option<(String, String, String)>,
 }
 
 struct Unacked {
     stanza: String,
-    /// The message's id.
-    message: Option<String>,
+    what: What,
+}
+
+/// What it means that a stanza is acknowledged.
+enum What {
+    /// A message of this id is safe.
+    Message(String),
+    /// This is so.
+    Done { subject: String, value: String },
+    /// Nothing that is looked at.
+    Other,
 }
 
 /// What became of a request to resume.
@@ -47,17 +65,21 @@ pub enum Resumption {
 
 impl Device {
     /// Somebody's client, that has no stream yet.
-    pub fn new(account: BareJid, history: Arc<History>) -> Self {
+    pub fn new(account: BareJid, plain: bool, history: Arc<History>) -> Self {
         Self {
             jid: account.to_string(),
             account,
             history,
+            plain,
+            grants: false,
             stream: None,
             counting: false,
             received: 0,
             acked: 0,
             unacked: VecDeque::new(),
-            naming: None,
+            untold: Vec::new(),
+            told: VecDeque::new(),
+            asking: None,
         }
     }
 
@@ -69,11 +91,6 @@ impl Device {
     /// Messages and other stanzas that the server has not acknowledged.
     pub fn unacked(&self) -> usize {
         self.unacked.len()
-    }
-
-    /// Stanzas of the server's that it has handled on this stream.
-    pub fn received(&self) -> u32 {
-        self.received
     }
 
     /// What to ask first on a new connection, where there is a stream to resume.
@@ -89,25 +106,39 @@ impl Device {
     pub fn answered(&mut self, answer: &Node) -> anyhow::Result<Resumption> {
         let h = answer.attr("h").map(str::parse).transpose()?;
         if answer.is(SM, "resumed") {
-            self.count(h.ok_or_else(|| anyhow::anyhow!("resumed, and h is not told"))?)?;
             self.history.note(Event::Stream { device: self.jid.clone(), resumed: true })?;
+            self.count(h.ok_or_else(|| anyhow::anyhow!("resumed, and h is not told"))?)?;
+            // XEP-0198 5: it was told with the request.
+            for (_, ids) in mem::take(&mut self.told) {
+                self.taken(ids)?;
+            }
+            let untold = mem::take(&mut self.untold);
+            self.taken(untold)?;
             return Ok(Resumption::Resumed);
         }
         anyhow::ensure!(answer.is(SM, "failed"), "{answer:?} in answer to <resume/>");
-        match h {
-            Some(h) => self.count(h)?,
-            // Whether the server has got them is not known: to send them again could double them.
-            None => {
-                for one in self.unacked.drain(..) {
-                    if let Some(id) = one.message {
-                        self.history.note(Event::Doubt { id })?;
-                    }
-                }
+        if let Some(h) = h {
+            self.count(h)?;
+            self.stream = None;
+        } else {
+            self.forget()?;
+        }
+        Ok(Resumption::Failed)
+    }
+
+    /// Gives the stream up. Whether the server has got what it did not acknowledge is not known: to send it again could
+    /// double it.
+    ///
+    /// # Errors
+    /// The history cannot be written.
+    pub fn forget(&mut self) -> io::Result<()> {
+        self.stream = None;
+        for one in self.unacked.drain(..) {
+            if let What::Message(id) = one.what {
+                self.history.note(Event::Doubt { id })?;
             }
         }
-        self.stream = None;
-        self.counting = false;
-        Ok(Resumption::Failed)
+        Ok(())
     }
 
     /// A new stream is bound to this address.
@@ -116,9 +147,12 @@ impl Device {
     /// The history cannot be written.
     pub fn bound(&mut self, jid: &str) -> io::Result<()> {
         jid.clone_into(&mut self.jid);
-        self.naming = None;
+        self.asking = None;
+        self.counting = false;
+        self.untold.clear();
+        self.told.clear();
         // Of what the server did not come to, messages are worth sending again.
-        self.unacked.retain(|one| one.message.is_some());
+        self.unacked.retain(|one| matches!(one.what, What::Message(_)));
         self.history.note(Event::Stream { device: self.jid.clone(), resumed: false })
     }
 
@@ -140,41 +174,96 @@ impl Device {
     pub fn message(&mut self, id: &str, to: &BareJid) -> io::Result<String> {
         let sent = Event::Sent { id: id.into(), device: self.jid.clone(), to: to.to_string() };
         self.history.note(sent)?;
+        if self.plain {
+            // Nobody will ever say what became of it.
+            self.history.note(Event::Doubt { id: id.into() })?;
+        }
         let stanza = format!(
             "<message type='chat' to='{to}' id='{id}'><body>{id} says that nothing is lost</body>\
              <origin-id xmlns='{}' id='{id}'/></message>",
             ns::STANZA_IDS
         );
-        Ok(self.keep(stanza, Some(id.into())))
+        Ok(self.keep(stanza, What::Message(id.into())))
     }
 
-    /// Gives a contact a name; `None` while an earlier one is not confirmed.
+    /// Gives a contact a name, or takes it out of the roster; `None` while an earlier request is not answered.
     ///
     /// # Errors
     /// The history cannot be written.
-    pub fn name(&mut self, id: &str, contact: &BareJid) -> io::Result<Option<String>> {
-        if self.naming.is_some() {
+    pub fn name(
+        &mut self,
+        id: &str,
+        contact: &BareJid,
+        listed: bool,
+    ) -> io::Result<Option<String>> {
+        let (item, value) = match listed {
+            true => (format!("name='{id}'"), id),
+            false => ("subscription='remove'".into(), ""),
+        };
+        let query = format!("<query xmlns='{}'><item jid='{contact}' {item}/></query>", ns::ROSTER);
+        self.ask(id, &query, format!("name of {contact}"), value)
+    }
+
+    /// Blocks an address, or does not any more (XEP-0191); `None` while an earlier request is not answered.
+    ///
+    /// # Errors
+    /// The history cannot be written.
+    pub fn block(&mut self, id: &str, whom: &BareJid, blocked: bool) -> io::Result<Option<String>> {
+        let name = if blocked { "block" } else { "unblock" };
+        let request = format!("<{name} xmlns='{}'><item jid='{whom}'/></{name}>", ns::BLOCKING);
+        self.ask(id, &request, format!("block of {whom}"), if blocked { "yes" } else { "" })
+    }
+
+    fn ask(
+        &mut self,
+        id: &str,
+        request: &str,
+        subject: String,
+        value: &str,
+    ) -> io::Result<Option<String>> {
+        if self.asking.is_some() {
             return Ok(None);
         }
-        let (owner, contact) = (self.account.to_string(), contact.to_string());
-        self.history.note(Event::Naming { owner, contact: contact.clone(), name: id.into() })?;
-        let stanza = format!(
-            "<iq type='set' id='{id}'><query xmlns='{}'><item jid='{contact}' name='{id}'/></query></iq>",
-            ns::ROSTER
-        );
-        self.naming = Some((id.into(), contact, id.into()));
-        Ok(Some(self.keep(stanza, None)))
+        self.note_asked(&subject, value)?;
+        self.asking = Some((id.into(), subject, value.into()));
+        let stanza = format!("<iq type='set' id='{id}'>{request}</iq>");
+        Ok(Some(self.keep(stanza, What::Other)))
+    }
+
+    /// Asks for a contact's presence, or does not want it any more (RFC 6121 3).
+    ///
+    /// # Errors
+    /// The history cannot be written.
+    pub fn subscribe(&mut self, contact: &BareJid, wanted: bool) -> io::Result<String> {
+        let (kind, value) = if wanted { ("subscribe", "yes") } else { ("unsubscribe", "") };
+        let subject = format!("subscription to {contact}");
+        self.note_asked(&subject, value)?;
+        let stanza = format!("<presence type='{kind}' to='{contact}'/>");
+        Ok(self.keep(stanza, What::Done { subject, value: value.into() }))
+    }
+
+    fn note_asked(&self, subject: &str, value: &str) -> io::Result<()> {
+        let owner = self.account.to_string();
+        self.history.note(Event::Asked { owner, subject: subject.into(), value: value.into() })
     }
 
     /// Another stanza.
     pub fn stanza(&mut self, stanza: String) -> String {
-        self.keep(stanza, None)
+        self.keep(stanza, What::Other)
     }
 
-    fn keep(&mut self, stanza: String, message: Option<String>) -> String {
+    /// Asks whether the server is there; gives nothing where it would have been asked anyway.
+    pub fn ping(&mut self) -> String {
+        match self.counting {
+            true => format!("<r xmlns='{SM}'/>"),
+            false => format!("<iq type='get' id='there?'><ping xmlns='{}'/></iq>", ns::PING),
+        }
+    }
+
+    fn keep(&mut self, stanza: String, what: What) -> String {
         let mut bytes = stanza.clone();
         if self.counting {
-            self.unacked.push_back(Unacked { stanza, message });
+            self.unacked.push_back(Unacked { stanza, what });
             write!(bytes, "<r xmlns='{SM}'/>").expect("a text takes all");
         }
         bytes
@@ -187,7 +276,13 @@ impl Device {
     pub fn handle(&mut self, node: &Node) -> anyhow::Result<Option<String>> {
         if node.ns == SM {
             return match node.name.as_str() {
-                "r" => Ok(Some(format!("<a xmlns='{SM}' h='{}'/>", self.received))),
+                "r" => {
+                    let untold = mem::take(&mut self.untold);
+                    if !untold.is_empty() {
+                        self.told.push_back((self.sent(), untold));
+                    }
+                    Ok(Some(format!("<a xmlns='{SM}' h='{}'/>", self.received)))
+                }
                 "a" => {
                     let h = node.attr("h").unwrap_or_default().parse()?;
                     self.count(h)?;
@@ -201,13 +296,20 @@ impl Device {
         if node.is(ns::CLIENT, "message") {
             self.receive(node, id)?;
         } else if node.is(ns::CLIENT, "iq")
-            && self.naming.as_ref().is_some_and(|(its, ..)| its == id)
+            && self.asking.as_ref().is_some_and(|(its, ..)| its == id)
         {
-            let (_, contact, name) = self.naming.take().expect("there is one");
+            let (_, subject, value) = self.asking.take().expect("there is one");
             if node.attr("type") == Some("result") {
                 let owner = self.account.to_string();
-                self.history.note(Event::Named { owner, contact, name })?;
+                self.history.note(Event::Done { owner, subject, value })?;
             }
+        } else if self.grants
+            && node.is(ns::CLIENT, "presence")
+            && node.attr("type") == Some("subscribe")
+        {
+            let from = node.attr("from").unwrap_or_default();
+            let granted = format!("<presence type='subscribed' to='{from}'/>");
+            return Ok(Some(self.keep(granted, What::Other)));
         }
         Ok(None)
     }
@@ -229,7 +331,17 @@ impl Device {
             device: self.jid.clone(),
             uid: uid.unwrap_or_default().into(),
             delayed: message.child(ns::DELAY, "delay").is_some(),
-        })
+        })?;
+        if self.counting {
+            self.untold.push(id.into());
+        }
+        Ok(())
+    }
+
+    /// How many stanzas were sent on this stream, modulo 2^32.
+    fn sent(&self) -> u32 {
+        let unacked = u32::try_from(self.unacked.len()).expect("a window of them");
+        self.acked.wrapping_add(unacked)
     }
 
     /// The server has handled so many stanzas of this stream (XEP-0198 4).
@@ -244,10 +356,31 @@ impl Device {
         );
         self.acked = h;
         for _ in 0..more {
-            let one = self.unacked.pop_front().expect("counted above");
-            if let Some(id) = one.message {
-                self.history.note(Event::Acked { id })?;
+            match self.unacked.pop_front().expect("counted above").what {
+                What::Message(id) => self.history.note(Event::Acked { id })?,
+                What::Done { subject, value } => {
+                    let owner = self.account.to_string();
+                    self.history.note(Event::Done { owner, subject, value })?;
+                }
+                What::Other => {}
             }
+        }
+        // What was said before a stanza that it has handled, it has handled, too.
+        let outstanding = self.unacked.len();
+        while let Some((sent, _)) = self.told.front() {
+            let since = usize::try_from(self.sent().wrapping_sub(*sent)).unwrap_or(usize::MAX);
+            if since <= outstanding {
+                break;
+            }
+            let (_, ids) = self.told.pop_front().expect("it is there");
+            self.taken(ids)?;
+        }
+        Ok(())
+    }
+
+    fn taken(&self, ids: Vec<String>) -> io::Result<()> {
+        for id in ids {
+            self.history.note(Event::Taken { id, device: self.jid.clone() })?;
         }
         Ok(())
     }

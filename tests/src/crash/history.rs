@@ -62,33 +62,51 @@ pub enum Event {
         /// Whether it was kept for a while (XEP-0203).
         delayed: bool,
     },
-    /// An account's roster is to name a contact so.
-    Naming {
-        /// Whose roster.
-        owner: String,
-        /// The contact.
-        contact: String,
-        /// The name.
-        name: String,
+    /// The server is certain that a device has a message: it has said so on a stream, and the server has acknowledged what it
+    /// said later. It must not come to it again.
+    Taken {
+        /// The message.
+        id: String,
+        /// Who has it.
+        device: String,
     },
-    /// The server said that it does.
-    Named {
-        /// Whose roster.
+    /// Something of an account's is to be so: `name of CONTACT` in its roster, `subscription to CONTACT`, `block of ADDRESS`.
+    Asked {
+        /// Whose.
         owner: String,
-        /// The contact.
-        contact: String,
-        /// The name.
-        name: String,
+        /// What.
+        subject: String,
+        /// How; nothing: it is not to be.
+        value: String,
     },
-    /// The server is being killed, or asked to end: what comes after that was on its way already, or is its farewell.
-    Killed,
-    /// The server serves again, after so many milliseconds.
+    /// The server said that it is.
+    Done {
+        /// Whose.
+        owner: String,
+        /// What.
+        subject: String,
+        /// How.
+        value: String,
+    },
+    /// This is being killed, or asked to end: what comes after that was on its way already, or is its farewell.
+    Killed {
+        /// `server` or `manager`.
+        what: &'static str,
+    },
+    /// It serves again, after so many milliseconds.
     Ready {
         /// Milliseconds from its start to its being ready.
         after: u64,
+        /// `server` or `manager`.
+        what: &'static str,
     },
-    /// All is quiet; what follows is what is there.
-    Settled,
+    /// The network is well again.
+    Healed,
+    /// All that was acknowledged is there, or nothing more comes; what follows is what is there.
+    Settled {
+        /// Milliseconds since the last fault was over.
+        after: u64,
+    },
     /// A message in an archive, oldest first.
     Archived {
         /// Whose archive.
@@ -98,15 +116,27 @@ pub enum Event {
         /// The archive's id for it.
         uid: String,
     },
-    /// A roster's item.
-    Item {
+    /// Something of an account's is so.
+    Is {
+        /// Whose.
+        owner: String,
+        /// What.
+        subject: String,
+        /// How.
+        value: String,
+    },
+    /// One side's half of what two accounts of the server are to each other: `to` or `ask`, and on the other side `from` or
+    /// `asked`.
+    Half {
         /// Whose roster.
         owner: String,
-        /// The contact.
+        /// The other.
         contact: String,
-        /// The name.
-        name: String,
+        /// Which half.
+        half: &'static str,
     },
+    /// Nothing is archived in this run: messages are kept until they have reached their recipients.
+    Unarchived,
 }
 
 /// Collects events, from all clients of a run at once.
@@ -146,7 +176,10 @@ impl History {
         Ok(Self { began: Instant::now(), count: watch::Sender::new(0), inner: Mutex::new(notes) })
     }
 
-    /// Notes an event.
+    /// Notes an event. It has left this process when this returns, so that it outlives it; nobody acts on what is not noted. It
+    /// is flushed once, at the end of the run: neither the harness nor the machine under it is killed, only the server is (and
+    /// what a power cut would take is replayed on copies), while a flush for each event would have all clients of a run wait
+    /// for the disk in turn, and keep them from being a load.
     ///
     /// # Errors
     /// It cannot be written.
@@ -222,15 +255,19 @@ impl fmt::Display for Event {
                     if *delayed { "delayed" } else { "live" }
                 )
             }
-            Self::Naming { owner, contact, name } => {
-                write!(f, "naming\t{owner}\t{contact}\t{name}")
+            Self::Taken { id, device } => write!(f, "taken\t{id}\t{device}"),
+            Self::Asked { owner, subject, value } => {
+                write!(f, "asked\t{owner}\t{subject}\t{value}")
             }
-            Self::Named { owner, contact, name } => write!(f, "named\t{owner}\t{contact}\t{name}"),
-            Self::Killed => f.write_str("killed"),
-            Self::Ready { after } => write!(f, "ready\t{after}"),
-            Self::Settled => f.write_str("settled"),
+            Self::Done { owner, subject, value } => write!(f, "done\t{owner}\t{subject}\t{value}"),
+            Self::Killed { what } => write!(f, "killed\t{what}"),
+            Self::Ready { after, what } => write!(f, "ready\t{after}\t{what}"),
+            Self::Healed => f.write_str("healed"),
+            Self::Settled { after } => write!(f, "settled\t{after}"),
             Self::Archived { owner, id, uid } => write!(f, "archived\t{owner}\t{id}\t{uid}"),
-            Self::Item { owner, contact, name } => write!(f, "item\t{owner}\t{contact}\t{name}"),
+            Self::Is { owner, subject, value } => write!(f, "is\t{owner}\t{subject}\t{value}"),
+            Self::Half { owner, contact, half } => write!(f, "half\t{owner}\t{contact}\t{half}"),
+            Self::Unarchived => f.write_str("unarchived"),
         }
     }
 }

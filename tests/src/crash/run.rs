@@ -1,35 +1,61 @@
-//! One run: people chat, the server is killed in the middle of it and started again, they come back, and then it is asked
-//! what is there.
+//! One run: people chat, server, connection manager and network fail in the middle of it, they come back, and then it is
+//! asked what is there.
 
 use super::{
     check::{Covered, Violation, check},
-    device::{Device, Resumption, SM},
+    device::Device,
     history::{Event, History},
-    stream::{Door, PATIENCE, Places, Stream},
-    subject::{PASSWORD, Running, Signal, Subject, copy},
+    manager::Manager,
+    network::Network,
+    player::{Habit, Patience, People, Player},
+    stock,
+    stream::{Door, PATIENCE},
+    subject::{Running, Signal, Subject, copy},
+    world::{Opening, Stage, World},
 };
 use crate::faults::Dice;
-use anyhow::{Context, bail, ensure};
-use std::{path::Path, sync::Arc, time::Duration};
+use anyhow::{Context, bail};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, timeout},
 };
-use xmpp_core::{BareJid, Jid, ns, xml::Node};
+use xmpp_core::{BareJid, Jid};
 
 /// Accounts whose people are there, each with two devices.
 const PRESENT: usize = 8;
-/// Accounts whose people come only after all is over.
-const ABSENT: usize = 3;
+/// Accounts whose people come and go, each with one device.
+const VISITORS: usize = 2;
+/// Accounts whose people come only after all is over, each with one device.
+const LATE: usize = 2;
 /// The doors that devices use in turn.
 const DOORS: [Door; 4] = [Door::Tcp, Door::Tcp, Door::WebSocket, Door::Bosh];
-/// Contacts that a device names.
-const CONTACTS: usize = 4;
+/// Those in front of a connection manager of its own.
+const MANAGED: [Door; 4] = [Door::Bosh, Door::WebSocket, Door::Tcp, Door::Bosh];
+/// Strangers that a device names and blocks.
+const STRANGERS: usize = 4;
 /// When nothing more is expected to come.
 const SILENCE: Duration = Duration::from_secs(5);
-/// Messages that a device has on their way at most.
-const WINDOW: usize = 8;
+/// The same, after the network was broken: first who is in a black hole has to find that out.
+const LONG_SILENCE: Duration = Duration::from_secs(30);
+/// What is ended again is ended within so many microseconds.
+const SOON: u64 = 200_000;
+/// How long a client waits that knows of nothing wrong.
+const CALM: Patience =
+    Patience { answer: PATIENCE, silence: Duration::from_secs(10), pause: 0, away: 10_000 };
+/// The same, over a network that swallows what it likes.
+const ROUGH: Patience = Patience {
+    answer: Duration::from_secs(2),
+    silence: Duration::from_secs(1),
+    pause: 0,
+    away: 10_000,
+};
 
 /// What is done to the server.
 #[derive(Debug, Clone)]
@@ -44,10 +70,19 @@ pub struct Plan {
     pub kills: u32,
     /// How many kills of a hundred are by SIGTERM, which lets it end in good order.
     pub term: u64,
+    /// How many times of a hundred it is killed again while it starts or its clients come back.
+    pub again: u64,
     /// A device says nothing for so long at most.
     pub pause: Duration,
     /// The only door that is used, if not all are.
     pub door: Option<Door>,
+    /// Whether the network fails, too, until the last kill is over and so many messages more are acknowledged.
+    pub network: bool,
+    /// The connection manager that stands in front of the server and is killed as well, or instead.
+    pub manager: Option<PathBuf>,
+    /// Whether the server is Stonechat, which promises something to BOSH clients without stream management, and has settings
+    /// that vary from run to run.
+    pub ours: bool,
 }
 
 /// What came of it.
@@ -59,51 +94,20 @@ pub struct Outcome {
     pub covered: Covered,
     /// How long the server took to serve again, each time.
     pub after: Vec<Duration>,
+    /// How often the connection manager was killed.
+    pub managers: usize,
+    /// How long it took from the end of the last fault until everybody had all that was acknowledged.
+    pub settled: Duration,
 }
 
-/// All accounts: those who are there, then those who are not.
+/// All accounts: those who are there, those who come and go, those who come late.
 pub fn accounts() -> Vec<BareJid> {
     let name = |i| if i < PRESENT { format!("p{i}@localhost") } else { format!("a{i}@localhost") };
-    (0..PRESENT + ABSENT).map(|i| bare(&name(i))).collect()
+    (0..PRESENT + VISITORS + LATE).map(|i| bare(&name(i))).collect()
 }
 
 fn bare(text: &str) -> BareJid {
     text.parse::<Jid>().expect("an address").to_bare()
-}
-
-/// What everybody is to do.
-#[derive(Debug, Clone)]
-enum Phase {
-    /// Chat; at this start of the server.
-    Chat(u32, Places),
-    /// The server is being killed: what breaks breaks.
-    Down(u32),
-    /// Say nothing new, until all is acknowledged.
-    Drain(u32, Places),
-    /// Those who were away come, too.
-    Late(u32, Places),
-    /// Go.
-    Over,
-}
-
-impl Phase {
-    fn places(&self) -> Option<(u32, &Places)> {
-        match self {
-            Self::Chat(start, places) | Self::Drain(start, places) | Self::Late(start, places) => {
-                Some((*start, places))
-            }
-            Self::Down(_) | Self::Over => None,
-        }
-    }
-
-    /// Whether a connection to this start of the server may break.
-    fn breaks(&self, start: u32) -> bool {
-        match self {
-            Self::Down(now) => *now >= start,
-            Self::Over => true,
-            Self::Chat(now, _) | Self::Drain(now, _) | Self::Late(now, _) => *now > start,
-        }
-    }
 }
 
 /// Plays one run in this folder, from a copy of `template`; leaves the history in it.
@@ -120,78 +124,107 @@ pub async fn run(
     copy(template, &data)?;
     let history = Arc::new(History::new(&folder.join("history.tsv"))?);
     let mut dice = Dice::of(&[plan.seed]);
-    let mut server = subject.start(&data, &[]).await?;
-    let mut after = Vec::new();
-    let mut start = 0;
-    let (phase, _) = watch::channel(Phase::Chat(start, server.places.clone()));
+    let mut subject = subject.clone();
+    let mut patience = if plan.network { ROUGH } else { CALM };
+    patience.pause = u64::try_from(plan.pause.as_micros())?.max(1);
+    if plan.ours && dice.among(0..4) == 0 {
+        subject.settings.push("archive.default=\"never\"".into());
+        history.note(Event::Unarchived)?;
+    }
+    if plan.ours && dice.among(0..4) == 0 {
+        // Some come back in time, some too late, some at that moment.
+        subject.settings.push("limits.sm_resume=1".into());
+        patience.away = 1_500_000;
+    }
+    let mut stand = Stand::start(subject, data, plan, history.clone()).await?;
     let (reports, mut reported) = mpsc::channel(PRESENT * 4);
     let (acked, mut so_far) = watch::channel(0);
-    let accounts = accounts();
-    let (present, absent) = accounts.split_at(PRESENT);
     let mut players = JoinSet::new();
-    let twice = present.iter().flat_map(|account| [account; 2]).map(|account| (account, false));
-    let all = twice.chain(absent.iter().map(|account| (account, true)));
-    for (number, (account, late)) in all.enumerate() {
+    for (number, (account, habit)) in cast().into_iter().enumerate() {
+        let doors = if plan.manager.is_some() { MANAGED } else { DOORS };
+        let door = plan.door.unwrap_or(doors[number % doors.len()]);
+        // Each account has one of either sort.
+        let resumes = number % 2 == (number / 2) % 2;
+        let plain = plan.ours && door == Door::Bosh && !resumes;
         let player = Player {
-            device: Device::new(account.clone(), history.clone()),
-            door: plan.door.unwrap_or(DOORS[number % DOORS.len()]),
+            device: Device::new(account.clone(), plain, history.clone()),
+            door,
+            way: stand.way(door, number).await?,
             resource: format!("d{number}"),
-            late,
+            habit,
+            plain,
+            resumes,
             dice: Dice::of(&[plan.seed, number as u64]),
-            accounts: accounts.clone(),
-            contacts: (0..CONTACTS).map(|i| bare(&format!("c{i}-{number}@example.org"))).collect(),
-            messages: 0,
-            pause: u64::try_from(plan.pause.as_micros())?.max(1),
+            patience,
+            people: people(number),
+            said: 0,
             acked: acked.clone(),
             reports: reports.clone(),
-            phase: phase.subscribe(),
+            reported: false,
+            world: stand.world.subscribe(),
         };
         players.spawn(player.play());
     }
-    for kill in 0..plan.kills.max(1) {
+    // Where nobody is killed, or the network still has to be broken for a while, there is a time without.
+    let alone = u32::from(plan.network || plan.kills == 0);
+    for kill in 0..plan.kills + alone {
         let enough = *so_far.borrow() + plan.acked;
         // At any moment, not only where something has just been acknowledged.
         let moment = plan.load + Duration::from_micros(dice.among(0..100_000));
         let under_load = async {
             so_far.wait_for(|acked| *acked >= enough).await?;
-            tokio::time::sleep(moment).await;
+            sleep(moment).await;
             anyhow::Ok(())
         };
         tokio::select! {
-            reached = under_load => reached?,
+            reached = timeout(PATIENCE * 4, under_load) => reached.context("nobody gets on")??,
             ended = players.join_next() => {
                 ended.context("nobody plays")???;
                 bail!("a player has left");
             }
         }
-        if kill == plan.kills {
-            break; // the server is left alone
+        if kill < plan.kills {
+            stand.kill(&mut dice, plan).await?;
         }
-        let signal = if dice.among(0..100) < plan.term { Signal::Term } else { Signal::Kill };
-        phase.send_replace(Phase::Down(start));
-        history.note(Event::Killed)?;
-        server.end(signal).await?;
-        server = subject.start(&data, &[]).await?;
-        history.note(Event::Ready { after: u64::try_from(server.after.as_millis())? })?;
-        after.push(server.after);
-        start += 1;
-        phase.send_replace(Phase::Chat(start, server.places.clone()));
     }
-    phase.send_replace(Phase::Drain(start, server.places.clone()));
-    all_report(&mut players, &mut reported, present.len() * 2).await?;
-    phase.send_replace(Phase::Late(start, server.places.clone()));
-    all_come(&history).await;
-    history.note(Event::Settled)?;
-    for account in &accounts {
-        take_stock(account, &server, &history).await?;
+    stand.heal()?;
+    let well = Instant::now();
+    stand.enter(Stage::Drain);
+    all_report(&mut players, &mut reported, PRESENT * 2 + VISITORS).await?;
+    stand.enter(Stage::Late);
+    all_come(&history, if plan.network { LONG_SILENCE } else { SILENCE }).await;
+    let settled = well.elapsed();
+    history.note(Event::Settled { after: u64::try_from(settled.as_millis())? })?;
+    for account in &accounts() {
+        stock::take(account, &stand.server.places, &history).await?;
     }
-    phase.send_replace(Phase::Over);
+    stand.enter(Stage::Over);
     while let Some(player) = players.join_next().await {
         player??;
     }
-    server.end(Signal::Kill).await?;
+    let (after, managers) = (stand.after.clone(), stand.managers);
+    stand.end().await?;
     let (violations, covered) = check(&history.events()?);
-    Ok(Outcome { violations, covered, after })
+    Ok(Outcome { violations, covered, after, managers, settled })
+}
+
+/// Who plays: by device.
+fn cast() -> Vec<(BareJid, Habit)> {
+    let accounts = accounts();
+    let (present, absent) = accounts.split_at(PRESENT);
+    let twice = present.iter().flat_map(|account| [account; 2]).map(|one| (one, Habit::Present));
+    let absent = absent
+        .iter()
+        .enumerate()
+        .map(|(number, one)| (one, if number < VISITORS { Habit::Visitor } else { Habit::Late }));
+    twice.chain(absent).map(|(account, habit)| (account.clone(), habit)).collect()
+}
+
+fn people(number: usize) -> People {
+    let mut present = accounts();
+    let absent = present.split_off(PRESENT);
+    let strangers = (0..STRANGERS).map(|i| bare(&format!("s{i}-{number}@example.org"))).collect();
+    People { present, absent, strangers }
 }
 
 /// Waits until so many have said that all they sent is acknowledged.
@@ -216,232 +249,185 @@ async fn all_report(
 }
 
 /// Waits until all that was acknowledged has come, as long as something comes.
-async fn all_come(history: &History) {
+async fn all_come(history: &History, silence: Duration) {
     let mut events = history.count();
     loop {
         events.mark_unchanged();
-        if history.undelivered() == 0 || timeout(SILENCE, events.changed()).await.is_err() {
+        if history.undelivered() == 0 || timeout(silence, events.changed()).await.is_err() {
             return;
         }
     }
 }
 
-/// A device with somebody at it.
-struct Player {
-    device: Device,
-    door: Door,
-    resource: String,
-    /// Comes only after all is over.
-    late: bool,
-    dice: Dice,
-    accounts: Vec<BareJid>,
-    /// Whom nobody else at the account gives names.
-    contacts: Vec<BareJid>,
-    messages: u64,
-    /// In microseconds, how long it says nothing, at most.
-    pause: u64,
-    acked: watch::Sender<usize>,
-    reports: mpsc::Sender<()>,
-    phase: watch::Receiver<Phase>,
+/// What is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Server,
+    Manager,
+    Both,
 }
 
-/// Why a connection ended.
-enum End {
-    /// The player cut it.
-    Cut,
-    /// The play is over.
-    Over,
+/// The server, what stands in front of it, and what people know of both.
+struct Stand {
+    subject: Subject,
+    data: PathBuf,
+    history: Arc<History>,
+    server: Running,
+    /// The program, the way to the server that it was told, and it.
+    manager: Option<(PathBuf, SocketAddr, Manager)>,
+    seed: u64,
+    /// Where there is a way to anywhere that is not direct.
+    network: Option<Network>,
+    world: watch::Sender<World>,
+    after: Vec<Duration>,
+    managers: usize,
 }
 
-impl Player {
-    async fn play(mut self) -> anyhow::Result<()> {
+impl Stand {
+    async fn start(
+        subject: Subject,
+        data: PathBuf,
+        plan: &Plan,
+        history: Arc<History>,
+    ) -> anyhow::Result<Self> {
+        let server = subject.start(&data, &[]).await?;
+        let mut places = server.places;
+        let indirect = plan.network || plan.manager.is_some();
+        let mut network = indirect.then(|| Network::new(places, plan.network));
+        let manager = match (&plan.manager, &mut network) {
+            (Some(program), Some(network)) => {
+                let way = network.way(Door::Tcp, &[plan.seed, u64::MAX]).await?;
+                let manager = Manager::start(program, way, &data).await?;
+                places.http = manager.http;
+                network.lead_to(places);
+                Some((program.clone(), way, manager))
+            }
+            _ => None,
+        };
+        let open = Opening { starts: 0, open: true };
+        let (stage, rough) = (Stage::Chat, plan.network);
+        let world = World { stage, places, server: open, web: open, rough };
+        Ok(Self {
+            subject,
+            data,
+            history,
+            server,
+            manager,
+            seed: plan.seed,
+            network,
+            world: watch::Sender::new(world),
+            after: Vec::new(),
+            managers: 0,
+        })
+    }
+
+    /// The way of this device, where it is one of its own.
+    async fn way(&mut self, door: Door, number: usize) -> anyhow::Result<Option<SocketAddr>> {
+        let rough = self.world.borrow().rough;
+        Ok(match &mut self.network {
+            Some(network) if rough => Some(network.way(door, &[self.seed, number as u64]).await?),
+            _ => None,
+        })
+    }
+
+    /// Ends something in the middle of its work, and has it serve again.
+    async fn kill(&mut self, dice: &mut Dice, plan: &Plan) -> anyhow::Result<()> {
         loop {
-            let late = self.late;
-            let now = self.phase.wait_for(|now| match now {
-                Phase::Chat(..) | Phase::Drain(..) => !late,
-                Phase::Late(..) | Phase::Over => true,
-                Phase::Down(_) => false,
-            });
-            let now = now.await?.clone();
-            let Some((start, places)) = now.places() else { return Ok(()) };
-            match self.connected(start, places).await {
-                Ok(End::Cut) => {}
-                Ok(End::Over) => return Ok(()),
-                Err(_) if self.phase.borrow().breaks(start) => {
-                    let next = |now: &Phase| now.places().is_some_and(|(its, _)| its > start);
-                    self.phase.wait_for(|now| next(now) || matches!(now, Phase::Over)).await?;
-                }
-                Err(error) => {
-                    return Err(error.context(format!(
-                        "{} at {}",
-                        self.resource,
-                        self.device.account()
-                    )));
-                }
+            let target = match (&self.manager, dice.among(0..4)) {
+                (None, _) | (_, 0) => Target::Server,
+                (_, 1) => Target::Both,
+                _ => Target::Manager,
+            };
+            let signal = if dice.among(0..100) < plan.term { Signal::Term } else { Signal::Kill };
+            let again = dice.among(0..100) < plan.again;
+            let soon = Duration::from_micros(dice.among(0..SOON));
+            // Either before it serves or while its clients come back.
+            let early = again && dice.among(0..2) == 0;
+            self.end_and_start(target, signal, early.then_some(soon)).await?;
+            if !again || early {
+                return Ok(());
             }
+            sleep(soon).await;
         }
     }
 
-    /// From a connection to its end.
-    async fn connected(&mut self, start: u32, places: &Places) -> anyhow::Result<End> {
-        let mut stream = self.enter(places).await?;
-        let mut done = false;
-        let mut next = Instant::now();
-        loop {
-            let now = self.phase.borrow_and_update().clone();
-            match now {
-                Phase::Over => return Ok(End::Over),
-                Phase::Drain(..) if !done && self.device.unacked() == 0 => {
-                    done = true;
-                    self.reports.send(()).await?;
-                }
-                _ => {}
+    async fn end_and_start(
+        &mut self,
+        target: Target,
+        signal: Signal,
+        again: Option<Duration>,
+    ) -> anyhow::Result<()> {
+        let (server, manager) = (target != Target::Manager, target != Target::Server);
+        // Without its server a manager ends all its sessions.
+        self.world.send_modify(|world| {
+            world.web.close();
+            if server {
+                world.server.close();
             }
-            // What it says to its last byte is heard.
-            if now.breaks(start) && !matches!(now, Phase::Down(_)) {
-                bail!("the server is gone");
-            }
-            let may_speak = matches!(now, Phase::Chat(..)) && self.device.unacked() < WINDOW;
-            tokio::select! {
-                node = stream.receive() => {
-                    let node = node?;
-                    let before = self.device.unacked();
-                    if let Some(answer) = self.device.handle(&node)? {
-                        stream.send(answer).await?;
-                    }
-                    let more = before.saturating_sub(self.device.unacked());
-                    self.acked.send_modify(|acked| *acked += more);
-                }
-                changed = self.phase.changed() => changed?,
-                () = sleep_until(next), if may_speak => {
-                    next = Instant::now() + Duration::from_micros(self.dice.among(0..self.pause));
-                    match self.speak()? {
-                        Some(words) => stream.send(words).await?,
-                        None => return Ok(End::Cut),
-                    }
-                }
-            }
+        });
+        if manager && let Some((_, _, manager)) = &mut self.manager {
+            self.history.note(Event::Killed { what: "manager" })?;
+            manager.end(signal).await?;
+            self.managers += 1;
         }
+        if server {
+            self.history.note(Event::Killed { what: "server" })?;
+            self.server.end(signal).await?;
+        }
+        if manager && let Some((program, way, manager)) = &mut self.manager {
+            // Perhaps before there is a server again.
+            *manager = Manager::start(program, *way, &self.data).await?;
+            let after = u64::try_from(manager.after.as_millis())?;
+            self.history.note(Event::Ready { after, what: "manager" })?;
+        }
+        if server {
+            if let Some(time) = again {
+                let mut starting = self.subject.begin(&self.data, &[])?;
+                // Whether it was ready by then is all the same.
+                let _ready = timeout(time, starting.ready()).await;
+                starting.end(Signal::Kill).await?;
+            }
+            self.server = self.subject.start(&self.data, &[]).await?;
+            let after = u64::try_from(self.server.after.as_millis())?;
+            self.history.note(Event::Ready { after, what: "server" })?;
+            self.after.push(self.server.after);
+        }
+        let mut places = self.server.places;
+        if let Some((_, _, manager)) = &self.manager {
+            places.http = manager.http;
+        }
+        if let Some(network) = &self.network {
+            network.lead_to(places);
+        }
+        self.world.send_modify(|world| {
+            world.places = places;
+            world.web.reopen();
+            if server {
+                world.server.reopen();
+            }
+        });
+        Ok(())
     }
 
-    /// Resumes the stream there was, or begins a new one.
-    async fn enter(&mut self, places: &Places) -> anyhow::Result<Stream> {
-        let (mut stream, features) =
-            Stream::open(self.door, places, self.device.account(), PASSWORD).await?;
-        ensure!(features.child(SM, "sm").is_some(), "no stream management is offered");
-        if let Some(resume) = self.device.resume() {
-            stream.send(resume).await?;
-            if self.device.answered(&stream.receive().await?)? == Resumption::Resumed {
-                self.say_again(&mut stream).await?;
-                return Ok(stream);
-            }
-        }
-        let jid = bind(&mut stream, &self.resource).await?;
-        self.device.bound(&jid)?;
-        stream.send(format!("<enable xmlns='{SM}' resume='true'/>")).await?;
-        self.device.enabled(&stream.expect(SM, "enabled").await?);
-        // Behind what the server did not come to.
-        self.device.stanza("<presence/>".into());
-        self.say_again(&mut stream).await?;
-        Ok(stream)
-    }
-
-    async fn say_again(&mut self, stream: &mut Stream) -> anyhow::Result<()> {
-        let again = self.device.again();
-        if !again.is_empty() {
-            stream.send(format!("{}<r xmlns='{SM}'/>", again.concat())).await?;
+    /// The network is well from now on.
+    fn heal(&mut self) -> anyhow::Result<()> {
+        if self.world.borrow().rough
+            && let Some(network) = &self.network
+        {
+            network.heal();
+            self.history.note(Event::Healed)?;
         }
         Ok(())
     }
 
-    /// What comes to somebody's mind; nothing: to pull the cable.
-    fn speak(&mut self) -> anyhow::Result<Option<String>> {
-        self.messages += 1;
-        let id = format!("{}-{}", self.resource, self.messages);
-        let whim = self.dice.among(0..100);
-        let whom = match whim {
-            0..60 => 0..PRESENT,
-            60..80 => PRESENT..PRESENT + ABSENT,
-            _ => 0..self.accounts.len(),
-        };
-        // Not themselves: whether that is archived once or twice is a matter of taste.
-        let own = self.accounts.iter().position(|one| one == self.device.account());
-        let whom = Some(self.dice.place(whom)).filter(|one| Some(*one) != own).unwrap_or(PRESENT);
-        let whom = self.accounts[whom].clone();
-        Ok(Some(match whim {
-            0..80 => self.device.message(&id, &whom)?,
-            80..98 => match self.device.name(&id, &self.contacts[self.dice.place(0..CONTACTS)])? {
-                Some(words) => words,
-                None => self.device.message(&id, &whom)?,
-            },
-            _ => return Ok(None),
-        }))
+    fn enter(&self, stage: Stage) {
+        self.world.send_modify(|world| world.stage = stage);
     }
-}
 
-async fn bind(stream: &mut Stream, resource: &str) -> anyhow::Result<String> {
-    let bind = format!(
-        "<iq type='set' id='bind'><bind xmlns='{}'><resource>{resource}</resource></bind></iq>",
-        ns::BIND
-    );
-    stream.send(bind).await?;
-    let bound = stream.expect(ns::CLIENT, "iq").await?;
-    let jid = bound.child(ns::BIND, "bind").and_then(|bind| bind.child(ns::BIND, "jid"));
-    Ok(jid.context("no address is bound")?.text.clone())
-}
-
-/// Asks for an account's whole archive and roster.
-async fn take_stock(account: &BareJid, server: &Running, history: &History) -> anyhow::Result<()> {
-    let (mut stream, _) = Stream::open(Door::Tcp, &server.places, account, PASSWORD).await?;
-    bind(&mut stream, "stock").await?;
-    let owner = account.to_string();
-    let mut after = String::new();
-    loop {
-        let query = format!(
-            "<iq type='set' id='page'><query xmlns='{MAM}' queryid='q'><set xmlns='{RSM}'><max>100</max>{after}</set></query></iq>"
-        );
-        stream.send(query).await?;
-        let fin = loop {
-            let node = stream.receive().await?;
-            if node.is(ns::CLIENT, "iq") && node.attr("id") == Some("page") {
-                break node.child(MAM, "fin").cloned().with_context(|| format!("{node:?}"))?;
-            }
-            if let Some((id, uid)) = archived(&node) {
-                history.note(Event::Archived { owner: owner.clone(), id, uid })?;
-            }
-        };
-        if fin.attr("complete") == Some("true") {
-            break;
+    async fn end(mut self) -> anyhow::Result<()> {
+        if let Some((_, _, manager)) = &mut self.manager {
+            manager.end(Signal::Kill).await?;
         }
-        let last = fin.child(RSM, "set").and_then(|set| set.child(RSM, "last"));
-        after = format!("<after>{}</after>", last.context("a page without its last")?.text);
+        self.server.end(Signal::Kill).await
     }
-    stream.send(format!("<iq type='get' id='roster'><query xmlns='{}'/></iq>", ns::ROSTER)).await?;
-    loop {
-        let node = stream.receive().await?;
-        if node.attr("id") == Some("roster") {
-            let query = node.child(ns::ROSTER, "query").context("a roster")?;
-            for item in &query.children {
-                let attr = |name| item.attr(name).unwrap_or_default().to_owned();
-                history.note(Event::Item {
-                    owner: owner.clone(),
-                    contact: attr("jid"),
-                    name: attr("name"),
-                })?;
-            }
-            return Ok(());
-        }
-    }
-}
-
-/// XEP-0313.
-const MAM: &str = "urn:xmpp:mam:2";
-/// XEP-0059.
-const RSM: &str = "http://jabber.org/protocol/rsm";
-
-/// The message's id and the archive's, of a result.
-fn archived(node: &Node) -> Option<(String, String)> {
-    let result = node.child(MAM, "result")?;
-    let message = result.child(ns::FORWARD, "forwarded")?.child(ns::CLIENT, "message")?;
-    Some((message.attr("id")?.to_owned(), result.attr("id")?.to_owned()))
 }

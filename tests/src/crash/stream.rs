@@ -1,11 +1,11 @@
 //! A client's stream through any door, from nothing to where it can be bound or resumed.
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use script::{Character, Connection, Stage};
+use script::{Character, Connection, Lost, Stage};
 use server::script::{Bosh, Certificates, Session, Socket, Tcp, WebSocket, Wire};
-use std::{str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 use xmpp_core::{
     BareJid, ns,
     sasl::{MechanismName, client::Client},
@@ -39,14 +39,52 @@ impl FromStr for Door {
 }
 
 /// Where a server's doors are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Places {
-    /// `HOST:PORT` of client streams.
-    pub tcp: String,
-    /// The URL of BOSH.
-    pub bosh: String,
-    /// The URL of WebSocket.
-    pub websocket: String,
+    /// For client streams.
+    pub tcp: SocketAddr,
+    /// For BOSH and WebSocket.
+    pub http: SocketAddr,
+}
+
+/// The server ended the stream by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// In order.
+    Closed,
+    /// With an error of this condition (RFC 6120 4.9.3).
+    Error(String),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the stream is closed"),
+            Self::Error(condition) => write!(f, "the stream ends with {condition}"),
+        }
+    }
+}
+
+impl std::error::Error for Ended {}
+
+/// Whether a broken network alone explains why a stream ended or did not come about.
+pub fn is_lost(error: &anyhow::Error) -> bool {
+    if let Some(ended) = error.downcast_ref::<Ended>() {
+        let conditions = ["conflict", "connection-timeout", "remote-connection-failed"];
+        return match ended {
+            Ended::Closed => true,
+            Ended::Error(condition) => conditions.contains(&condition.as_str()),
+        };
+    }
+    match error.downcast_ref::<Lost>() {
+        Some(Lost::Silence) => true,
+        // XEP-0124 17.2: the manager says why.
+        Some(Lost::Broken(why)) => match why.strip_prefix("terminated: ") {
+            Some(condition) => ["item-not-found", "remote-connection-failed"].contains(&condition),
+            None => true,
+        },
+        None => false,
+    }
 }
 
 /// A stream.
@@ -60,7 +98,8 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Connects and authenticates; gives the stream and its features, with which it can be bound or resumed.
+    /// Connects and authenticates; gives the stream and its features, with which it can be bound or resumed. Each step of the
+    /// server's may take as long as `patience`.
     ///
     /// # Errors
     /// There is nobody, or the login is refused.
@@ -69,8 +108,9 @@ impl Stream {
         places: &Places,
         account: &BareJid,
         password: &str,
+        patience: Duration,
     ) -> anyhow::Result<(Self, Node)> {
-        let mut stream = Self::connect(door, places, account).await?;
+        let mut stream = Self::connect(door, places, account, patience).await?;
         let domain = account.domain();
         stream.header(domain).await?;
         stream.expect(ns::STREAMS, "features").await?;
@@ -92,8 +132,13 @@ impl Stream {
         Ok((stream, features))
     }
 
-    async fn connect(door: Door, places: &Places, account: &BareJid) -> anyhow::Result<Self> {
-        let (certificates, patience) = (Certificates::any(), PATIENCE);
+    async fn connect(
+        door: Door,
+        places: &Places,
+        account: &BareJid,
+        patience: Duration,
+    ) -> anyhow::Result<Self> {
+        let certificates = Certificates::any();
         let nobody = Character {
             name: String::new(),
             jid: account.clone(),
@@ -105,16 +150,18 @@ impl Stream {
         let broken = |error: String| anyhow::anyhow!(error);
         Ok(match door {
             Door::Tcp => {
-                let mut tcp = Tcp { address: places.tcp.clone(), certificates, patience };
+                let mut tcp = Tcp { address: places.tcp.to_string(), certificates, patience };
                 Self::Tcp(Box::new(tcp.connect(&nobody).await?))
             }
             Door::Bosh => {
-                let service = places.bosh.parse().map_err(broken)?;
+                let service =
+                    format!("http://{}/http-bind", places.http).parse().map_err(broken)?;
                 let mut bosh = Bosh { service, certificates, patience };
                 Self::Bosh(Box::new(bosh.connect(&nobody).await?))
             }
             Door::WebSocket => {
-                let endpoint = places.websocket.parse().map_err(broken)?;
+                let endpoint =
+                    format!("ws://{}/xmpp-websocket", places.http).parse().map_err(broken)?;
                 let mut websocket = WebSocket { endpoint, certificates, patience };
                 Self::WebSocket(Box::new(websocket.connect(&nobody).await?))
             }
@@ -126,6 +173,34 @@ impl Stream {
             Self::Tcp(stream) => stream.open(domain).await?,
             Self::Bosh(stream) => stream.open(domain).await?,
             Self::WebSocket(stream) => stream.open(domain).await?,
+        }
+        Ok(())
+    }
+
+    /// Binds this resource; gives the address.
+    ///
+    /// # Errors
+    /// The connection is gone, or the server has none.
+    pub async fn bind(&mut self, resource: &str) -> anyhow::Result<String> {
+        let bind = format!(
+            "<iq type='set' id='bind'><bind xmlns='{}'><resource>{resource}</resource></bind></iq>",
+            ns::BIND
+        );
+        self.send(bind).await?;
+        let bound = self.expect(ns::CLIENT, "iq").await?;
+        let jid = bound.child(ns::BIND, "bind").and_then(|bind| bind.child(ns::BIND, "jid"));
+        Ok(jid.context("no address is bound")?.text.clone())
+    }
+
+    /// Ends the stream in order; what comes meanwhile is not looked at.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn leave(mut self) -> anyhow::Result<()> {
+        match &mut self {
+            Self::Tcp(stream) => stream.close().await?,
+            Self::Bosh(stream) => stream.close().await?,
+            Self::WebSocket(stream) => stream.close().await?,
         }
         Ok(())
     }
@@ -154,8 +229,11 @@ impl Stream {
             Self::Bosh(stream) => stream.receive().await?,
             Self::WebSocket(stream) => stream.receive().await?,
         };
-        let node = node.context("the stream is closed")?;
-        ensure!(!node.is(ns::STREAMS, "error"), "the stream ends with an error: {node:?}");
+        let node = node.ok_or(Ended::Closed)?;
+        if node.is(ns::STREAMS, "error") {
+            let condition = node.children.first().map(|one| one.name.clone());
+            return Err(Ended::Error(condition.unwrap_or_default()).into());
+        }
         Ok(node)
     }
 

@@ -4,6 +4,7 @@ use super::Toxics;
 use std::{io, net::SocketAddr};
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::{JoinHandle, JoinSet},
 };
 
@@ -24,6 +25,18 @@ impl FaultProxy {
         server: SocketAddr,
         plan: impl Fn(u64) -> Toxics + Send + 'static,
     ) -> io::Result<Self> {
+        Self::before(watch::Sender::new(server).subscribe(), plan).await
+    }
+
+    /// In front of a server that may move: each connection goes to where it is when that connection comes.
+    ///
+    /// # Errors
+    ///
+    /// If no port can be listened on.
+    pub async fn before(
+        server: watch::Receiver<SocketAddr>,
+        plan: impl Fn(u64) -> Toxics + Send + 'static,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let task = tokio::spawn(async move {
@@ -31,7 +44,7 @@ impl FaultProxy {
             for number in 0.. {
                 // Without a listener clients are refused, which nobody overlooks.
                 let Ok((client, _)) = listener.accept().await else { return };
-                let toxics = plan(number);
+                let (toxics, server) = (plan(number), *server.borrow());
                 connections.spawn(async move {
                     // A server that is not there hangs up on its clients.
                     let Ok(server) = TcpStream::connect(server).await else { return };
@@ -168,6 +181,32 @@ mod tests {
         assert!(first < sent.len(), "they came in one piece");
         server.read_exact(&mut block[first..]).await.unwrap();
         assert_eq!(block, sent);
+    }
+
+    #[tokio::test]
+    async fn who_comes_after_the_server_has_moved_finds_it() {
+        let here = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = watch::Sender::new(here.local_addr().unwrap());
+        let proxy = FaultProxy::before(place.subscribe(), |_| Toxics::NONE).await.unwrap();
+        let _before = TcpStream::connect(proxy.address()).await.unwrap();
+        here.accept().await.unwrap();
+        place.send_replace(there.local_addr().unwrap());
+        let _after = TcpStream::connect(proxy.address()).await.unwrap();
+        there.accept().await.unwrap();
+    }
+
+    #[test]
+    fn in_an_outage_every_toxic_comes_and_a_client_gets_on_by_trying_again() {
+        let mut dice = crate::faults::Dice::of(&[7]);
+        let all: Vec<Toxics> = (0..1_000).map(|_| Toxics::outage(&mut dice)).collect();
+        for way in [|toxics: &Toxics| toxics.up, |toxics: &Toxics| toxics.down] {
+            let kinds: std::collections::HashSet<_> =
+                all.iter().map(|toxics| std::mem::discriminant(&way(toxics))).collect();
+            assert_eq!(kinds.len(), 7);
+        }
+        let well = all.iter().filter(|toxics| **toxics == Toxics::NONE).count();
+        assert!((100..400).contains(&well), "{well}");
     }
 
     #[test]

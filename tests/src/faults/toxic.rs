@@ -14,6 +14,11 @@ const BLOCK: usize = 16 * 1024;
 const LONGEST: u64 = 80;
 /// Where a seed has something happen: within the first requests of a connection, or in the middle of one.
 const EARLY: u64 = 6_000;
+/// Where it does in an outage: while a stream is begun, or in the middle of it.
+const MIDDLE: u64 = 40_000;
+/// How long a stall of an outage lasts at most, in milliseconds: some are longer than a client waits, so that what was on its
+/// way arrives when nobody counts on it any more.
+const STALL: u64 = 4_000;
 
 /// What happens to the bytes that go one way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +76,11 @@ impl Toxics {
         Self { up: Toxic::any(&mut dice), down: Toxic::any(&mut dice) }
     }
 
+    /// What an outage does to the connection of a long stream: something to most.
+    pub fn outage(dice: &mut Dice) -> Self {
+        Self { up: Toxic::bad(dice), down: Toxic::bad(dice) }
+    }
+
     /// Passes bytes between these two until the connection ends.
     pub async fn relay(self, mut client: TcpStream, mut server: TcpStream) {
         let cut = {
@@ -100,6 +110,19 @@ impl Toxic {
             91..96 => Self::Cut { after: dice.among(0..EARLY) },
             96..99 => Self::HalfClose { after: dice.among(0..EARLY) },
             _ => Self::BlackHole { after: dice.among(0..EARLY) },
+        }
+    }
+
+    /// One of all, in a mixture in which a stream gets on only where its client comes back to it.
+    fn bad(dice: &mut Dice) -> Self {
+        match dice.among(0..100) {
+            0..45 => Self::None,
+            45..58 => Self::Delay(dice.millis(1..LONGEST)),
+            58..64 => Self::Dribble,
+            64..76 => Self::Stall { after: dice.among(0..MIDDLE), time: dice.millis(1..STALL) },
+            76..86 => Self::Cut { after: dice.among(0..MIDDLE) },
+            86..93 => Self::HalfClose { after: dice.among(0..MIDDLE) },
+            _ => Self::BlackHole { after: dice.among(0..MIDDLE) },
         }
     }
 

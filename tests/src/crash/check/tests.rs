@@ -33,20 +33,30 @@ fn archived(owner: &str, id: &str, uid: &str) -> Event {
     Event::Archived { owner: format!("{owner}@localhost"), id: text(id), uid: text(uid) }
 }
 
+const NAME: &str = "name of juliet@localhost";
+
 fn named(name: &str) -> [Event; 2] {
-    let (owner, contact, name) = (text("romeo@localhost"), text("juliet@localhost"), text(name));
+    let (owner, subject, value) = (text("romeo@localhost"), text(NAME), text(name));
     [
-        Event::Naming { owner: owner.clone(), contact: contact.clone(), name: name.clone() },
-        Event::Named { owner, contact, name },
+        Event::Asked { owner: owner.clone(), subject: subject.clone(), value: value.clone() },
+        Event::Done { owner, subject, value },
     ]
 }
 
 fn item(name: &str) -> Event {
-    Event::Item {
-        owner: text("romeo@localhost"),
-        contact: text("juliet@localhost"),
-        name: text(name),
-    }
+    Event::Is { owner: text("romeo@localhost"), subject: text(NAME), value: text(name) }
+}
+
+fn half(owner: &str, half: &'static str) -> Event {
+    let (owner, contact) = match owner {
+        "romeo" => (text("romeo@localhost"), text("juliet@localhost")),
+        _ => (text("juliet@localhost"), text("romeo@localhost")),
+    };
+    Event::Half { owner, contact, half }
+}
+
+fn killed() -> Event {
+    Event::Killed { what: "server" }
 }
 
 /// Two messages, a kill in between, and nothing wrong.
@@ -58,18 +68,20 @@ fn good() -> Vec<Event> {
         acked("1"),
         received("1", "u1"),
         sent("2"),
-        Event::Killed,
-        Event::Ready { after: 100 },
+        killed(),
+        Event::Ready { after: 100, what: "server" },
         stream(ROMEO, true),
         stream(JULIET, true),
         acked("2"),
         received("2", "u2"),
-        Event::Settled,
+        Event::Settled { after: 200 },
         archived("juliet", "1", "u1"),
         archived("juliet", "2", "u2"),
         archived("romeo", "1", "v1"),
         archived("romeo", "2", "v2"),
         item("Juliet"),
+        half("romeo", "to"),
+        half("juliet", "from"),
     ]);
     events
 }
@@ -111,7 +123,8 @@ fn n1_an_archive_id_that_was_seen_stays() {
 #[test]
 fn n1_what_came_back_was_neither_kept_nor_delivered() {
     let mut events = good();
-    events.push(refused("2"));
+    let acked = events.iter().position(|e| *e == acked("2")).expect("there");
+    events.insert(acked, refused("2"));
     assert_eq!(rules(&events), ["N1"]);
 }
 
@@ -123,6 +136,54 @@ fn n1_nothing_comes_twice_on_a_stream_that_was_resumed() {
     // On a new stream it may.
     events.insert(14, stream(JULIET, false));
     assert_eq!(rules(&events), Vec::<&str>::new());
+}
+
+#[test]
+fn n1_what_a_device_has_taken_for_certain_does_not_come_to_it_again() {
+    let again = |between: &[Event]| {
+        let mut events = good();
+        let settled = events.iter().position(|e| matches!(e, Event::Settled { .. }));
+        let mut more = vec![Event::Taken { id: text("2"), device: text(JULIET) }];
+        more.extend_from_slice(between);
+        more.extend([stream(JULIET, false), received("2", "u2")]);
+        let settled = settled.expect("there");
+        events.splice(settled..settled, more);
+        rules(&events)
+    };
+    assert_eq!(again(&[]), ["N1"]);
+    assert_eq!(again(&[Event::Killed { what: "manager" }]), ["N1"]);
+    assert_eq!(again(&[killed()]), Vec::<&str>::new());
+}
+
+#[test]
+fn n1_nobody_gets_what_is_for_somebody_else() {
+    let mut events = good();
+    let stray = |device: &str| Event::Received {
+        id: text("1"),
+        device: text(device),
+        uid: String::new(),
+        delayed: false,
+    };
+    events.push(stray("juliet@localhost/c"));
+    assert_eq!(rules(&events), Vec::<&str>::new());
+    events.push(stray("tybalt@localhost/d"));
+    assert_eq!(rules(&events), ["N1"]);
+    assert!(rules(&[good(), vec![archived("tybalt", "1", "w1")]].concat()).contains(&"N2"));
+}
+
+#[test]
+fn n1_where_nothing_is_archived_messages_have_to_come_all_the_same() {
+    let kept = |event: &Event| !matches!(event, Event::Archived { .. });
+    let mut events: Vec<_> = good().into_iter().filter(kept).collect();
+    for event in &mut events {
+        if let Event::Received { uid, .. } = event {
+            uid.clear();
+        }
+    }
+    events.insert(0, Event::Unarchived);
+    assert_eq!(rules(&events), Vec::<&str>::new());
+    events.retain(|event| *event != received("2", ""));
+    assert_eq!(rules(&events), ["N1"]);
 }
 
 #[test]
@@ -140,12 +201,51 @@ fn n3_archives_and_devices_keep_the_order() {
     let mut events = good();
     let archive = events.iter().position(|e| *e == archived("juliet", "1", "u1")).expect("there");
     events.swap(archive, archive + 1);
-    assert_eq!(rules(&events), ["N3"]);
+    assert_eq!(rules(&events), ["N3", "N3"], "nor is it what the device saw");
     let mut events = good();
     let first = events.iter().position(|e| *e == received("1", "u1")).expect("there");
     let second = events.iter().position(|e| *e == received("2", "u2")).expect("there");
     events.swap(first, second);
-    assert_eq!(rules(&events), ["N3"]);
+    assert_eq!(rules(&events), ["N3", "N3"]);
+}
+
+#[test]
+fn n3_the_order_of_an_archive_is_that_of_every_device() {
+    let mut events = good();
+    let sends = |id: &str, device: &str| Event::Sent {
+        id: text(id),
+        device: text(device),
+        to: text("juliet@localhost"),
+    };
+    let settled = events.iter().position(|e| matches!(e, Event::Settled { .. })).expect("there");
+    // Of two senders: no order of sending is broken.
+    events.splice(
+        settled..settled,
+        [
+            sends("3", "tybalt@localhost/c"),
+            acked("3"),
+            sends("4", "paris@localhost/d"),
+            acked("4"),
+            received("3", "u3"),
+            received("4", "u4"),
+        ],
+    );
+    events.extend([archived("tybalt", "3", "w3"), archived("paris", "4", "w4")]);
+    let archive = |first: [&str; 2], second: [&str; 2]| {
+        let rows = [first, second].map(|[id, uid]| archived("juliet", id, uid));
+        rules(&[events.clone(), rows.to_vec()].concat())
+    };
+    assert_eq!(archive(["3", "u3"], ["4", "u4"]), Vec::<&str>::new());
+    assert_eq!(archive(["4", "u4"], ["3", "u3"]), ["N3"]);
+}
+
+#[test]
+fn n4_rosters_agree() {
+    assert_eq!(rules(&without(&half("juliet", "from"))), ["N4"]);
+    assert_eq!(rules(&without(&half("romeo", "to"))), ["N4"]);
+    assert_eq!(rules(&[good(), vec![half("romeo", "ask")]].concat()), ["N4"]);
+    let asked = [half("romeo", "ask"), half("juliet", "asked")];
+    assert_eq!(rules(&[&good()[..], &asked].concat()), Vec::<&str>::new());
 }
 
 #[test]
@@ -157,6 +257,26 @@ fn n4_what_was_not_acknowledged_is_in_both_archives_or_in_none() {
     assert_eq!(rules(&doubtful), Vec::<&str>::new(), "a broken stream tells, too");
     let torn: Vec<_> = both.into_iter().filter(|e| *e != archived("romeo", "2", "v2")).collect();
     assert_eq!(rules(&torn), ["N4"]);
+}
+
+#[test]
+fn n5_nothing_is_done_that_nobody_asked_for() {
+    let mut events = good();
+    let subject = text("block of tybalt@localhost");
+    let is = Event::Is { owner: text("romeo@localhost"), subject, value: text("yes") };
+    events.push(is);
+    assert_eq!(rules(&events), ["N5"]);
+}
+
+#[test]
+fn n6_all_is_there_in_time_and_what_was_acknowledged_does_not_come_back() {
+    let mut events = good();
+    events.push(Event::Settled { after: 30_001 });
+    assert_eq!(rules(&events), ["N6"]);
+    let mut events = without(&received("2", "u2"));
+    events.retain(|e| !matches!(e, Event::Archived { id, .. } if id == "2"));
+    events.push(refused("2"));
+    assert_eq!(rules(&events), ["N6"]);
 }
 
 #[test]
