@@ -1,0 +1,81 @@
+//! The floor: a process that forwards what one of two sockets says to the other, unread. No server can need less.
+//!
+//! Each connection begins with a line, the name of a [user](crate::load::user). What comes from one with an even number goes to the
+//! one with the next number.
+
+use anyhow::Context;
+use std::{
+    collections::HashMap,
+    io,
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+};
+
+/// What is read at once.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Those who wait for the connection with this number.
+type Waiting = Arc<Mutex<HashMap<usize, oneshot::Sender<TcpStream>>>>;
+
+/// Forwards on this port of loopback until the process ends; the other one is open as well, so that it looks like a server.
+///
+/// # Errors
+/// A port is taken.
+pub async fn serve(c2s: u16, http: u16) -> anyhow::Result<()> {
+    let _http = TcpListener::bind((Ipv4Addr::LOCALHOST, http)).await?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, c2s)).await?;
+    let waiting = Waiting::default();
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let waiting = Arc::clone(&waiting);
+        // A broken connection is the end of its pair and of nothing else.
+        tokio::spawn(async move { connection(stream, waiting).await.is_ok() });
+    }
+}
+
+async fn connection(mut stream: TcpStream, waiting: Waiting) -> anyhow::Result<()> {
+    stream.set_nodelay(true)?;
+    let number = name(&mut stream).await?;
+    let writer = number & !1;
+    if number != writer {
+        let there = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&writer);
+        if let Some(there) = there {
+            return there.send(stream).ok().context("the other one has gone");
+        }
+        // Idle; whatever it says is nobody's.
+        stream.read_u8().await?;
+        return Ok(());
+    }
+    let (there, other) = oneshot::channel();
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(writer, there);
+    let mut byte = [0];
+    let mut reader = tokio::select! {
+        other = other => other?,
+        // Nothing is said before both are there: it is the end.
+        _ = stream.peek(&mut byte) => return Ok(()),
+    };
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        match stream.read(&mut buffer).await? {
+            0 => return Ok(()),
+            read => reader.write_all(&buffer[..read]).await?,
+        }
+    }
+}
+
+/// The number at the end of the first line.
+async fn name(stream: &mut TcpStream) -> io::Result<usize> {
+    let mut name = String::new();
+    loop {
+        match stream.read_u8().await? {
+            b'\n' => break,
+            byte => name.push(byte.into()),
+        }
+    }
+    name[1..].parse().map_err(io::Error::other)
+}

@@ -1,0 +1,220 @@
+//! Pairs of people, one of whom writes to the other.
+
+use super::{Figures, Latencies, Meter, Times, log_in, run, user};
+use crate::{
+    client::{Client, Door, Target, complaint},
+    process::Group,
+    scan::{self, Scanner},
+};
+use anyhow::Context;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// Bytes of a message as its sender writes it.
+pub const MESSAGE_BYTES: usize = 170;
+
+/// What is wrong where more arrives than is on its way.
+const TWICE: &str = "a message arrives twice";
+
+/// Who writes how much to whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Chat {
+    /// How those who write come in.
+    pub from: Door,
+    /// How those who read come in.
+    pub to: Door,
+    /// How many pairs.
+    pub pairs: usize,
+    /// When a message is sent.
+    pub pace: Pace,
+}
+
+/// When a message is sent.
+#[derive(Debug, Clone, Copy)]
+pub enum Pace {
+    /// So many are on their way in each pair: one is sent for each that arrives.
+    InFlight(usize),
+    /// So many a second in all, whether they arrive or not.
+    Offered(u32),
+}
+
+/// Has the pairs chat.
+///
+/// # Errors
+/// The server says that something is wrong, or messages are missing.
+pub async fn chat(
+    target: &Target,
+    server: Group,
+    times: Times,
+    Chat { from, to, pairs, pace }: Chat,
+) -> anyhow::Result<Figures> {
+    let is_floor = target.is_floor;
+    let ready = move |mut client: Client| async move {
+        if !is_floor {
+            client.available().await?;
+        }
+        Ok(client)
+    };
+    let writers = log_in(target, from, (0..pairs).map(|pair| user(2 * pair)), ready).await?;
+    let readers = log_in(target, to, (0..pairs).map(|pair| user(2 * pair + 1)), ready).await?;
+    let all = writers.into_iter().zip(readers).enumerate().map(|(number, (writer, reader))| {
+        let message = Message::to(from, &target.domain, &user(2 * number + 1));
+        (number, Pair { writer, reader, message, scanner: Scanner::new(Scanner::BODY) })
+    });
+    run(server, times, all.collect(), move |(number, pair), meter| async move {
+        match pace {
+            Pace::InFlight(window) => pair.window(window, &meter).await,
+            Pace::Offered(per_second) => {
+                let interval = Duration::from_secs(1) * u32::try_from(pairs)? / per_second;
+                let first = interval * u32::try_from(number)? / u32::try_from(pairs)?;
+                pair.interval(first, interval, &meter).await
+            }
+        }
+    })
+    .await
+}
+
+struct Pair {
+    writer: Client,
+    reader: Client,
+    message: Message,
+    scanner: Scanner,
+}
+
+impl Pair {
+    async fn window(mut self, window: usize, meter: &Meter) -> Latencies {
+        let mut latencies = Vec::new();
+        let mut due = window;
+        let mut on_their_way = 0_usize;
+        loop {
+            if !meter.is_over() {
+                let now = meter.now();
+                for _ in 0..due {
+                    self.writer.put(self.message.at(now));
+                }
+                self.writer.flush().await?;
+                on_their_way += due;
+            }
+            if on_their_way == 0 {
+                return self.end(latencies).await;
+            }
+            let Self { writer, reader, scanner, .. } = &mut self;
+            due = receive(writer, reader, scanner, meter, &mut latencies).await?;
+            on_their_way = on_their_way.checked_sub(due).context(TWICE)?;
+        }
+    }
+
+    async fn interval(mut self, first: Duration, interval: Duration, meter: &Meter) -> Latencies {
+        let mut latencies = Vec::new();
+        let mut next = Instant::now() + first;
+        let mut on_their_way = 0_usize;
+        while !meter.is_over() || on_their_way > 0 {
+            tokio::select! {
+                () = sleep_until(next) => {
+                    if !meter.is_over() {
+                        self.writer.put(self.message.at(meter.now()));
+                        self.writer.flush().await?;
+                        on_their_way += 1;
+                    }
+                    next += interval;
+                }
+                arrived = receive(&mut self.writer, &mut self.reader, &self.scanner, meter, &mut latencies) => {
+                    on_their_way = on_their_way.checked_sub(arrived?).context(TWICE)?;
+                }
+            }
+        }
+        self.end(latencies).await
+    }
+
+    async fn end(self, latencies: Vec<f32>) -> Latencies {
+        self.writer.close().await?;
+        self.reader.close().await?;
+        Ok(latencies)
+    }
+}
+
+/// Waits for whatever comes next; gives how many messages that was.
+async fn receive(
+    writer: &mut Client,
+    reader: &mut Client,
+    scanner: &Scanner,
+    meter: &Meter,
+    latencies: &mut Vec<f32>,
+) -> anyhow::Result<usize> {
+    tokio::select! {
+        read = reader.read() => read?,
+        read = writer.read() => {
+            read?;
+            if let Some(error) = complaint(&writer.inbox) {
+                anyhow::bail!("{error}");
+            }
+            writer.inbox.clear();
+        }
+    }
+    let mut arrived = 0;
+    scanner.take(&mut reader.inbox, |stamp| {
+        if meter.knows(stamp) {
+            meter.done(stamp, latencies);
+            arrived += 1;
+        }
+    });
+    Ok(arrived)
+}
+
+/// Messages to one recipient, all of the same length.
+#[derive(Debug, Clone)]
+pub struct Message {
+    to: String,
+    text: String,
+    number: u64,
+    bytes: Vec<u8>,
+}
+
+impl Message {
+    /// To the bare address of this user; over WebSocket and BOSH it declares its namespace.
+    #[must_use]
+    pub fn to(door: Door, domain: &str, user: &str) -> Self {
+        let namespace = match door {
+            Door::Tcp | Door::Tls => "",
+            Door::WebSocket | Door::Bosh => " xmlns='jabber:client'",
+        };
+        let to = format!("<message{namespace} to='{user}@{domain}' type='chat' id='");
+        let mut this = Self { to, text: String::new(), number: 0, bytes: Vec::new() };
+        let missing = MESSAGE_BYTES.saturating_sub(this.at(0).len());
+        this.text = " but soft, what light through yonder window breaks? "
+            .chars()
+            .cycle()
+            .take(missing)
+            .collect();
+        this
+    }
+
+    /// One that is sent at this time.
+    pub fn at(&mut self, stamp: u64) -> &[u8] {
+        self.number += 1;
+        self.bytes.clear();
+        self.bytes.extend_from_slice(self.to.as_bytes());
+        scan::put(&mut self.bytes, self.number);
+        self.bytes.extend_from_slice(b"'>");
+        self.bytes.extend_from_slice(Scanner::BODY.as_bytes());
+        scan::put(&mut self.bytes, stamp);
+        self.bytes.extend_from_slice(self.text.as_bytes());
+        self.bytes.extend_from_slice(b"</body></message>");
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_have_the_length_that_is_told_and_differ() {
+        for door in [Door::Tcp, Door::Bosh] {
+            let mut message = Message::to(door, "localhost", "u00001");
+            let first = message.at(1).to_vec();
+            assert_eq!(first.len(), MESSAGE_BYTES, "{}", String::from_utf8_lossy(&first));
+            assert_ne!(first, message.at(1));
+        }
+    }
+}
