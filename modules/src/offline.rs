@@ -10,10 +10,11 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, future::ready};
-use roster_store::{MessageId, NewMessage, Store, StoreError};
+use roster_store::{MessageId, NewMessage, Origin, Put, Store, StoreError, Taken};
 use router::{At, Backlog, BoxFuture, Declare, Keeping, Kept, Module, Party};
+use sha1::{Digest, Sha1};
 use std::sync::Arc;
-use xmpp_core::{BareJid, Jid, StanzaError, error::StanzaCondition};
+use xmpp_core::{BareJid, Jid, Stanza, StanzaError, error::StanzaCondition, ns};
 
 /// Keeps messages until their recipient is there.
 pub(crate) struct Offline {
@@ -46,6 +47,7 @@ impl Offline {
             return (!delivered).then(|| Kept {
                 receipt: ready(Ok(())).boxed(),
                 fenced: true,
+                again: false,
                 row: None,
                 sender_id: None,
                 recipient_id: None,
@@ -74,6 +76,7 @@ impl Offline {
             stanza: stanza.clone(),
             archived,
             pending,
+            delivered: *delivered,
         };
         let of_sender = sender
             .as_ref()
@@ -84,16 +87,18 @@ impl Offline {
             from.filter(|_| received || waits).map(|from| new(recipient, from, received, waits));
         let owners = [&of_sender, &of_recipient].map(Option::is_some);
         let twice = faults::planted!("dup_archive").then(|| of_recipient.clone()).flatten();
-        let (ids, written) =
-            self.store.put([of_sender, of_recipient, twice].into_iter().flatten().collect());
+        let messages = [of_sender, of_recipient, twice].into_iter().flatten().collect();
+        let (taken, written) = self.store.put(Put { messages, origin: origin(message) });
         faults::site!("put-queued");
-        let mut ids = ids.into_iter();
+        let again = taken == Taken::Again;
+        let mut ids = taken.ids().into_iter();
         let [sender_id, recipient_id] =
             owners.map(|is_there| is_there.then(|| ids.next()).flatten());
         let stanza_id = |party: &Party<'_>, id: MessageId| archive::stanza_id(party.account(), id);
         Some(Kept {
             receipt: written.map(|result| result.map_err(|error| refusal(&error))).boxed(),
             fenced,
+            again,
             row: recipient_id.map(|id| id.number()),
             sender_id: sender.as_ref().zip(sender_id).map(|(sender, id)| stanza_id(sender, id)),
             recipient_id: recipient_id.filter(|_| received).map(|id| stanza_id(recipient, id)),
@@ -146,6 +151,29 @@ impl Offline {
 
 /// Messages read at a time: more than most people find when they come back.
 const PAGE: usize = 64;
+
+/// What a message is known by whose client says that it gives no two the same id (XEP-0359 2.2): its sender, of whatever
+/// session, and all that it says. Collisions of 64 bits need not be feared by chance, and who looks for one finds it among
+/// messages of his own only.
+fn origin(message: &Stanza) -> Option<Origin> {
+    message.child(ns::STANZA_IDS, "origin-id")?;
+    let head = &message.head;
+    let mut digest = Sha1::new();
+    for part in [
+        head.from.as_ref()?.bare_str(),
+        head.to.as_ref()?.as_str(),
+        head.kind.type_name().unwrap_or_default(),
+        head.id.as_deref().unwrap_or_default(),
+        head.lang.as_deref().unwrap_or_default(),
+    ] {
+        digest.update(part);
+        digest.update([0]); // which is no character of XML
+    }
+    digest.update(&head.rest);
+    digest.update([0]);
+    digest.update(message.inner());
+    digest.finalize().first_chunk().copied().map(Origin::of)
+}
 
 fn refusal(error: &StoreError) -> StanzaError {
     match error {

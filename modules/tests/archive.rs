@@ -22,10 +22,11 @@ fn said_from(house: &House, minute: u64, messages: &[(&str, &str)]) -> Vec<Strin
             .into(),
         archived: true,
         pending: false,
+        delivered: true,
     });
-    let (ids, put) = house.store.put(new.collect());
+    let (taken, put) = house.store.put(new.collect::<Vec<_>>().into());
     finish(put).expect("kept");
-    ids.iter().map(MessageId::to_string).collect()
+    taken.ids().iter().map(MessageId::to_string).collect()
 }
 
 /// A house where Romeo has talked with the nurse and with Juliet.

@@ -104,6 +104,19 @@ fn xep0160_2_a_full_queue_is_said_so() {
 }
 
 #[test]
+fn l16_a_client_that_is_slow_to_acknowledge_is_no_full_queue() {
+    let house = House::with(|caps| caps.offline_messages = 2);
+    let mut romeo = house.online("romeo@localhost/orchard");
+    romeo.claim.manage(); // so each is kept until she has it
+    let mut juliet = house.online("juliet@localhost/balcony");
+    for id in ["1", "2", "3", "4"] {
+        romeo.send(&chat(id));
+    }
+    romeo.nothing();
+    assert_eq!(ids(&mut juliet), ["1", "2", "3", "4"]);
+}
+
+#[test]
 fn a_session_that_dies_with_them_unread_leaves_them_in_order_with_their_first_time() {
     let house = House::new();
     let romeo = house.online("romeo@localhost/orchard");

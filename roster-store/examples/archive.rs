@@ -5,8 +5,8 @@
 use bytes::Bytes;
 use futures_util::future::join_all;
 use roster_store::{
-    BoxFuture, Caps, Durability, MessageId, NewMessage, Query, Result, Store, memory::Memory,
-    sqlite::Sqlite,
+    BoxFuture, Caps, Durability, MessageId, NewMessage, Origin, Put, Query, Result, Store,
+    memory::Memory, sqlite::Sqlite,
 };
 use std::{
     error::Error,
@@ -51,9 +51,9 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
     let begin = Instant::now();
     for first in (0..messages).step_by(TOGETHER) {
         let puts = (first..messages.min(first + TOGETHER)).map(|n| {
-            let (ids, put) = store.put(vec![message(&juliet, n)]);
+            let (taken, put) = store.put(as_sent(vec![message(&juliet, n)], n));
             if n % (messages / 1_000).max(1) == 0 {
-                samples.extend(ids);
+                samples.extend(taken.ids());
             }
             put
         });
@@ -124,8 +124,8 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
             let sender = message(&accounts[n * 7 % ACCOUNTS], n);
             let recipient = &accounts[n * 13 % ACCOUNTS];
             let received = NewMessage { owner: recipient.clone(), pending: true, ..sender.clone() };
-            let (ids, put) = store.put(vec![sender, received]);
-            let settled = store.settle(recipient, vec![ids[1].number()]);
+            let (taken, put) = store.put(as_sent(vec![sender, received], messages + n));
+            let settled = store.settle(recipient, vec![taken.ids()[1].number()]);
             [put, settled]
         });
         all(puts.flatten().collect())?;
@@ -141,6 +141,14 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
     }
     block_on(store.close());
     Ok(())
+}
+
+/// What a client sends that gives every message an id.
+fn as_sent(messages: Vec<NewMessage>, n: usize) -> Put {
+    Put {
+        messages,
+        origin: Some(Origin::of((n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())),
+    }
 }
 
 /// A message of about 350 bytes.
@@ -160,6 +168,7 @@ fn message(owner: &BareJid, n: usize) -> NewMessage {
         stanza: Bytes::from(stanza),
         archived: true,
         pending: false,
+        delivered: true,
     }
 }
 

@@ -36,6 +36,12 @@ CREATE TABLE correspondence (
     PRIMARY KEY (account, peer, block)
 ) STRICT, WITHOUT ROWID;
 
+-- XEP-0359: what was put within the last day and may be sent again by clients that do not know it.
+CREATE TABLE origin (
+    id INTEGER PRIMARY KEY, -- when it was put, in microseconds since 1970, made unique
+    key INTEGER NOT NULL    -- the beginning of a digest of sender, recipient and content
+) STRICT;
+
 -- XEP-0441: what an account wants archived, where it has said so.
 CREATE TABLE archive_default (
     account INTEGER NOT NULL PRIMARY KEY REFERENCES account ON DELETE CASCADE,

@@ -25,7 +25,7 @@ pub use activity::{LastActivity, Left};
 pub use archive::{Archives, Edge, Page, Query, Retention};
 pub use blocking::BlockLists;
 pub use documents::{Document, DocumentKey, Documents};
-pub use messages::{Kept, MessageId, MessageIdError, Messages, NewMessage};
+pub use messages::{Kept, MessageId, MessageIdError, Messages, NewMessage, Origin, Put, Taken};
 pub use notice::{Motd, Notices};
 pub use preferences::{ArchivePreferences, Policy, Preferences};
 pub use roster::{
@@ -90,7 +90,8 @@ pub struct Caps {
     pub requests: usize,
     /// Bytes of one subscription request as it is kept.
     pub request_bytes: usize,
-    /// Messages that only wait for a client; those in an archive are not counted.
+    /// Messages that only wait for a client; those in an archive are not counted, and those that a session gets at once are
+    /// never refused.
     pub offline_messages: usize,
     /// Bytes of them.
     pub offline_bytes: usize,

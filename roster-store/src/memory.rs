@@ -11,7 +11,7 @@ use crate::{
     Profile, REVOCATIONS, Removal, Request, Result, Revocation, Revoked, Roster, Rosters, Store,
     StoreError, SubscriptionOutcome, Verb,
     law::{self, AccountId, Rows},
-    messages::Numbers,
+    messages::{Numbers, Origins},
 };
 use messages::Inbox;
 use std::{
@@ -22,12 +22,15 @@ use std::{
 };
 use xmpp_core::{BareJid, Jid, sasl::Credentials};
 
+/// What messages are given on their way in, and what was put before.
+type Intake = (Numbers, Origins);
+
 /// A store in memory.
 pub struct Memory {
     caps: Caps,
     masking_key: [u8; 32],
     /// Locked before the state.
-    numbers: Mutex<Numbers>,
+    intake: Mutex<Intake>,
     state: Mutex<State>,
 }
 
@@ -37,7 +40,7 @@ impl Memory {
         Arc::new(Self {
             caps,
             masking_key: masking_key(),
-            numbers: Mutex::new(Numbers::after(0)),
+            intake: Mutex::new((Numbers::after(0), Origins::restored([]))),
             state: Mutex::default(),
         })
     }
@@ -47,13 +50,14 @@ impl Memory {
         &self,
         operation: impl FnOnce(&mut State) -> Result<T>,
     ) -> BoxFuture<Result<T>> {
+        Box::pin(ready(self.now(operation)))
+    }
+
+    /// Runs an operation.
+    fn now<T>(&self, operation: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
         // Operations check before they write, so a panic has left no half of one behind.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = match state.closed {
-            true => Err(StoreError::Failed("closed".into())),
-            false => operation(&mut state),
-        };
-        Box::pin(ready(result))
+        if state.closed { Err(StoreError::Failed("closed".into())) } else { operation(&mut state) }
     }
 }
 

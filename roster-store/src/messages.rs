@@ -1,15 +1,61 @@
 //! Messages: one table for what waits for a client and for what is remembered.
 
 mod id;
+mod origin;
 
 pub use id::{MessageId, MessageIdError};
+pub use origin::Origin;
 
 pub(crate) use id::{BLOCK, Numbers, STRIDE};
+pub(crate) use origin::{Noted, ORIGINS, Origins, WINDOW};
 
 use crate::{BoxFuture, Result};
 use bytes::Bytes;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use xmpp_core::{BareJid, Jid};
+
+/// What one stanza puts into stores.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Put {
+    /// For each owner.
+    pub messages: Vec<NewMessage>,
+    /// What it is known by, should its sender's client send it again.
+    pub origin: Option<Origin>,
+}
+
+impl Put {
+    /// Its origin, where it has one, as these have noted it.
+    pub(crate) fn noted(&self, origins: &mut Origins) -> Option<(Origin, Noted)> {
+        let (origin, first) = self.origin.zip(self.messages.first())?;
+        Some((origin, origins.note(origin, microseconds(first.at))))
+    }
+}
+
+impl From<Vec<NewMessage>> for Put {
+    fn from(messages: Vec<NewMessage>) -> Self {
+        Self { messages, ..Self::default() }
+    }
+}
+
+/// What becomes of a stanza that is put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// It is taken in; the ids of its messages.
+    New(Vec<MessageId>),
+    /// It was, within the last 24 hours: this is the same, sent again, and nothing is put. The future completes when the first
+    /// is safe.
+    Again,
+}
+
+impl Taken {
+    /// The ids of what is new.
+    pub fn ids(self) -> Vec<MessageId> {
+        match self {
+            Self::New(ids) => ids,
+            Self::Again => Vec::new(),
+        }
+    }
+}
 
 /// A message for one owner, on its way into the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +72,8 @@ pub struct NewMessage {
     pub archived: bool,
     /// Whether a client of the owner has still to get it (XEP-0160).
     pub pending: bool,
+    /// Whether a session of the owner gets it now: then it needs no room among those that wait, however slow that is.
+    pub delivered: bool,
 }
 
 /// A message in the store.
@@ -50,8 +98,8 @@ pub struct Kept {
 pub trait Messages: Send + Sync {
     /// Takes in what one stanza puts into stores: all or none, in one transaction. Their ids are known at once, and rise with
     /// every call; the future completes when all is safe. [`StoreError::Full`](crate::StoreError::Full)`("offline messages")`
-    /// where one that is only pending finds no room; then none is kept.
-    fn put(&self, messages: Vec<NewMessage>) -> (Vec<MessageId>, BoxFuture<Result<()>>);
+    /// where one that is only pending and that nobody gets now finds no room; then none is kept.
+    fn put(&self, put: Put) -> (Taken, BoxFuture<Result<()>>);
     /// Those pending after this number, oldest first, so many at most: with every write queued before this call and none
     /// queued after it.
     fn pending(&self, owner: &BareJid, after: i64, limit: usize) -> BoxFuture<Result<Vec<Kept>>>;
@@ -59,4 +107,13 @@ pub trait Messages: Send + Sync {
     fn settle(&self, owner: &BareJid, numbers: Vec<i64>) -> BoxFuture<Result<()>>;
     /// How many are pending, seen as by [`pending`](Self::pending).
     fn count(&self, owner: &BareJid) -> BoxFuture<Result<usize>>;
+}
+
+/// Since 1970; negative before.
+pub(crate) fn microseconds(at: SystemTime) -> i64 {
+    let number = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+    match at.duration_since(UNIX_EPOCH) {
+        Ok(after) => number(after),
+        Err(before) => -number(before.duration()),
+    }
 }

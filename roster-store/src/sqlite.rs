@@ -20,7 +20,7 @@ use crate::{
     Accounts, BoxFuture, Caps, Change, Durability, Parting, Profile, Removal, Request, Result,
     Revocation, Roster, Rosters, Store, StoreError, SubscriptionOutcome, Verb,
     law::{self, Rows},
-    messages::Numbers,
+    messages::{Numbers, Origins},
 };
 use futures_channel::oneshot;
 use queue::Queue;
@@ -43,8 +43,9 @@ const READERS: usize = 2;
 pub struct Sqlite {
     caps: Caps,
     masking_key: [u8; 32],
-    /// Locked while messages are queued, so that they are written in the order of their numbers.
-    numbers: Mutex<Numbers>,
+    /// What messages are given on their way in, and what was put before. Locked while they are queued, so that they are written in
+    /// the order of their numbers.
+    intake: Arc<Mutex<(Numbers, Origins)>>,
     writes: Arc<Queue<Job>>,
     reads: Arc<Queue<Job>>,
     /// Gone when the last thread has closed its connection.
@@ -79,12 +80,13 @@ impl Sqlite {
         alone: Option<File>,
     ) -> Result<Arc<Self>> {
         let (conn, masking_key) = open::writable(path, durability)?;
-        let numbers = Numbers::after(Tx(&conn).last_message()?);
+        let intake =
+            (Numbers::after(Tx(&conn).last_message()?), Origins::restored(Tx(&conn).origins()?));
         let closing = Arc::new(Closing { _alone: alone, waiting: Mutex::default() });
         let store = Arc::new(Self {
             caps,
             masking_key,
-            numbers: Mutex::new(numbers),
+            intake: Arc::new(Mutex::new(intake)),
             writes: Arc::new(Queue::new()),
             reads: Arc::new(Queue::new()),
             closing: Arc::downgrade(&closing),

@@ -92,6 +92,9 @@ impl Router {
         } else {
             None
         };
+        if let Some(Kept { again: true, receipt, .. }) = kept {
+            return after.written(self, Written { receipt, message, tickets: Tickets::new() });
+        }
         let fenced = kept.as_ref().is_some_and(|kept| kept.fenced || plan == Plan::Keep)
             && !faults::planted!("deliver_before_commit");
         let mut tickets = Tickets::new();
@@ -173,10 +176,11 @@ impl Router {
             promised: false,
             at: self.environment.now(),
         });
-        let Some(Kept { receipt, .. }) = kept else {
+        let Some(Kept { receipt, again, .. }) = kept else {
             return self.perform_unkept(account, state, stanza, plan, place, after);
         };
-        let tickets = self.keep_copies(account, state, stanza.clone(), place);
+        let tickets =
+            if again { None } else { self.keep_copies(account, state, stanza.clone(), place) };
         after.written(
             self,
             Written { receipt, message: stanza, tickets: tickets.into_iter().collect() },

@@ -129,6 +129,8 @@ pub struct Kept {
     /// Nobody sees it before; else who is there gets it at once, and the receipt is waited for before the sender's client
     /// hears that it is safe. What nobody gets now is always fenced.
     pub fenced: bool,
+    /// It has been kept before: its sender's client sends it again, and nobody gets it again. The receipt is that of the first.
+    pub again: bool,
     /// Its number among the recipient's, where the store is to hear that a client has it.
     pub row: Option<i64>,
     /// What the sender's other sessions see in it besides: an element in the scope of `jabber:client`.

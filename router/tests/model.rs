@@ -111,6 +111,7 @@ impl Shelf {
         Some(Kept {
             receipt: receipt.boxed(),
             fenced,
+            again: false,
             row: Some(number),
             sender_id: None,
             recipient_id: None,

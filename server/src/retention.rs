@@ -76,8 +76,9 @@ mod tests {
                 stanza: "<message/>".into(),
                 archived: true,
                 pending: false,
+                delivered: true,
             };
-            store.put(vec![message]).1.await.expect("kept");
+            store.put(vec![message].into()).1.await.expect("kept");
         }
         (store, owner)
     }

@@ -24,7 +24,7 @@ pub(crate) fn put_messages(
         }
         let owner = account(rows, &message.owner)?;
         owners.push(owner);
-        if waits_only(message) {
+        if waits_only(message) && !message.delivered {
             let (mut count, mut bytes) = rows.waiting(owner)?;
             let before = owners.iter().zip(messages).take(place);
             for (_, (_, other)) in before.filter(|(o, (_, m))| **o == owner && waits_only(m)) {

@@ -2,11 +2,13 @@
 
 use super::{Memory, State};
 use crate::{
-    BoxFuture, Kept, MessageId, Messages, NewMessage, Result,
+    BoxFuture, Kept, MessageId, Messages, NewMessage, Put, Result, Taken,
     law::{self, AccountId, MessageRows},
+    messages::Noted,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future::ready,
     sync::PoisonError,
 };
 use xmpp_core::{BareJid, Jid};
@@ -63,12 +65,21 @@ impl MessageRows for State {
 }
 
 impl Messages for Memory {
-    fn put(&self, messages: Vec<NewMessage>) -> (Vec<MessageId>, BoxFuture<Result<()>>) {
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let numbered: Vec<_> =
-            messages.into_iter().map(|message| (numbers.next(&message.owner).0, message)).collect();
+    fn put(&self, put: Put) -> (Taken, BoxFuture<Result<()>>) {
+        let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
+        let (numbers, origins) = &mut *intake;
+        let noted = put.noted(origins);
+        if let Some((_, Noted::Again(_))) = noted {
+            return (Taken::Again, Box::pin(ready(Ok(()))));
+        }
+        let number = |message: NewMessage| (numbers.next(&message.owner).0, message);
+        let numbered: Vec<_> = put.messages.into_iter().map(number).collect();
         let ids = numbered.iter().map(|(id, _)| *id).collect();
-        (ids, self.run(|state| law::put_messages(state, &self.caps, &numbered)))
+        let result = self.now(|state| law::put_messages(state, &self.caps, &numbered));
+        if let (Err(_), Some((origin, Noted::New(place)))) = (&result, noted) {
+            origins.forget(origin, place);
+        }
+        (Taken::New(ids), Box::pin(ready(result)))
     }
     fn pending(&self, owner: &BareJid, after: i64, limit: usize) -> BoxFuture<Result<Vec<Kept>>> {
         self.run(|state| {

@@ -397,6 +397,7 @@ impl Tx<'_> {
     }
 
     fn purge(&mut self, after: Option<i64>, retention: Retention) -> Result<Option<i64>> {
+        self.drop_origins()?;
         let from = after.map_or(0, |account| row_id(account + 1, 0));
         let next: Option<i64> = self
             .sql("SELECT id FROM message WHERE id >= ?1 ORDER BY id LIMIT 1")?

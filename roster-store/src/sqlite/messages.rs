@@ -3,18 +3,25 @@
 use super::{
     Sqlite,
     rows::{Tx, microseconds, number, size, time},
+    worker::{Access, Job},
 };
 use crate::{
-    BoxFuture, Kept, MessageId, Messages, NewMessage, Result,
+    BoxFuture, Kept, MessageId, Messages, NewMessage, Origin, Put, Result, StoreError, Taken,
     law::{self, AccountId, MessageRows},
-    messages::STRIDE,
+    messages::{Noted, ORIGINS, STRIDE, WINDOW},
 };
 use rusqlite::{OptionalExtension, Row, params};
-use std::sync::PoisonError;
+use std::{future::ready, sync::PoisonError};
 use xmpp_core::BareJid;
 
 /// Bits of a number in the id of a row; the account's stand above.
 const NUMBER_BITS: u32 = 32;
+
+/// Origins stay for so many microseconds longer than they are known again: who has just been told so finds them.
+const GRACE: i64 = 60 * 60 * 1_000_000;
+
+/// How many origins are taken away at a time: some milliseconds.
+const ORIGINS_DROPPED: i64 = 4_096;
 
 /// The id of a message's row. Numbers below the first and above the last there are become those.
 pub(super) fn row_id(account: AccountId, number: i64) -> i64 {
@@ -32,10 +39,16 @@ pub(super) fn message_id(row: i64, salt: i64) -> MessageId {
 }
 
 impl Messages for Sqlite {
-    fn put(&self, messages: Vec<NewMessage>) -> (Vec<MessageId>, BoxFuture<Result<()>>) {
+    fn put(&self, put: Put) -> (Taken, BoxFuture<Result<()>>) {
+        let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
+        let (numbers, origins) = &mut *intake;
+        let noted = put.noted(origins);
+        if let Some((origin, Noted::Again(place))) = noted {
+            // In its order: if the first is not kept, this one is not either.
+            return (Taken::Again, self.read_in_order(move |tx| tx.has_origin(origin, place)));
+        }
         let caps = self.caps;
-        let bytes = messages.iter().map(|message| message.stanza.len()).sum();
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = put.messages.iter().map(|message| message.stanza.len()).sum();
         let mut begun = Vec::new();
         let mut number = |message: NewMessage| {
             let (id, begins) = numbers.next(&message.owner);
@@ -44,16 +57,35 @@ impl Messages for Sqlite {
             }
             (id, message)
         };
-        let numbered: Vec<_> = messages.into_iter().map(&mut number).collect();
+        let numbered: Vec<_> = put.messages.into_iter().map(&mut number).collect();
         let ids = numbered.iter().map(|(id, _)| *id).collect();
-        let put = self.write(bytes, move |tx| {
+        let operation = move |tx: &mut Tx<'_>| {
             law::put_messages(tx, &caps, &numbered)?;
             for (owner, number) in &begun {
                 tx.describe_blocks(law::account(tx, owner)?, *number)?;
             }
+            if let Some((origin, Noted::New(place))) = noted {
+                tx.note_origin(origin, place)?;
+            }
             tx.note_used(numbered.iter().map(|(id, _)| id.number()).max().unwrap_or(0))
+        };
+        let shared = self.intake.clone();
+        let (job, kept) = Job::watched(Access::Write, operation, move |kept: &Result<()>| {
+            if let (Err(_), Some((origin, Noted::New(place)))) = (kept, noted) {
+                let mut intake = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                intake.1.forget(origin, place);
+            }
         });
-        (ids, put)
+        let kept = match self.writes.push(job, bytes) {
+            Ok(()) => kept,
+            Err(error) => {
+                if let Some((origin, Noted::New(place))) = noted {
+                    origins.forget(origin, place);
+                }
+                Box::pin(ready(Err(error)))
+            }
+        };
+        (Taken::New(ids), kept)
     }
     fn pending(&self, owner: &BareJid, after: i64, limit: usize) -> BoxFuture<Result<Vec<Kept>>> {
         let owner = owner.clone();
@@ -82,6 +114,38 @@ impl Tx<'_> {
     fn note_used(&self, number: i64) -> Result<()> {
         self.sql("UPDATE counter SET value = ?2 WHERE name = 'last_message' AND value < ?1")?
             .execute([number, (number + STRIDE).min(MessageId::LAST)])?;
+        Ok(())
+    }
+
+    fn note_origin(&self, origin: Origin, place: i64) -> Result<()> {
+        self.sql("INSERT INTO origin VALUES (?1, ?2)")?.execute([place, origin.key()])?;
+        Ok(())
+    }
+
+    /// Nothing, where what has this origin is in the store.
+    fn has_origin(&self, origin: Origin, place: i64) -> Result<()> {
+        let mut statement = self.sql("SELECT 1 FROM origin WHERE id = ?1 AND key = ?2")?;
+        match statement.exists([place, origin.key()])? {
+            true => Ok(()),
+            false => Err(StoreError::Failed("what came first could not be kept".into())),
+        }
+    }
+
+    /// The origins that may still come again, as many as are remembered.
+    pub(super) fn origins(&self) -> Result<Vec<(Origin, i64)>> {
+        let mut statement = self.sql("SELECT key, id FROM origin ORDER BY id DESC LIMIT ?1")?;
+        let origin = |row: &Row<'_>| Ok((Origin::new(row.get(0)?), row.get(1)?));
+        Ok(statement.query_map([number(ORIGINS)], origin)?.collect::<Result<_, _>>()?)
+    }
+
+    /// Takes away some of the origins that are too old to come again, if there are any.
+    pub(super) fn drop_origins(&self) -> Result<()> {
+        self.sql(
+            "DELETE FROM origin WHERE id IN (
+                 SELECT id FROM origin WHERE id < (SELECT max(id) FROM origin) - ?1 ORDER BY id LIMIT ?2
+             )",
+        )?
+        .execute([WINDOW + GRACE, ORIGINS_DROPPED])?;
         Ok(())
     }
 

@@ -14,6 +14,8 @@ use xmpp_core::{
     sasl::{Credentials, ScramKeys},
 };
 
+pub(super) use crate::messages::microseconds;
+
 /// A connection inside a transaction. Values are only ever bound, never pasted into SQL.
 pub(super) struct Tx<'a>(pub(super) &'a Connection);
 
@@ -332,15 +334,6 @@ pub(super) fn size(row: &Row<'_>, column: usize) -> rusqlite::Result<usize> {
 
 pub(super) fn number(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
-}
-
-/// Since 1970; negative before.
-pub(super) fn microseconds(at: SystemTime) -> i64 {
-    let number = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
-    match at.duration_since(UNIX_EPOCH) {
-        Ok(after) => number(after),
-        Err(before) => -number(before.duration()),
-    }
 }
 
 pub(super) fn time(microseconds: i64) -> SystemTime {

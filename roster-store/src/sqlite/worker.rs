@@ -33,8 +33,17 @@ impl Job {
         access: Access,
         operation: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> (Self, BoxFuture<Result<T>>) {
+        Self::watched(access, operation, |_| ())
+    }
+
+    /// The same; its result is shown to `watch` before anybody else hears of it.
+    pub(super) fn watched<T: Send + 'static>(
+        access: Access,
+        operation: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+        watch: impl FnOnce(&Result<T>) + Send + 'static,
+    ) -> (Self, BoxFuture<Result<T>>) {
         let (reply, result) = oneshot::channel();
-        let work = Box::new(Task { operation, result: None, reply });
+        let work = Box::new(Task { operation, watch, result: None, reply });
         let result = async { result.await.unwrap_or_else(|_| Err(failed("the thread has ended"))) };
         (Self { access, work }, Box::pin(result))
     }
@@ -176,13 +185,19 @@ trait Work: Send {
     fn finish(self: Box<Self>, committed: Result<()>);
 }
 
-struct Task<T, F> {
+struct Task<T, F, W> {
     operation: F,
+    watch: W,
     result: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
 }
 
-impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T> + Send> Work for Task<T, F> {
+impl<T, F, W> Work for Task<T, F, W>
+where
+    T: Send,
+    F: FnMut(&mut Tx<'_>) -> Result<T> + Send,
+    W: FnOnce(&Result<T>) + Send,
+{
     fn run(&mut self, conn: &Connection) -> bool {
         // What the operation wrote is rolled back, and it is never run again: nothing sees a broken state.
         let result = catch_unwind(AssertUnwindSafe(|| (self.operation)(&mut Tx(conn))));
@@ -190,8 +205,9 @@ impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T> + Send> Work for Task<T, F> {
         result.is_ok()
     }
     fn finish(self: Box<Self>, committed: Result<()>) {
-        let Self { result, reply, .. } = *self;
+        let Self { watch, result, reply, .. } = *self;
         let result = committed.and_then(|()| result.expect("what is committed has been run"));
+        watch(&result);
         // Who has dropped the future does not want to know.
         reply.send(result).ok();
     }

@@ -47,7 +47,7 @@ pub(crate) fn what_is_unknown_is_not_found(stage: &mut Stage) {
     assert_eq!(stage.run(|s| s.remove_item(nobody, &jid(ROMEO))), Err(not_found.clone()));
     assert_eq!(stage.run(|s| s.requests(nobody)), Err(not_found.clone()));
     let hello = vec![waiting(nobody.as_str(), b"hello")];
-    assert_eq!(stage.run(|s| s.put(hello).1), Err(not_found.clone()));
+    assert_eq!(stage.run(|s| s.put(hello.into()).1), Err(not_found.clone()));
     assert_eq!(stage.run(|s| s.pending(nobody, 0, 1)), Err(not_found.clone()));
     assert_eq!(stage.run(|s| s.settle(nobody, vec![1])), Err(not_found.clone()));
     assert_eq!(stage.run(|s| s.count(nobody)), Err(not_found));
@@ -65,7 +65,7 @@ pub(crate) fn a_deleted_account_leaves_nothing_to_its_successor(stage: &mut Stag
     stage.create(JULIET);
     stage.set(JULIET, NURSE, "Angelica", &["Servants"]).expect("set");
     stage.say("paris@verona.example", Verb::Subscribe, JULIET);
-    stage.run(|s| s.put(vec![waiting(JULIET, b"hello")]).1).expect("kept");
+    stage.run(|s| s.put(vec![waiting(JULIET, b"hello")].into()).1).expect("kept");
     assert_eq!(stage.delete(JULIET).len(), 1);
     assert!(stage.run(|s| s.credentials(&jid(JULIET))) == Ok(None));
     assert_eq!(stage.run(|s| s.list()), Ok(vec![]));

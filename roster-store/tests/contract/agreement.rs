@@ -5,7 +5,9 @@ use crate::{
     stage::{Stage, block_on, credentials, jid},
 };
 use bytes::Bytes;
-use roster_store::{DocumentKey, Kept, Left, MessageId, NewMessage, Store, Verb};
+use roster_store::{
+    DocumentKey, Kept, Left, MessageId, NewMessage, Origin, Put, Store, Taken, Verb,
+};
 use std::time::{SystemTime, UNIX_EPOCH};
 use xmpp_core::BareJid;
 
@@ -91,9 +93,13 @@ fn put(store: &mut Stage, owners: &[(&BareJid, bool)], stanza: &[u8]) -> String 
         owner: owner.clone(),
         ..waiting("a@x", stanza)
     };
-    let (ids, put) = store.next().put(owners.iter().map(new).collect());
-    let numbers: Vec<_> = ids.iter().map(MessageId::number).collect();
-    format!("put {owners:?} {numbers:?} {:?}", block_on(put))
+    let messages = owners.iter().map(new).collect();
+    // Some are the same as others.
+    let origin = (stanza.len() % 4 == 0).then(|| Origin::of([stanza.len() as u8; 8]));
+    let (taken, put) = store.next().put(Put { messages, origin });
+    let again = taken == Taken::Again;
+    let numbers: Vec<_> = taken.ids().iter().map(MessageId::number).collect();
+    format!("put {owners:?} {again} {numbers:?} {:?}", block_on(put))
 }
 
 /// All that is the same in both: salts are not.

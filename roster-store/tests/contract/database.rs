@@ -5,8 +5,8 @@ use crate::{
     stage::{CAPS, block_on, credentials, jid, open},
 };
 use roster_store::{
-    Accounts, DocumentKey, Durability, Left, Parked, Policy, Preferences, Revoked, Store,
-    StoreError, sqlite::Sqlite,
+    Accounts, DocumentKey, Durability, Left, NewMessage, Origin, Parked, Policy, Preferences, Put,
+    Retention, Revoked, Store, StoreError, Taken, sqlite::Sqlite,
 };
 use rusqlite::Connection;
 use std::{
@@ -14,7 +14,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     thread,
-    time::UNIX_EPOCH,
+    time::{Duration, UNIX_EPOCH},
 };
 use tempfile::TempDir;
 
@@ -210,7 +210,7 @@ fn after_close_the_file_alone_is_a_backup() {
     let store = open(&path);
     let juliet = jid("juliet@capulet.example");
     block_on(store.create(&juliet, credentials(0))).expect("created");
-    drop(store.put(vec![waiting(juliet.as_str(), b"still queued")]));
+    drop(store.put(vec![waiting(juliet.as_str(), b"still queued")].into()));
     block_on(store.close());
     assert!(!log(&path).exists());
     let copy = folder.path().join("copy.db");
@@ -229,7 +229,7 @@ fn a_deleted_account_leaves_no_rows() {
     block_on(store.set_item(&juliet, &stranger, None, vec!["Suitors".into()])).expect("set");
     let ask = store.subscription(roster_store::Verb::Subscribe, &stranger, &juliet, b"?".into());
     block_on(ask).expect("asked");
-    block_on(store.put(vec![waiting(juliet.as_str(), b"hello")]).1).expect("kept");
+    block_on(store.put(vec![waiting(juliet.as_str(), b"hello")].into()).1).expect("kept");
     block_on(store.put_documents(&juliet, vec![(DocumentKey::VCard, b"?".into())])).expect("put");
     block_on(store.block(&juliet, vec![stranger.as_jid().clone()])).expect("blocked");
     let always = vec![stranger.as_jid().clone()];
@@ -261,6 +261,50 @@ fn a_deleted_account_leaves_no_rows() {
     assert_eq!(owned.map(rows), [1, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
     block_on(store.delete(&juliet)).expect("deleted");
     assert_eq!(owned.map(rows), [0; 13]);
+}
+
+#[test]
+fn n2_what_is_sent_again_before_the_first_has_failed_fails_with_it() {
+    let folder = folder();
+    let path = folder.path().join("store.db");
+    let store = open(&path);
+    let juliet = jid("juliet@capulet.example");
+    let put = || {
+        let messages = vec![waiting(juliet.as_str(), b"hello")];
+        store.put(Put { messages, origin: Some(Origin::of([1; 8])) })
+    };
+    // Another process holds the lock while they are queued.
+    let other = Connection::open(&path).expect("opened");
+    other.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let ((_, first), (taken, second)) = (put(), put());
+    other.execute_batch("ROLLBACK").expect("unlocked");
+    assert_eq!(block_on(first), Err(StoreError::NotFound), "there is no Juliet");
+    assert_eq!(taken, Taken::Again);
+    assert!(matches!(block_on(second), Err(StoreError::Failed(_))));
+    block_on(store.create(&juliet, credentials(0))).expect("created");
+    let (taken, third) = put();
+    assert!(matches!(taken, Taken::New(_)));
+    assert_eq!(block_on(third), Ok(()));
+}
+
+#[test]
+fn n2_what_cannot_come_again_is_cleared_away() {
+    let folder = folder();
+    let path = folder.path().join("store.db");
+    let store = open(&path);
+    let juliet = jid("juliet@capulet.example");
+    block_on(store.create(&juliet, credentials(0))).expect("created");
+    for hours in 0..50 {
+        let at = UNIX_EPOCH + Duration::from_secs(60 * 60 * hours);
+        let messages = vec![NewMessage { archived: true, at, ..waiting(juliet.as_str(), b"?") }];
+        let origin = Some(Origin::of([hours as u8; 8]));
+        block_on(store.put(Put { messages, origin }).1).expect("kept");
+    }
+    block_on(store.purge(None, Retention::default())).expect("a step");
+    let conn = Connection::open(&path).expect("opened");
+    let rows: i64 =
+        conn.query_row("SELECT count(*) FROM origin", [], |row| row.get(0)).expect("a count");
+    assert_eq!(rows, 26, "a day, an hour more, and the last");
 }
 
 /// The write-ahead log of a database.

@@ -66,6 +66,10 @@ contract! {
         xep0313_6_2_ids_are_never_used_again,
         r03_caps_of_offline_messages,
         l16_what_is_archived_needs_no_room_among_what_waits,
+        l16_what_a_session_gets_at_once_is_not_refused_for_want_of_room,
+        n2_what_is_sent_again_within_a_day_is_kept_once,
+        n2_what_only_waits_is_kept_once_even_after_it_has_come,
+        n2_what_could_not_be_kept_is_new_the_next_time,
         times_are_kept_to_the_microsecond,
         a_call_takes_its_place_when_it_is_made,
         r08_any_bytes_are_kept;

@@ -1,7 +1,7 @@
 //! Rules of messages that wait for a client, and of their ids.
 
 use crate::stage::{Stage, block_on, jid};
-use roster_store::{Kept, MessageId, NewMessage, StoreError};
+use roster_store::{Kept, MessageId, NewMessage, Origin, Put, Query, StoreError, Taken};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const JULIET: &str = "juliet@capulet.example";
@@ -16,6 +16,7 @@ pub(crate) fn waiting(owner: &str, stanza: &[u8]) -> NewMessage {
         stanza: stanza.to_vec().into(),
         archived: false,
         pending: true,
+        delivered: false,
     }
 }
 
@@ -28,8 +29,8 @@ pub(crate) fn put(
     stage: &mut Stage,
     messages: Vec<NewMessage>,
 ) -> Result<Vec<MessageId>, StoreError> {
-    let (ids, put) = stage.next().put(messages);
-    block_on(put).map(|()| ids)
+    let (taken, put) = stage.next().put(messages.into());
+    block_on(put).map(|()| taken.ids())
 }
 
 fn keep(stage: &mut Stage, owner: &str, stanza: &[u8]) -> Result<i64, StoreError> {
@@ -162,6 +163,78 @@ pub(crate) fn l16_what_is_archived_needs_no_room_among_what_waits(stage: &mut St
     assert_eq!(keep(stage, JULIET, b"4"), Err(StoreError::Full("offline messages")));
 }
 
+pub(crate) fn l16_what_a_session_gets_at_once_is_not_refused_for_want_of_room(stage: &mut Stage) {
+    stage.create(JULIET);
+    let now = || NewMessage { delivered: true, ..waiting(JULIET, b"now") };
+    let numbers: Vec<i64> =
+        (0..5).map(|_| put(stage, vec![now()]).expect("kept")[0].number()).collect();
+    assert_eq!(pending(stage, JULIET).len(), 5, "her client is slow");
+    // She has gone, and they wait like any other.
+    assert_eq!(keep(stage, JULIET, b"later"), Err(StoreError::Full("offline messages")));
+    settle(stage, JULIET, &numbers[..3]);
+    keep(stage, JULIET, b"later").expect("kept");
+    settle(stage, JULIET, &numbers);
+    assert_eq!(pending(stage, JULIET), ["later"]);
+}
+
+/// Puts one and the same stanza of Romeo's, for both archives or to wait only.
+fn say(stage: &mut Stage, origin: u8, at: SystemTime, archived: bool) -> (Taken, bool) {
+    let received = NewMessage { archived, at, ..waiting(JULIET, b"hello") };
+    let sent = NewMessage { owner: jid(ROMEO), pending: false, ..received.clone() };
+    let messages = vec![sent, received];
+    let (taken, put) = stage.next().put(Put { messages, origin: Some(Origin::of([origin; 8])) });
+    (taken, block_on(put).is_ok())
+}
+
+fn archive(stage: &mut Stage, owner: &str) -> usize {
+    let all = Query { limit: 100, bytes: usize::MAX, ..Query::default() };
+    stage.run(|s| s.page(&jid(owner), all.clone())).expect("a page").messages.len()
+}
+
+pub(crate) fn n2_what_is_sent_again_within_a_day_is_kept_once(stage: &mut Stage) {
+    stage.create(JULIET);
+    stage.create(ROMEO);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let begin = UNIX_EPOCH + 20_000 * DAY;
+    let (taken, kept) = say(stage, 1, begin, true);
+    assert!(kept && matches!(&taken, Taken::New(ids) if ids.len() == 2));
+    for at in [begin, begin + DAY, begin - DAY] {
+        assert_eq!(say(stage, 1, at, true), (Taken::Again, true), "and it is safe");
+    }
+    assert_eq!((archive(stage, ROMEO), archive(stage, JULIET)), (1, 1));
+    assert_eq!(pending(stage, JULIET), ["hello"]);
+    let (taken, kept) = say(stage, 2, begin, true);
+    assert!(kept && taken != Taken::Again, "another one");
+    let (taken, kept) = say(stage, 1, begin + DAY + Duration::from_secs(1), true);
+    assert!(kept && taken != Taken::Again, "it is too late for the same");
+    assert_eq!((archive(stage, ROMEO), archive(stage, JULIET)), (3, 3));
+}
+
+pub(crate) fn n2_what_only_waits_is_kept_once_even_after_it_has_come(stage: &mut Stage) {
+    stage.create(JULIET);
+    stage.create(ROMEO);
+    say(stage, 1, UNIX_EPOCH, false);
+    assert_eq!(say(stage, 1, UNIX_EPOCH, false), (Taken::Again, true));
+    let numbers: Vec<i64> = all(stage, JULIET).iter().map(|kept| kept.id.number()).collect();
+    assert_eq!(numbers.len(), 1);
+    settle(stage, JULIET, &numbers);
+    assert_eq!(say(stage, 1, UNIX_EPOCH, false), (Taken::Again, true));
+    assert_eq!(pending(stage, JULIET), Vec::<String>::new());
+}
+
+pub(crate) fn n2_what_could_not_be_kept_is_new_the_next_time(stage: &mut Stage) {
+    stage.create(JULIET);
+    let (taken, kept) = say(stage, 1, UNIX_EPOCH, true);
+    assert!(!kept && taken != Taken::Again, "there is no Romeo");
+    stage.create(ROMEO);
+    let (taken, kept) = say(stage, 1, UNIX_EPOCH, true);
+    assert!(kept && taken != Taken::Again);
+    assert_eq!((archive(stage, ROMEO), archive(stage, JULIET)), (1, 1));
+    let empty = Put { messages: vec![], origin: Some(Origin::of([9; 8])) };
+    assert_eq!(block_on(stage.next().put(empty).1), Ok(()));
+    assert_ne!(say(stage, 9, UNIX_EPOCH, true).0, Taken::Again, "nothing was kept of that one");
+}
+
 pub(crate) fn times_are_kept_to_the_microsecond(stage: &mut Stage) {
     stage.create(JULIET);
     let span = Duration::from_micros(1_765_432_109_876_543);
@@ -174,11 +247,11 @@ pub(crate) fn times_are_kept_to_the_microsecond(stage: &mut Stage) {
 pub(crate) fn a_call_takes_its_place_when_it_is_made(stage: &mut Stage) {
     stage.create(JULIET);
     let (store, juliet) = (stage.next(), jid(JULIET));
-    let put = |stanza: &[u8]| store.put(vec![waiting(JULIET, stanza)]);
+    let put = |stanza: &[u8]| store.put(vec![waiting(JULIET, stanza)].into());
     drop(put(b"its future was dropped"));
     let (second, written) = put(b"not awaited yet");
     let before = store.pending(&juliet, 0, 9);
-    let settled = store.settle(&juliet, vec![second[0].number()]);
+    let settled = store.settle(&juliet, vec![second.ids()[0].number()]);
     let (_, third) = put(b"after the read");
     let after = store.pending(&juliet, 0, 9);
     block_on(third).expect("kept"); // in another order than they were called

@@ -98,6 +98,7 @@ impl Drawer {
         Some(Kept {
             receipt: receipt.boxed(),
             fenced: self.archive,
+            again: false,
             row: Some(number),
             sender_id: id("sender"),
             recipient_id: id("recipient"),
