@@ -148,7 +148,7 @@ impl Registrar {
     /// [`catch_up`](Self::catch_up) does it.
     async fn tell_later(&self, router: &Router, seen: &mut Option<i64>, own: &Own<'_>) {
         if let Err(error) = self.tell(router, seen, Some(own)).await {
-            tracing::error!(account = %own.account, %error, "sessions end later");
+            tracing::debug!(account = %own.account, %error, "sessions end later");
         }
     }
 

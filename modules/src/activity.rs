@@ -71,7 +71,7 @@ impl Activity {
             match written.await {
                 // The account was deleted, which is why it left.
                 Ok(()) | Err(StoreError::NotFound) => {}
-                Err(error) => tracing::error!(%account, %error, "not noted when it left"),
+                Err(error) => tracing::debug!(%account, %error, "not noted when it left"),
             }
         }
         .boxed()

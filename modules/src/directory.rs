@@ -29,7 +29,7 @@ impl Directory for StoreDirectory {
                 Ok(profile) => Ok(Some(record(profile, archive))),
                 Err(StoreError::NotFound) => Ok(None),
                 Err(error) => {
-                    tracing::error!(%account, %error, "the account could not be read");
+                    tracing::debug!(%account, %error, "the account could not be read");
                     Err(LoadError)
                 }
             }

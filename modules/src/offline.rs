@@ -113,7 +113,7 @@ impl Offline {
                 // The account was deleted, and they with it.
                 Ok(()) | Err(StoreError::NotFound) => true,
                 Err(error) => {
-                    tracing::error!(%account, %error, "not noted what clients have");
+                    tracing::debug!(%account, %error, "not noted what clients have");
                     false
                 }
             }
@@ -122,18 +122,18 @@ impl Offline {
     }
 
     fn backlog(&self, account: &BareJid, after: i64) -> BoxFuture<'static, Option<Backlog>> {
-        let kept = self.store.pending(account, after, PAGE);
+        let kept = self.store.pending(account, after, PAGE, PAGE_BYTES);
         let account = account.clone();
         async move {
-            let rows = match kept.await {
-                Ok(rows) => rows,
+            let (rows, more) = match kept.await {
+                Ok(page) => page,
                 Err(StoreError::NotFound) => return None,
                 Err(error) => {
-                    tracing::error!(%account, %error, "offline messages could not be read");
+                    tracing::debug!(%account, %error, "offline messages could not be read");
                     return None;
                 }
             };
-            let next = (rows.len() == PAGE).then(|| rows.last().map(|row| row.id.number()));
+            let next = rows.last().filter(|_| more).map(|row| row.id.number());
             let lost = usize::from(faults::planted!("backlog_without_first"));
             let read = rows.into_iter().skip(lost).filter_map(|row| {
                 let mut stanza = delay::stamped(thaw(row.stanza)?, account.domain(), row.at);
@@ -143,7 +143,7 @@ impl Offline {
                 }
                 Some((row.id.number(), stanza))
             });
-            Some(Backlog { messages: read.collect(), next: next.flatten() })
+            Some(Backlog { messages: read.collect(), next })
         }
         .boxed()
     }
@@ -151,6 +151,9 @@ impl Offline {
 
 /// Messages read at a time: more than most people find when they come back.
 const PAGE: usize = 64;
+
+/// Bytes of them, but for a single one: everybody may come back at once.
+const PAGE_BYTES: usize = 256 * 1024;
 
 /// What a message is known by whose client says that it gives no two the same id (XEP-0359 2.2): its sender, of whatever
 /// session, and all that it says. Collisions of 64 bits need not be feared by chance, and who looks for one finds it among

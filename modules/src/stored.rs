@@ -50,9 +50,9 @@ pub(crate) fn refusal(error: &StoreError) -> StanzaError {
     }
 }
 
-/// The store failed, which is logged here: the sender may try again.
+/// The store failed, which it says in the log itself, once: the sender may try again.
 pub(crate) fn failed(error: &StoreError) -> StanzaError {
-    tracing::error!(%error, "the store failed");
+    tracing::debug!(%error, "the store failed");
     StanzaError {
         action: ErrorAction::Wait,
         ..StanzaError::new(StanzaCondition::InternalServerError)

@@ -75,7 +75,7 @@ fn xep0160_3_what_is_kept() {
     let owner = "juliet@localhost".parse().unwrap();
     for (kind, payload, expected) in rows {
         romeo.send(&format!("<message to='juliet@localhost' {kind}>{payload}</message>"));
-        let kept = house::finish(house.store.pending(&owner, 0, 9)).unwrap();
+        let kept = house::finish(house.store.pending(&owner, 0, 9, usize::MAX)).unwrap().0;
         let numbers: Vec<_> = kept.iter().map(|kept| kept.id.number()).collect();
         let count = numbers.len();
         house::finish(house.store.settle(&owner, numbers)).unwrap();

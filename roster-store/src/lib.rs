@@ -3,7 +3,8 @@
 //! The traits name XMPP operations, not SQL. Two backends stand behind them, [`sqlite`] and [`memory`], and one
 //! contract suite tests both. A write is **queued when the method is called**, in call order, and its future completes
 //! when the row is committed (and flushed, see [`Durability`]); dropping the future does not undo it. What a
-//! roster set, a subscription stanza or a block does is decided once, in `law.rs`, for both backends.
+//! roster set, a subscription stanza or a block does is decided once, in `law.rs`, for both backends. When a store begins to fail,
+//! and when it has recovered, it says so in the log: callers need not, for every operation.
 
 mod account;
 mod activity;
@@ -144,6 +145,15 @@ pub struct Profile {
     pub archive: Option<Preferences>,
 }
 
+/// Whether a store does its work. It says so in the log, when it changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Health {
+    /// The last that was to be read could not be.
+    pub reads_fail: bool,
+    /// The last that was to be written could not be. While that is so it is tried every second, so that it is known when it can.
+    pub writes_fail: bool,
+}
+
 /// A whole store.
 pub trait Store:
     Accounts
@@ -161,6 +171,8 @@ pub trait Store:
     fn profile(&self, owner: &BareJid) -> BoxFuture<Result<Profile>>;
     /// How many operations wait for their turn.
     fn queued(&self) -> usize;
+    /// Whether it does its work.
+    fn health(&self) -> Health;
     /// Waits until every queued write is committed, folds the log into the database, then closes: further
     /// calls fail.
     fn close(&self) -> BoxFuture<()>;

@@ -7,9 +7,9 @@ mod messages;
 mod personal;
 
 use crate::{
-    Accounts, BoxFuture, Caps, Change, DocumentKey, Item, Left, Motd, Parked, Parting, Preferences,
-    Profile, REVOCATIONS, Removal, Request, Result, Revocation, Revoked, Roster, Rosters, Store,
-    StoreError, SubscriptionOutcome, Verb,
+    Accounts, BoxFuture, Caps, Change, DocumentKey, Health, Item, Left, Motd, Parked, Parting,
+    Preferences, Profile, REVOCATIONS, Removal, Request, Result, Revocation, Revoked, Roster,
+    Rosters, Store, StoreError, SubscriptionOutcome, Verb,
     law::{self, AccountId, Rows},
     messages::{Numbers, Origins},
 };
@@ -300,6 +300,9 @@ impl Store for Memory {
     }
     fn queued(&self) -> usize {
         0
+    }
+    fn health(&self) -> Health {
+        Health::default()
     }
     fn close(&self) -> BoxFuture<()> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;

@@ -100,9 +100,15 @@ pub trait Messages: Send + Sync {
     /// every call; the future completes when all is safe. [`StoreError::Full`](crate::StoreError::Full)`("offline messages")`
     /// where one that is only pending and that nobody gets now finds no room; then none is kept.
     fn put(&self, put: Put) -> (Taken, BoxFuture<Result<()>>);
-    /// Those pending after this number, oldest first, so many at most: with every write queued before this call and none
-    /// queued after it.
-    fn pending(&self, owner: &BareJid, after: i64, limit: usize) -> BoxFuture<Result<Vec<Kept>>>;
+    /// Those pending after this number, oldest first: so many at most, and so many bytes of stanzas, but one where there is one. And
+    /// whether there may be more. With every write queued before this call and none queued after it.
+    fn pending(
+        &self,
+        owner: &BareJid,
+        after: i64,
+        limit: usize,
+        bytes: usize,
+    ) -> BoxFuture<Result<(Vec<Kept>, bool)>>;
     /// These have reached a client: pending no more, and forgotten where they are not archived. Others are ignored.
     fn settle(&self, owner: &BareJid, numbers: Vec<i64>) -> BoxFuture<Result<()>>;
     /// How many are pending, seen as by [`pending`](Self::pending).

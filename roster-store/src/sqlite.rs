@@ -9,6 +9,8 @@
 
 mod archive;
 mod blocks;
+mod health;
+mod log;
 mod messages;
 mod open;
 mod personal;
@@ -17,12 +19,14 @@ mod rows;
 mod worker;
 
 use crate::{
-    Accounts, BoxFuture, Caps, Change, Durability, Parting, Profile, Removal, Request, Result,
-    Revocation, Roster, Rosters, Store, StoreError, SubscriptionOutcome, Verb,
+    Accounts, BoxFuture, Caps, Change, Durability, Health, Parting, Profile, Removal, Request,
+    Result, Revocation, Roster, Rosters, Store, StoreError, SubscriptionOutcome, Verb,
     law::{self, Rows},
     messages::{Numbers, Origins},
 };
 use futures_channel::oneshot;
+use health::Pulse;
+use log::Log;
 use queue::Queue;
 use rows::Tx;
 use std::{
@@ -48,6 +52,7 @@ pub struct Sqlite {
     intake: Arc<Mutex<(Numbers, Origins)>>,
     writes: Arc<Queue<Job>>,
     reads: Arc<Queue<Job>>,
+    pulse: Arc<Pulse>,
     /// Gone when the last thread has closed its connection.
     closing: Weak<Closing>,
 }
@@ -80,6 +85,10 @@ impl Sqlite {
         alone: Option<File>,
     ) -> Result<Arc<Self>> {
         let (conn, masking_key) = open::writable(path, durability)?;
+        let log = Log::of(path);
+        if alone.is_some() && durability == Durability::Disk {
+            log.secure(&conn).map_err(|error| open::unusable(path, error))?;
+        }
         let intake =
             (Numbers::after(Tx(&conn).last_message()?), Origins::restored(Tx(&conn).origins()?));
         let closing = Arc::new(Closing { _alone: alone, waiting: Mutex::default() });
@@ -89,6 +98,7 @@ impl Sqlite {
             intake: Arc::new(Mutex::new(intake)),
             writes: Arc::new(Queue::new()),
             reads: Arc::new(Queue::new()),
+            pulse: Arc::default(),
             closing: Arc::downgrade(&closing),
         });
         let thread = |started: io::Result<()>| {
@@ -97,9 +107,11 @@ impl Sqlite {
         };
         for _ in 0..READERS {
             let conn = open::readable(path)?;
-            thread(worker::reader(conn, store.reads.clone(), closing.clone()))?;
+            let (queue, pulse) = (store.reads.clone(), store.pulse.clone());
+            thread(worker::reader(conn, queue, pulse, closing.clone()))?;
         }
-        thread(worker::writer(conn, store.writes.clone(), closing))?;
+        let (queue, pulse) = (store.writes.clone(), store.pulse.clone());
+        thread(worker::writer(conn, log, queue, pulse, closing))?;
         Ok(store)
     }
 
@@ -240,6 +252,9 @@ impl Store for Sqlite {
     }
     fn queued(&self) -> usize {
         self.writes.len() + self.reads.len()
+    }
+    fn health(&self) -> Health {
+        self.pulse.health()
     }
     fn close(&self) -> BoxFuture<()> {
         let (end, ended) = oneshot::channel();

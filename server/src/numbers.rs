@@ -49,6 +49,13 @@ impl Numbers {
         }
         let about = "Operations that wait for the store.";
         out.gauge("stonechat_store_queue", about).count(&[], self.store.queued());
+        let health = self.store.health();
+        let about =
+            "1 where the last that was to be read from the store, or written to it, could not be.";
+        let failing = out.gauge("stonechat_store_failing", about);
+        for (what, fails) in [("reads", health.reads_fail), ("writes", health.writes_fail)] {
+            failing.count(&[("what", what)], usize::from(fails));
+        }
         let about = "Client connections over TCP that are open.";
         out.gauge("stonechat_c2s_connections", about).count(&[], self.c2s.open());
         let about = "Client connections over TCP refused, by the limit.";

@@ -46,7 +46,7 @@ async fn round(store: &dyn Store, retention: Retention) {
                 after = next;
             }
             Err(error) => {
-                tracing::error!(%error, "old messages could not be removed");
+                tracing::debug!(%error, "old messages could not be removed");
                 return;
             }
         }

@@ -288,7 +288,7 @@ async fn watch_revocations(registrar: Arc<Registrar>, router: Arc<Router>) {
     loop {
         turn.tick().await;
         if let Err(error) = registrar.catch_up(&router).await {
-            tracing::error!(%error, "changes to accounts cannot be read");
+            tracing::debug!(%error, "changes to accounts cannot be read");
         }
     }
 }

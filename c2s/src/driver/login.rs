@@ -6,7 +6,7 @@ use net::random;
 use router::ClaimError;
 use std::{net::IpAddr, sync::Arc, time::Instant};
 use tokio::time;
-use tracing::{error, info, warn};
+use tracing::{debug, info, warn};
 use xmpp_core::{
     BareJid, Jid,
     sasl::{self, Credentials, Failure, Identity, MechanismName, Response},
@@ -99,7 +99,7 @@ impl Driver {
             Ok(credentials) if credentials.as_ref() == self.credentials.as_deref() => Ok(()),
             Ok(_) => Err(ClaimError::NoAccount),
             Err(error) => {
-                error!(stream = self.number, %error, "no credentials");
+                debug!(stream = self.number, %error, "no credentials");
                 Err(ClaimError::Failed)
             }
         }
@@ -165,7 +165,7 @@ impl Login<'_> {
             return Err(Failure::TemporaryAuthFailure);
         }
         let credentials = self.door.accounts.credentials(account).await.map_err(|error| {
-            error!(stream = self.stream, %error, "no credentials");
+            debug!(stream = self.stream, %error, "no credentials");
             Failure::TemporaryAuthFailure
         })?;
         *self.credentials = credentials.clone().map(Box::new);

@@ -5,7 +5,7 @@ use crate::session::{Event, RegisterError};
 use roster_store::StoreError;
 use std::{net::IpAddr, time::Instant};
 use tokio::time;
-use tracing::{error, info, warn};
+use tracing::{debug, info, warn};
 use xmpp_core::BareJid;
 
 impl Driver {
@@ -52,7 +52,7 @@ impl Door {
             Err(StoreError::Exists) => Err(RegisterError::Taken),
             Err(StoreError::Busy) => Err(RegisterError::TooMany),
             Err(error) => {
-                error!(stream, %error, "no account could be made");
+                debug!(stream, %error, "no account could be made");
                 Err(RegisterError::Failed)
             }
         }

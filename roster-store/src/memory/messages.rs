@@ -81,11 +81,26 @@ impl Messages for Memory {
         }
         (Taken::New(ids), Box::pin(ready(result)))
     }
-    fn pending(&self, owner: &BareJid, after: i64, limit: usize) -> BoxFuture<Result<Vec<Kept>>> {
+    fn pending(
+        &self,
+        owner: &BareJid,
+        after: i64,
+        limit: usize,
+        bytes: usize,
+    ) -> BoxFuture<Result<(Vec<Kept>, bool)>> {
         self.run(|state| {
             let inbox = &state.find(owner)?.inbox;
-            let after = inbox.pending.range(after.saturating_add(1)..).take(limit);
-            Ok(after.filter_map(|n| inbox.messages.get(n)).map(|m| m.kept.clone()).collect())
+            let after = inbox.pending.range(after.saturating_add(1)..);
+            let (mut messages, mut weight) = (Vec::new(), 0);
+            for message in after.filter_map(|n| inbox.messages.get(n)).take(limit) {
+                weight += message.kept.stanza.len();
+                if weight > bytes && !messages.is_empty() {
+                    return Ok((messages, true));
+                }
+                messages.push(message.kept.clone());
+            }
+            let is_full = messages.len() == limit;
+            Ok((messages, is_full))
         })
     }
     fn settle(&self, owner: &BareJid, numbers: Vec<i64>) -> BoxFuture<Result<()>> {

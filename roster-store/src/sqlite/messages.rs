@@ -87,9 +87,15 @@ impl Messages for Sqlite {
         };
         (Taken::New(ids), kept)
     }
-    fn pending(&self, owner: &BareJid, after: i64, limit: usize) -> BoxFuture<Result<Vec<Kept>>> {
+    fn pending(
+        &self,
+        owner: &BareJid,
+        after: i64,
+        limit: usize,
+        bytes: usize,
+    ) -> BoxFuture<Result<(Vec<Kept>, bool)>> {
         let owner = owner.clone();
-        self.read_in_order(move |tx| tx.pending(&owner, after, limit))
+        self.read_in_order(move |tx| tx.pending(&owner, after, limit, bytes))
     }
     fn settle(&self, owner: &BareJid, numbers: Vec<i64>) -> BoxFuture<Result<()>> {
         let owner = owner.clone();
@@ -149,7 +155,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn pending(&self, owner: &BareJid, after: i64, limit: usize) -> Result<Vec<Kept>> {
+    fn pending(
+        &self,
+        owner: &BareJid,
+        after: i64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<(Vec<Kept>, bool)> {
         let account = law::account(self, owner)?;
         let mut statement = self.sql(
             "SELECT message.id, salt, received, stanza, peer IS NOT NULL, TRUE
@@ -158,8 +170,17 @@ impl Tx<'_> {
         )?;
         let range =
             params![row_id(account, after), row_id(account, MessageId::LAST), number(limit)];
-        let kept = statement.query_map(range, kept)?;
-        Ok(kept.collect::<Result<_, _>>()?)
+        let mut rows = statement.query(range)?;
+        let (mut messages, mut weight) = (Vec::new(), 0);
+        while let Some(row) = rows.next()? {
+            weight += row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?.len();
+            if weight > bytes && !messages.is_empty() {
+                return Ok((messages, true));
+            }
+            messages.push(kept(row)?);
+        }
+        let is_full = messages.len() == limit;
+        Ok((messages, is_full))
     }
 
     fn settle(&mut self, owner: &BareJid, numbers: &[i64]) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Opening the database: whose it is, how it is kept, what its schema must be.
 
+use super::log;
 use crate::{Durability, Result, StoreError};
 use refinery::error::Kind;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -16,16 +17,10 @@ use std::{
 const APPLICATION_ID: i32 = 0x5374_6E63;
 
 /// How long to wait for another process that writes. Ours never hold the lock for long; past this the batch fails.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// Room for every statement there is, so that none is compiled twice.
 const STATEMENTS: usize = 64;
-
-/// The log is cut back to this size after a burst.
-const LOG_BYTES: i64 = 16 * 1024 * 1024;
-
-/// The log is folded into the database at this many pages, which is as long: a page that many messages write to is copied once.
-const LOG_PAGES: i64 = if faults::ARMED { 64 } else { 4_096 };
 
 /// Pages of the database in the writer's memory, in KiB: those that a burst of messages to a thousand accounts writes to, so that none
 /// is written twice for want of room.
@@ -126,8 +121,8 @@ fn configure(conn: &Connection, durability: Durability) -> rusqlite::Result<()> 
         Durability::Process => "NORMAL",
     };
     conn.pragma_update(None, "synchronous", synchronous)?;
-    conn.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
-    conn.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    conn.pragma_update(None, "journal_size_limit", log::KEPT)?;
+    conn.pragma_update(None, "wal_autocheckpoint", log::PAGES)?;
     conn.pragma_update(None, "cache_size", -WRITER_CACHE) // negative: KiB
 }
 
@@ -156,7 +151,7 @@ fn foreign(path: &Path) -> StoreError {
     unusable(path, "is not a Stonechat database: name another file")
 }
 
-fn unusable(path: &Path, why: impl Display) -> StoreError {
+pub(super) fn unusable(path: &Path, why: impl Display) -> StoreError {
     StoreError::Unusable(format!("{} {why}", path.display()).into())
 }
 

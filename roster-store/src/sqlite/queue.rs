@@ -3,7 +3,9 @@
 use crate::{Result, StoreError};
 use std::{
     collections::VecDeque,
+    mem,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 /// How many jobs may wait: some 100 ms of work. Past it the store is too slow for its load, and saying so at once is
@@ -21,11 +23,13 @@ struct Inner<J> {
     jobs: VecDeque<(J, usize)>,
     bytes: usize,
     open: bool,
+    /// It has refused some since it was last empty.
+    refuses: bool,
 }
 
 impl<J> Queue<J> {
     pub(super) fn new() -> Self {
-        let inner = Inner { jobs: VecDeque::new(), bytes: 0, open: true };
+        let inner = Inner { jobs: VecDeque::new(), bytes: 0, open: true, refuses: false };
         Self { inner: Mutex::new(inner), ready: Condvar::new() }
     }
 
@@ -36,6 +40,9 @@ impl<J> Queue<J> {
             return Err(StoreError::Failed("closed".into()));
         }
         if inner.jobs.len() >= MAX_JOBS || inner.bytes + bytes > MAX_BYTES {
+            if !mem::replace(&mut inner.refuses, true) {
+                tracing::warn!("operations are refused: too many wait for the store");
+            }
             return Err(StoreError::Busy);
         }
         inner.bytes += bytes;
@@ -45,11 +52,25 @@ impl<J> Queue<J> {
         Ok(())
     }
 
-    /// Waits for jobs and takes up to `max` of them, oldest first; none once the queue is closed and empty.
-    pub(super) fn take(&self, max: usize) -> Vec<J> {
+    /// Waits for jobs, so long at most where that is said, and takes up to `max` of them, oldest first. `None` once the queue is
+    /// closed and empty.
+    pub(super) fn take(&self, max: usize, patience: Option<Duration>) -> Option<Vec<J>> {
         let mut inner = self.lock();
-        while inner.jobs.is_empty() && inner.open {
-            inner = self.ready.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        while inner.jobs.is_empty() {
+            if !inner.open {
+                return None;
+            }
+            inner = match patience {
+                None => self.ready.wait(inner).unwrap_or_else(PoisonError::into_inner),
+                Some(patience) => {
+                    let woken = self.ready.wait_timeout(inner, patience);
+                    let (inner, waited) = woken.unwrap_or_else(PoisonError::into_inner);
+                    if waited.timed_out() && inner.jobs.is_empty() && inner.open {
+                        return Some(Vec::new());
+                    }
+                    inner
+                }
+            };
         }
         let count = inner.jobs.len().min(max);
         let mut freed = 0;
@@ -59,7 +80,10 @@ impl<J> Queue<J> {
         });
         let taken = taken.collect();
         inner.bytes -= freed;
-        taken
+        if inner.jobs.is_empty() && mem::take(&mut inner.refuses) {
+            tracing::info!("operations are taken again");
+        }
+        Some(taken)
     }
 
     /// How many jobs wait.
@@ -77,7 +101,7 @@ impl<J> Queue<J> {
     pub(super) fn abandon(&self) {
         let mut inner = self.lock();
         inner.open = false;
-        let jobs = std::mem::take(&mut inner.jobs);
+        let jobs = mem::take(&mut inner.jobs);
         drop(inner);
         drop(jobs); // wakes their callers: not under the lock
     }
@@ -99,7 +123,7 @@ mod tests {
             queue.push(job, 1).expect("there is room");
         }
         assert_eq!(queue.push(0, 1), Err(StoreError::Busy));
-        assert_eq!(queue.take(10), (0..10).collect::<Vec<_>>());
+        assert_eq!(queue.take(10, None), Some((0..10).collect()));
         assert_eq!(queue.len(), MAX_JOBS - 10);
         queue.push(0, 1).expect("there is room again");
     }
@@ -109,20 +133,32 @@ mod tests {
         let queue = Queue::new();
         queue.push(0, MAX_BYTES).expect("there is room");
         assert_eq!(queue.push(1, 1), Err(StoreError::Busy));
-        assert_eq!(queue.take(2), [0]);
+        assert_eq!(queue.take(2, None), Some(vec![0]));
         queue.push(1, MAX_BYTES).expect("there is room again");
     }
 
     #[test]
     fn a_closed_queue_gives_out_what_waits_and_an_abandoned_one_does_not() {
-        for (close, left) in [(Queue::close as fn(&Queue<i32>), vec![1]), (Queue::abandon, vec![])]
+        for (close, left) in
+            [(Queue::close as fn(&Queue<i32>), Some(vec![1])), (Queue::abandon, None)]
         {
             let queue = Queue::new();
             queue.push(1, 0).expect("there is room");
             close(&queue);
             assert_eq!(queue.push(2, 0), Err(StoreError::Failed("closed".into())));
-            assert_eq!(queue.take(8), left);
-            assert_eq!(queue.take(8), []);
+            assert_eq!(queue.take(8, None), left);
+            assert_eq!(queue.take(8, None), None);
         }
+    }
+
+    #[test]
+    fn whoever_has_no_patience_goes_without() {
+        let queue = Queue::<i32>::new();
+        let patience = Some(Duration::from_millis(1));
+        assert_eq!(queue.take(8, patience), Some(vec![]));
+        queue.push(1, 0).expect("there is room");
+        assert_eq!(queue.take(8, patience), Some(vec![1]));
+        queue.close();
+        assert_eq!(queue.take(8, patience), None);
     }
 }

@@ -1,6 +1,26 @@
 //! The threads that own a connection: one that writes, with group commit, and those that read.
+//!
+//! # When a commit fails
+//!
+//! Every write in it fails, its callers hear so at once, and nothing is tried again by itself. The next commit stands for
+//! itself, after a failed flush too, where the system may have marked pages as clean that are not on the disk: SQLite takes a failed
+//! commit back by going on in its log where that began. So the next one writes every page of the log anew that it needs, flushes
+//! them, and is believed for that flush alone; what stands before it was flushed by commits that succeeded. Pages of the database
+//! that could not be flushed are copied to it from the log once more, since the log does not begin anew before that has succeeded.
+//!
+//! What a failed commit has left in the log is another matter: if only the flush failed it is all there, and after a kill the next
+//! process would take it for committed, although the senders have heard that it is not kept. So before they hear so a
+//! commit of no importance, a trial, writes over its beginning; that need not be flushed, nor even succeed, to be what the
+//! next process finds. Only a power cut between the failed flush and the next good one can bring it back: what was refused then is
+//! there. While writes fail a trial is made every second, so that it is known when they succeed again.
 
-use super::{queue::Queue, rows::Tx};
+use super::{
+    health::Pulse,
+    log::{Log, fold},
+    open::BUSY,
+    queue::Queue,
+    rows::Tx,
+};
 use crate::{BoxFuture, Result, StoreError};
 use futures_channel::oneshot;
 use rusqlite::Connection;
@@ -9,10 +29,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
+    time::Duration,
 };
 
 /// How many operations one commit carries at most: under full load a commit stays within a few milliseconds.
 const BATCH: usize = 1_024;
+
+/// How long after a failure, with nothing to write, it is tried whether writing works again.
+const TRIAL: Duration = Duration::from_secs(1);
 
 /// Whether an operation writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,32 +76,31 @@ impl Job {
 /// Starts the thread that writes. It ends when its queue is closed and empty.
 pub(super) fn writer(
     mut conn: Connection,
+    mut log: Log,
     queue: Arc<Queue<Job>>,
+    pulse: Arc<Pulse>,
     alive: impl Send + 'static,
 ) -> io::Result<()> {
     start("store-writer", queue, alive, move |queue| {
-        let mut healthy = true;
-        loop {
-            let batch = queue.take(BATCH);
+        while let Some(batch) = queue.take(BATCH, pulse.writes_fail().then_some(TRIAL)) {
             if batch.is_empty() {
-                break;
+                pulse.note(Access::Write, &try_out(&conn));
+                continue;
             }
             faults::site!("batch-taken");
-            let writes = any_writes(&batch);
+            let access = if any_writes(&batch) { Access::Write } else { Access::Read };
             let outcome = commit(&mut conn, batch);
-            // A full disk would be a line for each batch: say when it begins and when it ends.
-            if writes && outcome.is_ok() != healthy {
-                healthy = !healthy;
-                match outcome {
-                    Ok(()) => tracing::info!("writes succeed again"),
-                    Err(error) => tracing::error!(%error, "writes fail"),
-                }
-            }
+            pulse.note(access, &outcome);
+            log.keep_short(&conn, BUSY);
         }
         faults::site!("stop-before-checkpoint");
         // Everything into one file, so that a copy of it is a backup.
-        if let Err(error) = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-            tracing::warn!(%error, "the store could not fold its log into the database");
+        match fold(&conn) {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!("somebody reads the database: its log stays beside it"),
+            Err(error) => {
+                tracing::warn!(%error, "the store could not fold its log into the database");
+            }
         }
         faults::site!("stop-after-checkpoint");
     })
@@ -87,11 +110,12 @@ pub(super) fn writer(
 pub(super) fn reader(
     conn: Connection,
     queue: Arc<Queue<Job>>,
+    pulse: Arc<Pulse>,
     alive: impl Send + 'static,
 ) -> io::Result<()> {
     start("store-reader", queue, alive, move |queue| {
-        while let Some(mut job) = queue.take(1).pop() {
-            job.work.run(&conn);
+        while let Some(mut job) = queue.take(1, None).and_then(|mut jobs| jobs.pop()) {
+            pulse.note(Access::Read, &job.work.run(&conn));
             job.work.finish(Ok(()));
         }
     })
@@ -144,15 +168,26 @@ fn commit(conn: &mut Connection, mut jobs: Vec<Job>) -> Result<()> {
 }
 
 fn transact(conn: &mut Connection, begin: &str, jobs: &mut [Job]) -> Result<()> {
-    let outcome = attempt(conn, begin, jobs);
+    let mut commits = false;
+    let outcome = attempt(conn, begin, jobs, &mut commits);
     if outcome.is_err() && !conn.is_autocommit() {
         conn.prepare_cached("ROLLBACK")?.execute([])?;
+    }
+    if let Err(error) = &outcome
+        && commits
+        && any_writes(jobs)
+        && let Err(again) = try_out(conn)
+    {
+        tracing::debug!(%error, %again, "a commit failed, and what it left stands in the log at least in part");
     }
     outcome
 }
 
-fn attempt(conn: &Connection, begin: &str, jobs: &mut [Job]) -> Result<()> {
+/// `commits`: whether it came as far as that.
+fn attempt(conn: &Connection, begin: &str, jobs: &mut [Job], commits: &mut bool) -> Result<()> {
     conn.prepare_cached(begin)?.execute([])?;
+    let mut count = 0;
+    let mut fault = Ok(());
     for job in jobs {
         faults::site!("before-operation");
         // A savepoint for each that writes, so that what fails takes only itself back.
@@ -163,24 +198,41 @@ fn attempt(conn: &Connection, begin: &str, jobs: &mut [Job]) -> Result<()> {
         let done = job.work.run(conn);
         if conn.is_autocommit() {
             // SQLite itself rolls everything back on a full disk and the like.
-            return Err(failed("the transaction was rolled back"));
+            return done.and(Err(failed("the transaction was rolled back")));
         }
-        if writes && !done {
+        if writes && !job.work.is_done() {
             conn.prepare_cached("ROLLBACK TO operation")?.execute([])?;
         }
         if writes {
             conn.prepare_cached("RELEASE operation")?.execute([])?;
         }
+        if done.is_err() {
+            count += 1;
+            fault = fault.and(done);
+        }
     }
     faults::site!("before-commit");
+    *commits = true;
     conn.prepare_cached("COMMIT")?.execute([])?;
     faults::site!("after-commit");
+    if let Err(error) = fault {
+        tracing::error!(count, %error, "operations failed by themselves");
+    }
+    Ok(())
+}
+
+/// A commit of no importance.
+fn try_out(conn: &Connection) -> Result<()> {
+    conn.prepare_cached("UPDATE counter SET value = value + 1 WHERE name = 'trials'")?
+        .execute([])?;
     Ok(())
 }
 
 trait Work: Send {
-    /// Runs the operation and keeps its result; gives whether it succeeded.
-    fn run(&mut self, conn: &Connection) -> bool;
+    /// Runs the operation and keeps its result; an error where the store is at fault.
+    fn run(&mut self, conn: &Connection) -> Result<()>;
+    /// Whether it has succeeded.
+    fn is_done(&self) -> bool;
     /// Completes the future: with the result, or with why there was no commit.
     fn finish(self: Box<Self>, committed: Result<()>);
 }
@@ -198,11 +250,17 @@ where
     F: FnMut(&mut Tx<'_>) -> Result<T> + Send,
     W: FnOnce(&Result<T>) + Send,
 {
-    fn run(&mut self, conn: &Connection) -> bool {
+    fn run(&mut self, conn: &Connection) -> Result<()> {
         // What the operation wrote is rolled back, and it is never run again: nothing sees a broken state.
         let result = catch_unwind(AssertUnwindSafe(|| (self.operation)(&mut Tx(conn))));
         let result = self.result.insert(result.unwrap_or_else(|_| Err(failed("a fault inside"))));
-        result.is_ok()
+        match result {
+            Err(error @ StoreError::Failed(_)) => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+    fn is_done(&self) -> bool {
+        matches!(self.result, Some(Ok(_)))
     }
     fn finish(self: Box<Self>, committed: Result<()>) {
         let Self { watch, result, reply, .. } = *self;

@@ -1,7 +1,7 @@
 //! Rules of accounts.
 
 use crate::{
-    messages::waiting,
+    messages::{ALL, waiting},
     stage::{Stage, block_on, credentials, jid, show},
 };
 use roster_store::{Notice, Revoked, StoreError, Verb};
@@ -48,7 +48,7 @@ pub(crate) fn what_is_unknown_is_not_found(stage: &mut Stage) {
     assert_eq!(stage.run(|s| s.requests(nobody)), Err(not_found.clone()));
     let hello = vec![waiting(nobody.as_str(), b"hello")];
     assert_eq!(stage.run(|s| s.put(hello.into()).1), Err(not_found.clone()));
-    assert_eq!(stage.run(|s| s.pending(nobody, 0, 1)), Err(not_found.clone()));
+    assert_eq!(stage.run(|s| s.pending(nobody, 0, 1, ALL)), Err(not_found.clone()));
     assert_eq!(stage.run(|s| s.settle(nobody, vec![1])), Err(not_found.clone()));
     assert_eq!(stage.run(|s| s.count(nobody)), Err(not_found));
     assert_eq!(stage.run(|s| s.revoked(Some(0))), Ok((vec![], 0)));
@@ -72,7 +72,7 @@ pub(crate) fn a_deleted_account_leaves_nothing_to_its_successor(stage: &mut Stag
     stage.create(JULIET);
     assert_eq!(stage.roster(JULIET).items, []);
     assert_eq!(stage.pending(JULIET), []);
-    assert_eq!(stage.run(|s| s.pending(&jid(JULIET), 0, 9)), Ok(vec![]));
+    assert_eq!(stage.run(|s| s.pending(&jid(JULIET), 0, 9, ALL)), Ok((vec![], false)));
     assert_eq!(stage.run(|s| s.count(&jid(JULIET))), Ok(0));
 }
 

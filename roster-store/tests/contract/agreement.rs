@@ -64,8 +64,10 @@ fn call(store: &mut Stage, dice: &mut Dice) -> String {
         11 => said!(|s| s.remove_item(one, other)),
         12 => put(store, &[(one, number & 1 == 0), (other, number & 2 == 0)], &bytes),
         13 => {
-            let kept = store.run(|s| s.pending(one, 0, number));
-            format!("{:?}", kept.map(|kept| kept.into_iter().map(shown).collect::<Vec<_>>()))
+            let kept = store.run(|s| s.pending(one, 0, number, 8 * number));
+            let page =
+                kept.map(|(kept, more)| (kept.into_iter().map(shown).collect::<Vec<_>>(), more));
+            format!("{page:?}")
         }
         14 => said!(|s| s.settle(one, vec![number as i64, number as i64 + 1])),
         15 => said!(|s| s.count(one)),

@@ -2,7 +2,7 @@
 
 use crate::{
     agreement::Dice,
-    messages::{put, waiting},
+    messages::{ALL, put, waiting},
     stage::{Stage, jid},
 };
 use roster_store::{Kept, MessageId, NewMessage, Page, Query, Result, Retention, StoreError};
@@ -336,7 +336,7 @@ pub(crate) fn retention_does_not_touch_what_only_waits(stage: &mut Stage) {
     put(stage, vec![both]).expect("kept");
     assert_eq!(stage.run(|s| s.count(&jid(JULIET))), Ok(2));
     purge(stage, Retention { since: Some(at(50)), messages: Some(0) });
-    let left = stage.run(|s| s.pending(&jid(JULIET), 0, 9)).expect("read");
+    let left = stage.run(|s| s.pending(&jid(JULIET), 0, 9, ALL)).expect("read").0;
     assert_eq!(left.iter().map(|kept| &*kept.stanza).collect::<Vec<_>>(), [b"waits"]);
 }
 

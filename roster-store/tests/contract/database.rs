@@ -5,16 +5,17 @@ use crate::{
     stage::{CAPS, block_on, credentials, jid, open},
 };
 use roster_store::{
-    Accounts, DocumentKey, Durability, Left, NewMessage, Origin, Parked, Policy, Preferences, Put,
-    Retention, Revoked, Store, StoreError, Taken, sqlite::Sqlite,
+    Accounts, Caps, DocumentKey, Durability, Left, Messages, NewMessage, Origin, Parked, Policy,
+    Preferences, Put, Retention, Revoked, Store, StoreError, Taken, sqlite::Sqlite,
 };
 use rusqlite::Connection;
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 use tempfile::TempDir;
 
@@ -305,6 +306,94 @@ fn n2_what_cannot_come_again_is_cleared_away() {
     let rows: i64 =
         conn.query_row("SELECT count(*) FROM origin", [], |row| row.get(0)).expect("a count");
     assert_eq!(rows, 26, "a day, an hour more, and the last");
+}
+
+/// The bytes of a log's file.
+fn length(log: &Path) -> u64 {
+    fs::metadata(log).map_or(0, |file| file.len())
+}
+
+#[test]
+fn what_a_kill_left_in_the_log_is_in_the_database_before_it_is_served() {
+    let folder = folder();
+    let (path, copy) = (folder.path().join("store.db"), folder.path().join("copy.db"));
+    let store = open(&path);
+    let juliet = jid("juliet@capulet.example");
+    block_on(store.create(&juliet, credentials(0))).expect("created");
+    let put = || {
+        let messages = vec![waiting(juliet.as_str(), b"hello")];
+        Put { messages, origin: Some(Origin::of([1; 8])) }
+    };
+    block_on(store.put(put()).1).expect("kept");
+    for (from, to) in [(&path, &copy), (&log(&path), &log(&copy))] {
+        fs::copy(from, to).expect("copied");
+    }
+    assert!(length(&log(&copy)) > 0);
+    let copied = Sqlite::serve(&copy, Durability::Disk, CAPS).expect("opened");
+    assert_eq!(length(&log(&copy)), 0);
+    assert_eq!(block_on(copied.count(&juliet)), Ok(1));
+    let (taken, kept) = copied.put(put());
+    assert_eq!((taken, block_on(kept)), (Taken::Again, Ok(())));
+}
+
+#[test]
+fn r03_the_log_does_not_grow_without_end_while_somebody_always_reads() {
+    const LONG: u64 = 32 * 1024 * 1024;
+    let folder = folder();
+    let path = &folder.path().join("store.db");
+    let store = Sqlite::open(path, Durability::Process, Caps::default()).expect("opened");
+    let juliet = jid("juliet@capulet.example");
+    block_on(store.create(&juliet, credentials(0))).expect("created");
+    let over = &AtomicBool::new(false);
+    let longest = thread::scope(|scope| {
+        // Each begins before the other ends.
+        for _ in 0..2 {
+            scope.spawn(move || {
+                let conn = Connection::open(path).expect("opened");
+                while !over.load(Ordering::Relaxed) {
+                    conn.execute_batch("BEGIN; SELECT count(*) FROM account").expect("read");
+                    thread::sleep(Duration::from_millis(3));
+                    conn.execute_batch("COMMIT").expect("read");
+                }
+            });
+        }
+        let mut longest = 0;
+        for _ in 0..500 {
+            let stanza = vec![b'a'; 200_000];
+            let message = NewMessage { archived: true, ..waiting(juliet.as_str(), &stanza) };
+            block_on(store.put(vec![message].into()).1).expect("kept");
+            longest = longest.max(length(&log(path)));
+        }
+        over.store(true, Ordering::Relaxed);
+        longest
+    });
+    assert!(longest <= LONG + LONG / 8, "{longest}");
+}
+
+#[test]
+fn a_tool_that_reads_for_long_keeps_nobody_waiting() {
+    let folder = folder();
+    let path = folder.path().join("store.db");
+    let store = Sqlite::open(&path, Durability::Process, Caps::default()).expect("opened");
+    let juliet = jid("juliet@capulet.example");
+    block_on(store.create(&juliet, credentials(0))).expect("created");
+    let tool = Connection::open(&path).expect("opened");
+    tool.execute_batch("BEGIN; SELECT count(*) FROM account").expect("read");
+    let begin = Instant::now();
+    let put = |count| {
+        for _ in 0..count {
+            let stanza = vec![b'a'; 200_000];
+            let message = NewMessage { archived: true, ..waiting(juliet.as_str(), &stanza) };
+            block_on(store.put(vec![message].into()).1).expect("kept");
+        }
+    };
+    put(400);
+    assert!(length(&log(&path)) > 64 * 1024 * 1024, "it sees what was there when it began");
+    let waited = begin.elapsed();
+    assert!(waited < Duration::from_secs(20), "{waited:?}, if 5 seconds for each commit, an hour");
+    tool.execute_batch("COMMIT").expect("read");
+    put(3);
+    assert!(length(&log(&path)) <= 16 * 1024 * 1024, "cut back once it has ended");
 }
 
 /// The write-ahead log of a database.

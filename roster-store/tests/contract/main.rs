@@ -61,6 +61,7 @@ contract! {
     messages:
         xep0160_messages_wait_in_order_until_they_are_settled,
         pending_messages_are_read_in_parts,
+        r03_pending_messages_are_read_in_parts_that_are_bounded_in_bytes,
         n4_what_one_stanza_puts_is_kept_whole_or_not_at_all,
         n4_a_message_to_oneself_is_two_in_one_transaction,
         xep0313_6_2_ids_are_never_used_again,

@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const JULIET: &str = "juliet@capulet.example";
 const ROMEO: &str = "romeo@montague.example";
 
+/// Bytes of a page: as many as there are.
+pub(crate) const ALL: usize = usize::MAX;
+
 /// A message that only waits.
 pub(crate) fn waiting(owner: &str, stanza: &[u8]) -> NewMessage {
     NewMessage {
@@ -42,7 +45,7 @@ fn settle(stage: &mut Stage, owner: &str, numbers: &[i64]) {
 }
 
 fn all(stage: &mut Stage, owner: &str) -> Vec<Kept> {
-    let kept = stage.run(|s| s.pending(&jid(owner), 0, 100)).expect("messages");
+    let kept = stage.run(|s| s.pending(&jid(owner), 0, 100, ALL)).expect("messages").0;
     assert_eq!(stage.run(|s| s.count(&jid(owner))), Ok(kept.len()));
     assert!(kept.is_sorted_by(|a, b| a.id.number() < b.id.number()));
     assert!(kept.iter().all(|kept| kept.pending));
@@ -74,7 +77,8 @@ pub(crate) fn pending_messages_are_read_in_parts(stage: &mut Stage) {
     stage.create(JULIET);
     let numbers = ["1", "2", "3"].map(|n| keep(stage, JULIET, n.as_bytes()).expect("kept"));
     let mut read = |after, limit| -> Vec<i64> {
-        let kept = stage.run(|s| s.pending(&jid(JULIET), after, limit)).expect("messages");
+        let (kept, _) =
+            stage.run(|s| s.pending(&jid(JULIET), after, limit, ALL)).expect("messages");
         kept.iter().map(|kept| kept.id.number()).collect()
     };
     assert_eq!(read(0, 2), numbers[..2]);
@@ -83,6 +87,23 @@ pub(crate) fn pending_messages_are_read_in_parts(stage: &mut Stage) {
     assert_eq!(read(i64::MIN, 9), numbers);
     assert_eq!(read(i64::MAX, 9), []);
     assert_eq!(read(0, 0), []);
+}
+
+pub(crate) fn r03_pending_messages_are_read_in_parts_that_are_bounded_in_bytes(stage: &mut Stage) {
+    stage.create(JULIET);
+    for n in 0..4 {
+        let message = NewMessage { archived: true, ..waiting(JULIET, &[b'a' + n; 99]) };
+        put(stage, vec![message]).expect("kept");
+    }
+    let mut read = |limit, bytes| {
+        let (kept, more) = stage.run(|s| s.pending(&jid(JULIET), 0, limit, bytes)).expect("read");
+        (kept.len(), more)
+    };
+    assert_eq!(read(9, 0), (1, true), "one in any case");
+    assert_eq!(read(9, 2 * 99), (2, true));
+    assert_eq!(read(9, 3 * 99 - 1), (2, true));
+    assert_eq!(read(3, ALL), (3, true));
+    assert_eq!(read(9, 4 * 99), (4, false));
 }
 
 pub(crate) fn n4_what_one_stanza_puts_is_kept_whole_or_not_at_all(stage: &mut Stage) {
@@ -250,13 +271,13 @@ pub(crate) fn a_call_takes_its_place_when_it_is_made(stage: &mut Stage) {
     let put = |stanza: &[u8]| store.put(vec![waiting(JULIET, stanza)].into());
     drop(put(b"its future was dropped"));
     let (second, written) = put(b"not awaited yet");
-    let before = store.pending(&juliet, 0, 9);
+    let before = store.pending(&juliet, 0, 9, ALL);
     let settled = store.settle(&juliet, vec![second.ids()[0].number()]);
     let (_, third) = put(b"after the read");
-    let after = store.pending(&juliet, 0, 9);
+    let after = store.pending(&juliet, 0, 9, ALL);
     block_on(third).expect("kept"); // in another order than they were called
-    assert_eq!(block_on(after).expect("messages").len(), 2);
-    assert_eq!(block_on(before).expect("messages").len(), 2);
+    assert_eq!(block_on(after).expect("messages").0.len(), 2);
+    assert_eq!(block_on(before).expect("messages").0.len(), 2);
     block_on(settled).expect("settled");
     block_on(written).expect("kept");
 }
