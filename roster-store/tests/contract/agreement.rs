@@ -97,7 +97,8 @@ fn put(store: &mut Stage, owners: &[(&BareJid, bool)], stanza: &[u8]) -> String 
     };
     let messages = owners.iter().map(new).collect();
     // Some are the same as others.
-    let origin = (stanza.len() % 4 == 0).then(|| Origin::of([stanza.len() as u8; 8]));
+    let origin =
+        stanza.len().is_multiple_of(4).then(|| Origin::of((stanza.len() as u64).to_le_bytes()));
     let (taken, put) = store.next().put(Put { messages, origin });
     let again = taken == Taken::Again;
     let numbers: Vec<_> = taken.ids().iter().map(MessageId::number).collect();

@@ -298,7 +298,7 @@ fn n2_what_cannot_come_again_is_cleared_away() {
     for hours in 0..50 {
         let at = UNIX_EPOCH + Duration::from_secs(60 * 60 * hours);
         let messages = vec![NewMessage { archived: true, at, ..waiting(juliet.as_str(), b"?") }];
-        let origin = Some(Origin::of([hours as u8; 8]));
+        let origin = Some(Origin::of(u64::to_le_bytes(hours)));
         block_on(store.put(Put { messages, origin }).1).expect("kept");
     }
     block_on(store.purge(None, Retention::default())).expect("a step");
