@@ -1,7 +1,7 @@
 """Rebuilds, from what strace saw of a server, its database as a power cut would have left it at some moment, and looks whether
 all is there that the server had acknowledged by then (XEP-0198).
 
-    strace -f -yy -s 65536 -o TRACE -e trace=CALLS stonechat run ...     with the CALLS below
+    strace -f -yy -s 65536 -o TRACE -e trace=$(python3 tests/replay.py --calls) stonechat run ...
     python3 tests/replay.py TRACE BEFORE PROGRAM [IMAGES [SEED]]
 
 BEFORE is the data folder as it was before the server was started, PROGRAM is `stonechat`. What was written and flushed is on the
@@ -168,4 +168,4 @@ def main(trace, before, program, images="200", seed=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(print(CALLS) if sys.argv[1:] == ["--calls"] else main(*sys.argv[1:]))

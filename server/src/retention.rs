@@ -12,7 +12,7 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 const EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// When the first round begins: not while everybody logs in.
-const FIRST: Duration = Duration::from_secs(if faults::ARMED { 1 } else { 60 });
+const FIRST: Duration = Duration::from_millis(if faults::ARMED { 100 } else { 60_000 });
 
 /// Between two steps of a round, so that a long one leaves the store to others.
 const PAUSE: Duration = Duration::from_millis(2);

@@ -4,13 +4,17 @@
 use anyhow::Context;
 use clap::Parser;
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::{Duration, Instant},
 };
-use tests::crash::{Outcome, Plan, accounts, check::Covered, run, stream::Door, subject::Subject};
+use tests::crash::{
+    Outcome, Plan, accounts, check::Covered, doom, planted, run, stream::Door, subject::Subject,
+};
 use tokio::task::JoinSet;
 
 /// Kills Stonechat in the middle of its work, again and again, or breaks the network under its clients, and checks that
@@ -68,6 +72,16 @@ struct Arguments {
     #[arg(long, value_name = "PROGRAM")]
     manager: Option<PathBuf>,
 
+    /// The server dies by itself, at places in its code that have their turns. The program must be `mortal`, the example of
+    /// `server`. Says at the end how often it died at each, and fails where it was less than so often.
+    #[arg(long, value_name = "HITS", conflicts_with_all = ["network", "manager"])]
+    sites: Option<usize>,
+
+    /// Instead of all else: plants each of these faults, or of all but those of a power cut, in `mortal`, and plays runs until it is
+    /// found out, as many as --runs says at most.
+    #[arg(long, value_name = "FAULT", num_args = 0..)]
+    planted: Option<Vec<String>>,
+
     /// Runs at a time.
     #[arg(long, default_value_t = 1)]
     lanes: usize,
@@ -93,6 +107,8 @@ struct Sum {
     after: Vec<Duration>,
     settled: Vec<Duration>,
     broken: usize,
+    /// Deaths at each site.
+    deaths: BTreeMap<String, usize>,
 }
 
 fn main() -> ExitCode {
@@ -117,7 +133,10 @@ fn all(arguments: &Arguments) -> anyhow::Result<usize> {
         program: arguments.program.clone(),
         first: arguments.first.clone(),
         settings: arguments.settings.clone(),
+        fault: None,
     };
+    let sites: Option<Arc<[String]>> =
+        arguments.sites.map(|_| doom::sites()).transpose()?.map(Arc::from);
     let runtime = tokio::runtime::Runtime::new()?;
     let folder = tempfile::tempdir()?;
     let template = folder.path().join("template");
@@ -125,7 +144,12 @@ fn all(arguments: &Arguments) -> anyhow::Result<usize> {
     runtime.block_on(subject.prepare(&template, &accounts()))?;
     say(&format!("seed {seed}, {} runs", arguments.runs))?;
     let begun = Instant::now();
+    if let Some(faults) = &arguments.planted {
+        let search = find(arguments, &subject, folder.path(), faults, seed);
+        return runtime.block_on(search);
+    }
     let mut sum = Sum::default();
+    sum.deaths.extend(sites.iter().flat_map(|sites| sites.iter()).map(|site| (site.clone(), 0)));
     runtime.block_on(async {
         let mut seeds = seed..seed + arguments.runs;
         let mut lanes = JoinSet::new();
@@ -133,7 +157,7 @@ fn all(arguments: &Arguments) -> anyhow::Result<usize> {
             while lanes.len() < arguments.lanes.max(1)
                 && let Some(seed) = seeds.next()
             {
-                let plan = arguments.plan(seed);
+                let plan = Plan { sites: sites.clone(), ..arguments.plan(seed) };
                 let place = folder.path().join(seed.to_string());
                 fs::create_dir(&place)?;
                 let (subject, template) = (subject.clone(), template.clone());
@@ -152,8 +176,50 @@ fn all(arguments: &Arguments) -> anyhow::Result<usize> {
         }
     })?;
     sum.say(arguments.runs, begun.elapsed())?;
-    Ok(sum.broken)
+    Ok(sum.broken + arguments.sites.map_or(Ok(0), |least| sum.say_deaths(least))?)
 }
+
+/// Plants faults and says how each was found out; how many were not.
+async fn find(
+    arguments: &Arguments,
+    subject: &Subject,
+    folder: &Path,
+    faults: &[String],
+    seed: u64,
+) -> anyhow::Result<usize> {
+    let mut names = doom::faults()?;
+    names.retain(|name| if faults.is_empty() { name != POWER_CUT } else { faults.contains(name) });
+    anyhow::ensure!(names.len() >= faults.len(), "there is no such fault: one of {names:?}");
+    let mut lanes = JoinSet::new();
+    let mut missed = 0;
+    loop {
+        while lanes.len() < arguments.lanes.max(1)
+            && let Some(fault) = names.pop()
+        {
+            let (subject, template, folder) =
+                (subject.clone(), folder.join("template"), folder.to_owned());
+            let (plan, most) = (arguments.plan(seed), arguments.runs);
+            lanes.spawn(async move {
+                let found = planted::find(&subject, &template, &folder, &plan, &fault, most).await;
+                (fault, found)
+            });
+        }
+        let Some(ended) = lanes.join_next().await else { return Ok(missed) };
+        let (fault, found) = ended?;
+        match found? {
+            Some(found) => {
+                say(&format!("{fault}: run {}, {}: {}", found.run, found.rules, found.what))?;
+            }
+            None => {
+                missed += 1;
+                say(&format!("{fault}: NOT FOUND in {} runs", arguments.runs))?;
+            }
+        }
+    }
+}
+
+/// A fault that no kill brings out: what a process has written outlives it. `tests/replay.py` finds it.
+const POWER_CUT: &str = "fsync_off";
 
 impl Arguments {
     fn plan(&self, seed: u64) -> Plan {
@@ -168,6 +234,7 @@ impl Arguments {
             door: self.door,
             network: self.network,
             manager: self.manager.clone(),
+            sites: None,
             ours: self.first.is_empty(),
         }
     }
@@ -193,7 +260,7 @@ fn keep(arguments: &Arguments, place: &Path, plan: &Plan, good: bool) -> anyhow:
 
 impl Sum {
     fn add(&mut self, plan: &Plan, outcome: Outcome) -> io::Result<()> {
-        let Outcome { violations, covered, after, managers, settled } = outcome;
+        let Outcome { violations, covered, after, managers, deaths, settled } = outcome;
         self.covered.sent += covered.sent;
         self.covered.acked += covered.acked;
         self.covered.refused += covered.refused;
@@ -204,6 +271,9 @@ impl Sum {
         self.after.extend(after);
         self.settled.push(settled);
         self.broken += usize::from(!violations.is_empty());
+        for site in deaths {
+            *self.deaths.entry(site).or_default() += 1;
+        }
         for violation in violations {
             say(&format!("seed {}: {violation}", plan.seed))?;
         }
@@ -220,6 +290,20 @@ impl Sum {
              there after {usual:.1?} (median; at most {most:.1?}); {} runs broke a rule",
             self.kills, self.managers, self.broken
         ))
+    }
+
+    /// How many sites had fewer deaths than that.
+    fn say_deaths(&self, least: usize) -> io::Result<usize> {
+        for (site, deaths) in &self.deaths {
+            say(&format!("{deaths:5} {site}"))?;
+        }
+        let too_few = self.deaths.values().filter(|deaths| **deaths < least).count();
+        say(&format!(
+            "{} deaths at {} sites; {too_few} sites had fewer than {least}",
+            self.deaths.values().sum::<usize>(),
+            self.deaths.len()
+        ))?;
+        Ok(too_few)
     }
 }
 

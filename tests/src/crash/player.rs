@@ -12,7 +12,7 @@ use script::Lost;
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use xmpp_core::{BareJid, ns};
 
@@ -20,6 +20,8 @@ use xmpp_core::{BareJid, ns};
 const WINDOW: usize = 8;
 /// How long a visitor stays, and stays away, at most: about as long as the server lives between two kills.
 const VISIT: Duration = Duration::from_millis(600);
+/// How long it takes until everybody knows of what was done, at most.
+const NEWS: Duration = Duration::from_secs(5);
 /// How long somebody takes to come back over a broken network, at most.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -131,7 +133,9 @@ impl Player {
                 Ok(End::Over) => return Ok(()),
                 Ok(End::Cut | End::Leave) => self.patience.away,
                 Ok(End::Visit) => u64::try_from(VISIT.as_micros())?,
-                Err(error) if self.may_break(&now, &error) => u64::try_from(AGAIN.as_micros())?,
+                Err(error) if self.may_break(&now, &error).await => {
+                    u64::try_from(AGAIN.as_micros())?
+                }
                 Err(error) => {
                     return Err(error.context(format!(
                         "{} at {}",
@@ -149,14 +153,19 @@ impl Player {
         }
     }
 
-    /// Whether what is done to server and network explains that a connection ended which was begun when the world was so.
-    fn may_break(&self, then: &World, error: &anyhow::Error) -> bool {
-        let now = *self.world.borrow();
-        let (was, is) = (then.behind(self.door), now.behind(self.door));
-        was.starts != is.starts
-            || !is.open
-            || now.stage == Stage::Over
-            || (now.rough && is_lost(error))
+    /// Whether what is done to server and network explains that a connection ended which was begun when the world was so. That
+    /// a server has died by itself is known a moment later.
+    async fn may_break(&mut self, then: &World, error: &anyhow::Error) -> bool {
+        let (door, is_lost) = (self.door, is_lost(error));
+        let was = then.behind(door);
+        let explains = |now: &World| {
+            let is = now.behind(door);
+            was.starts != is.starts
+                || !is.open
+                || now.stage == Stage::Over
+                || (now.rough && is_lost)
+        };
+        matches!(timeout(NEWS, self.world.wait_for(explains)).await, Ok(Ok(_)))
     }
 
     /// From a connection to its end.

@@ -4,6 +4,7 @@
 use super::{
     check::{Covered, Violation, check},
     device::Device,
+    doom::{Doom, deaths},
     history::{Event, History},
     manager::Manager,
     network::Network,
@@ -16,6 +17,7 @@ use super::{
 use crate::faults::Dice;
 use anyhow::{Context, bail};
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -80,6 +82,8 @@ pub struct Plan {
     pub network: bool,
     /// The connection manager that stands in front of the server and is killed as well, or instead.
     pub manager: Option<PathBuf>,
+    /// The places of which it dies at one each time, where it can; it is killed from outside where it does not come by there.
+    pub sites: Option<Arc<[String]>>,
     /// Whether the server is Stonechat, which promises something to BOSH clients without stream management, and has settings
     /// that vary from run to run.
     pub ours: bool,
@@ -96,6 +100,8 @@ pub struct Outcome {
     pub after: Vec<Duration>,
     /// How often the connection manager was killed.
     pub managers: usize,
+    /// Where the server has died by itself, each time.
+    pub deaths: Vec<String>,
     /// How long it took from the end of the last fault until everybody had all that was acknowledged.
     pub settled: Duration,
 }
@@ -127,7 +133,8 @@ pub async fn run(
     let mut subject = subject.clone();
     let mut patience = if plan.network { ROUGH } else { CALM };
     patience.pause = u64::try_from(plan.pause.as_micros())?.max(1);
-    if plan.ours && dice.among(0..4) == 0 {
+    let never = plan.ours && dice.among(0..4) == 0;
+    if never && !subject.settings.iter().any(|set| set.starts_with("archive.default")) {
         subject.settings.push("archive.default=\"never\"".into());
         history.note(Event::Unarchived)?;
     }
@@ -165,8 +172,9 @@ pub async fn run(
         };
         players.spawn(player.play());
     }
-    // Where nobody is killed, or the network still has to be broken for a while, there is a time without.
-    let alone = u32::from(plan.network || plan.kills == 0);
+    // Where nobody is killed, or only before anything was said, or the network still has to be broken for a while, there is a
+    // time without.
+    let alone = u32::from(plan.network || plan.kills == 0 || plan.sites.is_some());
     for kill in 0..plan.kills + alone {
         let enough = *so_far.borrow() + plan.acked;
         // At any moment, not only where something has just been acknowledged.
@@ -178,6 +186,7 @@ pub async fn run(
         };
         tokio::select! {
             reached = timeout(PATIENCE * 4, under_load) => reached.context("nobody gets on")??,
+            fallen = stand.server.fallen() => fallen?,
             ended = players.join_next() => {
                 ended.context("nobody plays")???;
                 bail!("a player has left");
@@ -202,10 +211,10 @@ pub async fn run(
     while let Some(player) = players.join_next().await {
         player??;
     }
-    let (after, managers) = (stand.after.clone(), stand.managers);
+    let (after, managers, deaths) = (stand.after.clone(), stand.managers, deaths(&stand.data)?);
     stand.end().await?;
     let (violations, covered) = check(&history.events()?);
-    Ok(Outcome { violations, covered, after, managers, settled })
+    Ok(Outcome { violations, covered, after, managers, deaths, settled })
 }
 
 /// Who plays: by device.
@@ -281,6 +290,8 @@ struct Stand {
     world: watch::Sender<World>,
     after: Vec<Duration>,
     managers: usize,
+    /// Where the server is to die by itself, after the next starts.
+    dooms: VecDeque<Doom>,
 }
 
 impl Stand {
@@ -290,7 +301,14 @@ impl Stand {
         plan: &Plan,
         history: Arc<History>,
     ) -> anyhow::Result<Self> {
-        let server = subject.start(&data, &[]).await?;
+        let mut dice = Dice::of(&[plan.seed, u64::MAX]);
+        let dooms = plan.sites.iter().flat_map(|sites| {
+            let turns =
+                (0..plan.kills).map(|kill| plan.seed * u64::from(plan.kills) + u64::from(kill));
+            turns.map(|turn| Doom::of(sites, turn, &mut dice)).collect::<Vec<_>>()
+        });
+        let mut dooms: VecDeque<_> = dooms.collect();
+        let server = subject.start(&data, dooms.pop_front()).await?;
         let mut places = server.places;
         let indirect = plan.network || plan.manager.is_some();
         let mut network = indirect.then(|| Network::new(places, plan.network));
@@ -318,6 +336,7 @@ impl Stand {
             world: watch::Sender::new(world),
             after: Vec::new(),
             managers: 0,
+            dooms,
         })
     }
 
@@ -338,13 +357,17 @@ impl Stand {
                 (_, 1) => Target::Both,
                 _ => Target::Manager,
             };
-            let signal = if dice.among(0..100) < plan.term { Signal::Term } else { Signal::Kill };
+            let stops = self.server.doom.as_ref().is_some_and(Doom::comes_at_the_end);
+            let signal =
+                if dice.among(0..100) < plan.term || stops { Signal::Term } else { Signal::Kill };
             let again = dice.among(0..100) < plan.again;
             let soon = Duration::from_micros(dice.among(0..SOON));
             // Either before it serves or while its clients come back.
             let early = again && dice.among(0..2) == 0;
-            self.end_and_start(target, signal, early.then_some(soon)).await?;
-            if !again || early {
+            let is_last = !again || early;
+            let doom = if is_last { self.dooms.pop_front() } else { None };
+            self.end_and_start(target, signal, early.then_some(soon), doom).await?;
+            if is_last {
                 return Ok(());
             }
             sleep(soon).await;
@@ -356,6 +379,7 @@ impl Stand {
         target: Target,
         signal: Signal,
         again: Option<Duration>,
+        doom: Option<Doom>,
     ) -> anyhow::Result<()> {
         let (server, manager) = (target != Target::Manager, target != Target::Server);
         // Without its server a manager ends all its sessions.
@@ -382,12 +406,12 @@ impl Stand {
         }
         if server {
             if let Some(time) = again {
-                let mut starting = self.subject.begin(&self.data, &[])?;
+                let mut starting = self.subject.begin(&self.data, None)?;
                 // Whether it was ready by then is all the same.
                 let _ready = timeout(time, starting.ready()).await;
                 starting.end(Signal::Kill).await?;
             }
-            self.server = self.subject.start(&self.data, &[]).await?;
+            self.server = self.subject.start(&self.data, doom).await?;
             let after = u64::try_from(self.server.after.as_millis())?;
             self.history.note(Event::Ready { after, what: "server" })?;
             self.after.push(self.server.after);

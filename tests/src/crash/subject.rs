@@ -1,10 +1,12 @@
 //! The server that is killed: a process of its own, over a folder that outlives it.
 
 pub use super::process::Signal;
-use super::{process::Process, stream::Places};
+use super::{doom::Doom, process::Process, stream::Places};
 use anyhow::{Context, ensure};
 use std::{
-    fs, io,
+    fs,
+    future::pending,
+    io,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -23,6 +25,8 @@ pub struct Subject {
     pub first: Vec<String>,
     /// Further settings, as after `--set`.
     pub settings: Vec<String>,
+    /// The fault that is planted in it.
+    pub fault: Option<String>,
 }
 
 /// A server that runs.
@@ -33,6 +37,8 @@ pub struct Running {
     pub places: Places,
     /// How long it took to be ready.
     pub after: Duration,
+    /// Where it will die by itself, if it comes by there.
+    pub doom: Option<Doom>,
 }
 
 impl Subject {
@@ -66,33 +72,31 @@ impl Subject {
         Ok(())
     }
 
-    /// Starts it over this folder and waits until it serves; what it logs goes to the end of a file there. `environment` is
-    /// for the fail points.
+    /// Starts it over this folder and waits until it serves; what it logs goes to the end of a file there. Where its doom
+    /// comes before it serves it is started again, without one.
     ///
     /// # Errors
     /// It does not start.
-    pub async fn start(
-        &self,
-        data: &Path,
-        environment: &[(&str, String)],
-    ) -> anyhow::Result<Running> {
-        let mut process = self.begin(data, environment)?;
-        let (listening, after) = process.ready().await?;
+    pub async fn start(&self, data: &Path, mut doom: Option<Doom>) -> anyhow::Result<Running> {
+        let mut process = self.begin(data, doom.as_ref())?;
+        let (listening, after) = match process.ready().await {
+            Err(_) if doom.take_if(|doom| doom.has_come(data)).is_some() => {
+                process = self.begin(data, None)?;
+                process.ready().await?
+            }
+            ready => ready?,
+        };
         let address =
             |kind| listening.get(kind).with_context(|| format!("it does not listen for {kind}"));
         let (tcp, http) = (address("c2s")?.parse()?, address("http")?.parse()?);
-        Ok(Running { process, places: Places { tcp, http }, after })
+        Ok(Running { process, places: Places { tcp, http }, after, doom })
     }
 
     /// Starts it over this folder.
     ///
     /// # Errors
     /// It cannot be run.
-    pub(super) fn begin(
-        &self,
-        data: &Path,
-        environment: &[(&str, String)],
-    ) -> anyhow::Result<Process> {
+    pub(super) fn begin(&self, data: &Path, doom: Option<&Doom>) -> anyhow::Result<Process> {
         let mut command = Command::new(&self.program);
         command
             .args(&self.first)
@@ -105,8 +109,9 @@ impl Subject {
             ])
             .args(["--set=http.listen=['127.0.0.1:0']"])
             .args(self.settings.iter().map(|set| format!("--set={set}")))
-            .envs(environment.iter().map(|(name, value)| (name, value)));
-        Process::start(&mut command, &data.join("log"))
+            .envs(doom.map(Doom::environment))
+            .envs(self.fault.iter().map(|fault| ("STONECHAT_FAULT", fault)));
+        Process::start(&mut command, &log_in(data))
     }
 }
 
@@ -119,13 +124,21 @@ impl Running {
         self.process.end(signal).await
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it has died by itself, for ever where it is not to.
     ///
     /// # Errors
     /// Nobody knows.
-    pub async fn ended(&mut self) -> anyhow::Result<()> {
-        self.process.ended().await
+    pub async fn fallen(&mut self) -> anyhow::Result<()> {
+        match self.doom {
+            Some(_) => self.process.ended().await,
+            None => pending().await,
+        }
     }
+}
+
+/// Where servers over this folder write what they have to say.
+pub(super) fn log_in(data: &Path) -> PathBuf {
+    data.join("log")
 }
 
 /// Copies a folder's files.
