@@ -20,6 +20,7 @@ class History:
         self.streams, self.late = collections.defaultdict(lambda: [[]]), set()
         self.seen_ids, self.asked, self.are = set(), collections.defaultdict(lambda: [["", False]]), {}
         self.halves, self.taken, self.archiving, self.wrong = set(), set(), True, []
+        self.lives, self.live = 0, collections.defaultdict(set)
         for line in lines:
             _, kind, *fields = line.rstrip("\n").split("\t")
             getattr(self, f"on_{kind}")(*fields)
@@ -46,6 +47,8 @@ class History:
     def on_received(self, message, device, uid, way):
         if way == "delayed":
             self.late.add((device, message))
+        else:
+            self.live[device, len(self.streams[device]), self.lives].add(message)
         if (device, message) in self.taken:
             self.wrong.append(f"N1 {device} had taken {message}, and got it once more")
         self.streams[device][-1].append(message)
@@ -62,8 +65,9 @@ class History:
         next(entry for entry in reversed(self.asked[owner, subject]) if entry[0] == value)[1] = True
 
     def on_killed(self, what):
-        if what == "server":  # what it had not come to note is not held against it
+        if what == "server":  # what it had not come to note is not held against it, nor what it had for whom
             self.taken.clear()
+            self.lives += 1
 
     def on_ready(self, _milliseconds, _what):
         pass
@@ -84,6 +88,10 @@ class History:
     def on_is(self, owner, subject, value):
         self.are[owner, subject] = value
 
+    def on_left(self, owner, message):
+        if any(one == message and bare(device) == owner for device, one in self.taken):
+            self.wrong.append(f"N1 {message} waits for {owner}, of whose devices one had taken it")
+
     def on_half(self, owner, contact, half):
         self.halves.add((owner, half, contact))
 
@@ -92,6 +100,7 @@ class History:
         yield from self.fates()
         yield from self.sequences()
         yield from self.truths()
+        yield from self.gaps()
 
     def fates(self):
         rows = collections.Counter((owner, message) for owner, all_ in self.archives.items() for message, _ in all_)
@@ -134,6 +143,14 @@ class History:
             rows = [message for message, _ in self.archives[bare(device)]]
             if [m for m in rows if m in set(live)] != [m for m in live if m in set(rows)]:
                 yield f"N3 {device} got messages in another order than its archive has them"
+
+    def gaps(self):
+        for (device, stream, _), live in self.live.items():
+            incoming = [m for m, _ in self.archives[bare(device)] if m in self.sent and self.sent[m][2] == bare(device)]
+            places = [place for place, message in enumerate(incoming) if message in live]
+            span = incoming[places[0] : places[-1]] if places else []
+            if lacking := set(span) - set(self.streams[device][stream - 1]):
+                yield f"N1 {device} got what came before and after {sorted(lacking)} and not that"
 
     def disorder(self, where, messages):
         places = collections.defaultdict(list)

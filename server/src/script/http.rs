@@ -26,8 +26,14 @@ use xmpp_core::{
     xml::{Element, Limits, Node, Scope, escape_into},
 };
 
-/// Largest answer that is read: many stanzas of the largest size that servers usually take.
-const RESPONSE_BYTES: usize = 16 * 1024 * 1024;
+/// The largest answer that is read: many stanzas of the largest size that servers usually take, or very many small ones, of
+/// which each declares its namespace and those of what is in it.
+const RESPONSE: Limits = Limits {
+    bytes: 16 * 1024 * 1024,
+    elements: 1_048_576,
+    declarations: 1_048_576,
+    ..Limits::AFTER_AUTH
+};
 
 /// Sessions at a connection manager.
 #[derive(Debug, Clone)]
@@ -144,8 +150,7 @@ impl Session {
         let answer = patiently(self.http.patience, oldest).await?;
         self.pending.pop_front();
         let answer = answer?;
-        let limits = Limits { bytes: RESPONSE_BYTES, ..Limits::AFTER_AUTH };
-        let body = Element::check(answer, &Scope::default(), &limits).map_err(broken)?;
+        let body = Element::check(answer, &Scope::default(), &RESPONSE).map_err(broken)?;
         if !body.is(ns::HTTPBIND, "body") {
             return Err(broken(format!("<{}> instead of a body", body.name())));
         }
@@ -248,7 +253,7 @@ impl Http {
         if response.status() != StatusCode::OK {
             return Err(broken(format!("HTTP status {}", response.status())));
         }
-        let body = Limited::new(response.into_body(), RESPONSE_BYTES);
+        let body = Limited::new(response.into_body(), RESPONSE.bytes);
         let body = body.collect().await.map_err(broken)?.to_bytes();
         self.give_back(connection);
         Ok(body)
@@ -279,5 +284,19 @@ impl Http {
         // It ends with the connection; what goes wrong there is seen by the request.
         tokio::spawn(driver);
         Ok(connection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_may_bring_whatever_waited_for_somebody_who_comes_late() {
+        let message = "<message xmlns='jabber:client'><body>x</body><delay xmlns='urn:xmpp:delay' stamp='x'/>\
+                       <stanza-id xmlns='urn:xmpp:sid:0' id='x' by='x@x'/></message>";
+        let body = format!("<body xmlns='{}'>{}</body>", ns::HTTPBIND, message.repeat(1_000));
+        let body = Element::check(body.into(), &Scope::default(), &RESPONSE).expect("it is read");
+        assert_eq!(body.children().count(), 1_000);
     }
 }

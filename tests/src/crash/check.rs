@@ -61,6 +61,7 @@ pub fn check(events: &[Event]) -> (Vec<Violation>, Covered) {
     checker.order();
     checker.once_on_a_stream(events);
     checker.taken_once(events);
+    checker.no_gaps(events);
     checker.truth(events);
     checker.halves(events);
     checker.found.sort();
@@ -156,6 +157,7 @@ impl<'a> Checker<'a> {
                 | Event::Settled { .. }
                 | Event::Is { .. }
                 | Event::Half { .. }
+                | Event::Left { .. }
                 | Event::Unarchived => {}
             }
         }
@@ -317,19 +319,81 @@ impl<'a> Checker<'a> {
     }
 
     /// Neither lost nor twice, on a new stream too: what a device has taken, and the server knows that, does not come to it
-    /// again, unless the server was killed before it had to have noted that.
+    /// again, nor wait for another, unless the server was killed before it had to have noted that.
     fn taken_once(&mut self, events: &[Event]) {
-        let mut taken: HashSet<(&str, &str)> = HashSet::new();
+        let mut taken: HashMap<&str, HashSet<&str>> = HashMap::new();
         for event in events {
             match event {
-                Event::Taken { id, device } => drop(taken.insert((device, id))),
+                Event::Taken { id, device } => drop(taken.entry(id).or_default().insert(device)),
                 Event::Killed { what: "server" } => taken.clear(),
-                Event::Received { id, device, .. } if taken.contains(&(device, id)) => {
-                    self.fails("N1", format!("{device} got {id} again, though it has taken it"));
+                Event::Received { id, device, .. } => {
+                    if taken.get(id.as_str()).is_some_and(|by| by.contains(device.as_str())) {
+                        self.fails("N1", format!("{device} got {id} again, though it took it"));
+                    }
+                }
+                Event::Left { owner, id } => {
+                    let mut by = taken.get(id.as_str()).into_iter().flatten();
+                    if let Some(device) = by.find(|device| bare(device) == owner) {
+                        self.fails("N1", format!("{id} still waits, though {device} took it"));
+                    }
                 }
                 _ => {}
             }
         }
+    }
+
+    /// N1 for each device: between the first and the last message that came to it live on a stream, it lacks none that its
+    /// account got. A server that was killed does not know any more what it had for whom: then that begins anew.
+    fn no_gaps(&mut self, events: &[Event]) {
+        let mut places = HashMap::new();
+        for (owner, ids) in &self.archives {
+            let to = |id: &&&str| self.messages.get(**id).is_some_and(|one| one.to == *owner);
+            places.extend(ids.iter().filter(to).enumerate().map(|(place, id)| (*id, place)));
+        }
+        /// The places of what came on a stream, and of the first and last that came live.
+        #[derive(Default)]
+        struct Course {
+            got: HashSet<usize>,
+            live: Option<(usize, usize)>,
+        }
+        impl Course {
+            fn lacks(&mut self) -> Option<usize> {
+                let (first, last) = self.live.take()?;
+                (first..last).find(|place| !self.got.contains(place))
+            }
+        }
+        let mut courses: HashMap<&str, Course> = HashMap::new();
+        let mut found = Vec::new();
+        let mut ends = |device: &str, course: &mut Course| {
+            if let Some(place) = course.lacks() {
+                found.push(format!("{device} lacks the message at place {place} of its account's"));
+            }
+        };
+        for event in events {
+            match event {
+                Event::Stream { device, resumed: false } => {
+                    ends(
+                        device,
+                        &mut courses.insert(device, Course::default()).unwrap_or_default(),
+                    );
+                }
+                Event::Killed { what: "server" } => {
+                    courses.iter_mut().for_each(|(device, course)| ends(device, course));
+                }
+                Event::Received { id, device, delayed, .. } => {
+                    let Some(&place) = places.get(id.as_str()) else { continue };
+                    let course = courses.entry(device).or_default();
+                    course.got.insert(place);
+                    if !delayed {
+                        let (first, last) = course.live.unwrap_or((place, place));
+                        course.live = Some((first.min(place), last.max(place)));
+                    }
+                }
+                _ => {}
+            }
+        }
+        courses.iter_mut().for_each(|(device, course)| ends(device, course));
+        found.into_iter().for_each(|what| self.fails("N1", what));
     }
 
     /// N5: what was said to be done is not undone, and nothing is done that nobody asked for. It may also be as it was asked for

@@ -35,6 +35,8 @@ pub struct Device {
     untold: Vec<String>,
     /// Those that it has told the server of, each time after how many stanzas of its own.
     told: VecDeque<(u32, Vec<String>)>,
+    /// How often the server had been killed when the connection began.
+    kills: u32,
     /// What it has asked for, by the id of the request.
     asking: Option<(String, String, String)>,
 }
@@ -52,6 +54,17 @@ enum What {
     Done { subject: String, value: String },
     /// Nothing that is looked at.
     Other,
+}
+
+/// What a message says.
+fn body(id: &str) -> String {
+    format!("{id} says that nothing is lost")
+}
+
+/// Whether a message says what it said when it was sent.
+pub(super) fn is_whole(message: &Node) -> bool {
+    let said = message.child(ns::CLIENT, "body").map(|body| body.text.as_str());
+    said == message.attr("id").map(body).as_deref()
 }
 
 /// What became of a request to resume.
@@ -79,6 +92,7 @@ impl Device {
             unacked: VecDeque::new(),
             untold: Vec::new(),
             told: VecDeque::new(),
+            kills: 0,
             asking: None,
         }
     }
@@ -91,6 +105,11 @@ impl Device {
     /// Messages and other stanzas that the server has not acknowledged.
     pub fn unacked(&self) -> usize {
         self.unacked.len()
+    }
+
+    /// A connection begins.
+    pub fn connects(&mut self) {
+        self.kills = self.history.kills();
     }
 
     /// What to ask first on a new connection, where there is a stream to resume.
@@ -179,8 +198,8 @@ impl Device {
             self.history.note(Event::Doubt { id: id.into() })?;
         }
         let stanza = format!(
-            "<message type='chat' to='{to}' id='{id}'><body>{id} says that nothing is lost</body>\
-             <origin-id xmlns='{}' id='{id}'/></message>",
+            "<message type='chat' to='{to}' id='{id}'><body>{}</body><origin-id xmlns='{}' id='{id}'/></message>",
+            body(id),
             ns::STANZA_IDS
         );
         Ok(self.keep(stanza, What::Message(id.into())))
@@ -314,14 +333,15 @@ impl Device {
         Ok(None)
     }
 
-    fn receive(&mut self, message: &Node, id: &str) -> io::Result<()> {
+    fn receive(&mut self, message: &Node, id: &str) -> anyhow::Result<()> {
         if message.attr("type") == Some("error") {
             let error = message.child(ns::CLIENT, "error");
             let condition =
                 error.and_then(|error| error.children.first()).map(|one| one.name.clone());
             let condition = condition.unwrap_or_default();
-            return self.history.note(Event::Refused { id: id.into(), condition });
+            return Ok(self.history.note(Event::Refused { id: id.into(), condition })?);
         }
+        anyhow::ensure!(is_whole(message), "it is not what was sent: {message:?}");
         let own = |one: &&Node| {
             one.is(ns::STANZA_IDS, "stanza-id") && one.attr("by") == Some(self.account.as_str())
         };
@@ -379,6 +399,10 @@ impl Device {
     }
 
     fn taken(&self, ids: Vec<String>) -> io::Result<()> {
+        if self.history.kills() != self.kills {
+            // What a server knew that is gone by now, its successor need not.
+            return Ok(());
+        }
         for id in ids {
             self.history.note(Event::Taken { id, device: self.jid.clone() })?;
         }

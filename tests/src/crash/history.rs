@@ -135,6 +135,13 @@ pub enum Event {
         /// Which half.
         half: &'static str,
     },
+    /// A message still waits for somebody to come, though somebody was there.
+    Left {
+        /// Whose.
+        owner: String,
+        /// The message.
+        id: String,
+    },
     /// Nothing is archived in this run: messages are kept until they have reached their recipients.
     Unarchived,
 }
@@ -152,6 +159,8 @@ pub struct History {
 struct Notes {
     file: File,
     events: Vec<Event>,
+    /// How often the server was killed.
+    kills: u32,
     /// For whom messages are, but for those that came back.
     to: HashMap<String, String>,
     /// Those that they have got.
@@ -169,6 +178,7 @@ impl History {
         let notes = Notes {
             file: File::create(file)?,
             events: Vec::new(),
+            kills: 0,
             to: HashMap::new(),
             got: HashSet::new(),
             undelivered: HashSet::new(),
@@ -204,6 +214,11 @@ impl History {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).undelivered.len()
     }
 
+    /// How often the server was killed.
+    pub fn kills(&self) -> u32 {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).kills
+    }
+
     /// What was noted, once the file is safe.
     ///
     /// # Errors
@@ -218,6 +233,7 @@ impl History {
 impl Notes {
     fn follow(&mut self, event: &Event) {
         match event {
+            Event::Killed { what: "server" } => self.kills += 1,
             Event::Sent { id, to, .. } => drop(self.to.insert(id.clone(), to.clone())),
             Event::Acked { id } if self.to.contains_key(id) && !self.got.contains(id) => {
                 self.undelivered.insert(id.clone());
@@ -267,6 +283,7 @@ impl fmt::Display for Event {
             Self::Archived { owner, id, uid } => write!(f, "archived\t{owner}\t{id}\t{uid}"),
             Self::Is { owner, subject, value } => write!(f, "is\t{owner}\t{subject}\t{value}"),
             Self::Half { owner, contact, half } => write!(f, "half\t{owner}\t{contact}\t{half}"),
+            Self::Left { owner, id } => write!(f, "left\t{owner}\t{id}"),
             Self::Unarchived => f.write_str("unarchived"),
         }
     }

@@ -246,6 +246,7 @@ impl Player {
 
     /// Resumes the stream there was, or begins a new one.
     async fn enter(&mut self, places: &Places) -> anyhow::Result<Stream> {
+        self.device.connects();
         let answer = self.patience.answer;
         let account = self.device.account();
         let (mut stream, features) =

@@ -1,6 +1,7 @@
-//! What there is at the end: an account's archive, roster, blocked addresses and requests, asked for by its protocol.
+//! What there is at the end: an account's archive, roster, blocked addresses and requests, asked for over the protocol.
 
 use super::{
+    device::is_whole,
     history::{Event, History},
     stream::{Door, PATIENCE, Places, Stream},
     subject::PASSWORD,
@@ -60,7 +61,7 @@ pub(super) async fn take(
         let subject = format!("block of {}", item.attr("jid").unwrap_or_default());
         history.note(Event::Is { owner: account.to_string(), subject, value: "yes".into() })?;
     }
-    requests(&mut stream, account, history).await
+    waiting(&mut stream, account, history).await
 }
 
 /// What answers a request, and what came before it.
@@ -111,18 +112,24 @@ async fn archive(stream: &mut Stream, account: &BareJid, history: &History) -> a
 fn archived(node: &Node) -> Option<(String, String)> {
     let result = node.child(ns::ARCHIVE, "result")?;
     let message = result.child(ns::FORWARD, "forwarded")?.child(ns::CLIENT, "message")?;
+    // One that is not whole is none that was sent: its archive lacks it.
+    is_whole(message).then_some(())?;
     Some((message.attr("id")?.to_owned(), result.attr("id")?.to_owned()))
 }
 
-/// Who waits for an answer to a request to see the account's presence: it is told who comes (RFC 6121 3.1.3).
-async fn requests(stream: &mut Stream, account: &BareJid, history: &History) -> anyhow::Result<()> {
-    // No message comes to who is there with less than nothing to offer (RFC 6121 8.5.2.1.1).
-    stream.send("<presence><priority>-1</priority></presence>").await?;
+/// Who waits for an answer to a request to see the account's presence, and which messages wait: who comes is told of both
+/// (RFC 6121 3.1.3, XEP-0160 3).
+async fn waiting(stream: &mut Stream, account: &BareJid, history: &History) -> anyhow::Result<()> {
+    stream.send("<presence/>").await?;
     let all = ask(stream, "told", &format!("<query xmlns='{}'/>", ns::ROSTER)).await?;
+    let owner = account.to_string();
     for node in &all.before {
         if node.is(ns::CLIENT, "presence") && node.attr("type") == Some("subscribe") {
             let contact = node.attr("from").unwrap_or_default().to_owned();
-            history.note(Event::Half { owner: account.to_string(), contact, half: "asked" })?;
+            history.note(Event::Half { owner: owner.clone(), contact, half: "asked" })?;
+        } else if node.is(ns::CLIENT, "message") {
+            let id = node.attr("id").unwrap_or_default().to_owned();
+            history.note(Event::Left { owner: owner.clone(), id })?;
         }
     }
     Ok(())

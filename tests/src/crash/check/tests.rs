@@ -156,6 +156,39 @@ fn n1_what_a_device_has_taken_for_certain_does_not_come_to_it_again() {
 }
 
 #[test]
+fn n1_what_a_device_has_taken_does_not_wait_for_others() {
+    let left = Event::Left { owner: text("juliet@localhost"), id: text("2") };
+    assert_eq!(rules(&[good(), vec![left.clone()]].concat()), Vec::<&str>::new());
+    let taken = Event::Taken { id: text("2"), device: text(JULIET) };
+    assert_eq!(rules(&[good(), vec![taken.clone(), left.clone()]].concat()), ["N1"]);
+    assert_eq!(rules(&[good(), vec![taken, killed(), left]].concat()), Vec::<&str>::new());
+}
+
+#[test]
+fn n1_a_device_lacks_nothing_between_what_came_to_it() {
+    let other = "juliet@localhost/phone";
+    let got = |id: &str, delayed: bool| Event::Received {
+        id: text(id),
+        device: text(other),
+        uid: String::new(),
+        delayed,
+    };
+    let mut events = good();
+    let settled = events.iter().position(|e| matches!(e, Event::Settled { .. })).expect("there");
+    events.splice(settled..settled, [sent("3"), acked("3"), received("3", "u3")]);
+    events.extend([archived("juliet", "3", "u3"), archived("romeo", "3", "v3")]);
+    let with = |more: &[Event]| rules(&[&events[..], &[stream(other, false)], more].concat());
+    assert_eq!(with(&[got("1", false), got("2", false), got("3", false)]), Vec::<&str>::new());
+    assert_eq!(with(&[got("1", false), got("3", false)]), ["N1"]);
+    assert_eq!(with(&[got("1", false), stream(other, true), got("3", false)]), ["N1"]);
+    // What it got late it has, what came before it was there it need not, nor what a kill took.
+    assert_eq!(with(&[got("2", true), got("1", false), got("3", false)]), Vec::<&str>::new());
+    assert_eq!(with(&[got("1", true), got("3", false)]), Vec::<&str>::new());
+    assert_eq!(with(&[got("1", false), killed(), got("3", false)]), Vec::<&str>::new());
+    assert_eq!(with(&[got("1", false), stream(other, false), got("3", false)]), Vec::<&str>::new());
+}
+
+#[test]
 fn n1_nobody_gets_what_is_for_somebody_else() {
     let mut events = good();
     let stray = |device: &str| Event::Received {
