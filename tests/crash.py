@@ -20,6 +20,7 @@ class History:
         self.streams, self.late = collections.defaultdict(lambda: [[]]), set()
         self.seen_ids, self.asked, self.are = set(), collections.defaultdict(lambda: [["", False]]), {}
         self.halves, self.taken, self.archiving, self.wrong = set(), set(), True, []
+        self.copies = collections.defaultdict(list)
         self.lives, self.live = 0, collections.defaultdict(set)
         for line in lines:
             _, kind, *fields = line.rstrip("\n").split("\t")
@@ -52,6 +53,13 @@ class History:
         if (device, message) in self.taken:
             self.wrong.append(f"N1 {device} had taken {message}, and got it once more")
         self.streams[device][-1].append(message)
+        if uid:
+            self.seen_ids.add((bare(device), message, uid))
+
+    def on_copied(self, message, device, uid):
+        self.streams[device][-1].append(message)
+        self.copies[device].append(message)
+        self.live[device, len(self.streams[device]), self.lives].add(message)
         if uid:
             self.seen_ids.add((bare(device), message, uid))
 
@@ -105,6 +113,12 @@ class History:
     def fates(self):
         rows = collections.Counter((owner, message) for owner, all_ in self.archives.items() for message, _ in all_)
         got = {(bare(device), m) for device, streams in self.streams.items() for stream in streams for m in stream}
+        copied = {message for messages in self.copies.values() for message in messages}
+        got -= {(bare(device), message) for device, messages in self.copies.items() for message in messages}
+        for device, messages in self.copies.items():
+            for message in messages:
+                if bare(self.sent[message][1]) != bare(device) or self.sent[message][1] == device:
+                    yield f"N1 {device} got a copy of {message}, which {self.sent[message][1]} sent"
         for (owner, message), count in rows.items():
             if count > 1:
                 yield f"N2 {message} is {count} times in the archive of {owner}"
@@ -117,10 +131,10 @@ class History:
         for message, (_, device, to) in self.sent.items():
             fate = (rows[bare(device), message] > 0, rows[to, message] > 0, (to, message) in got)
             if message in self.refused:
-                wrong = any(fate) and "N1 came back, and is there as well"
+                wrong = (any(fate) or message in copied) and "N1 came back, and is there as well"
             elif message in self.acked:
                 wrong = not (all(fate) if self.archiving else fate[2]) and "N1 was acknowledged"
-            elif fate[0] != fate[1] or (fate[2] and not fate[1] and self.archiving):
+            elif fate[0] != fate[1] or ((fate[2] or message in copied) and not fate[1] and self.archiving):
                 wrong = "N4 is torn"
             else:
                 wrong = message not in self.doubt and "N6 nobody told its sender"
@@ -139,18 +153,23 @@ class History:
                     if count > 1:
                         yield f"N1 {device} got {message} {count} times on one stream"
             live = [m for m in dict.fromkeys(m for stream in streams for m in stream) if (device, m) not in self.late]
-            yield from self.disorder(device, live)
+            own = set(self.copies[device])
+            yield from self.disorder(device, [message for message in live if message not in own])
             rows = [message for message, _ in self.archives[bare(device)]]
             if [m for m in rows if m in set(live)] != [m for m in live if m in set(rows)]:
                 yield f"N3 {device} got messages in another order than its archive has them"
 
     def gaps(self):
         for (device, stream, _), live in self.live.items():
-            incoming = [m for m, _ in self.archives[bare(device)] if m in self.sent and self.sent[m][2] == bare(device)]
-            places = [place for place, message in enumerate(incoming) if message in live]
-            span = incoming[places[0] : places[-1]] if places else []
-            if lacking := set(span) - set(self.streams[device][stream - 1]):
-                yield f"N1 {device} got what came before and after {sorted(lacking)} and not that"
+            copies = set(self.copies[device])
+            rows = [message for message, _ in self.archives[bare(device)] if message in self.sent]
+            came = [message for message in rows if self.sent[message][2] == bare(device)]
+            went = [m for m in rows if m not in set(came) and self.sent[m][1] != device]
+            for due, there in ((came, live - copies), (went, live & copies)):
+                places = [place for place, message in enumerate(due) if message in there]
+                span = due[places[0] : places[-1]] if places else []
+                if lacking := set(span) - set(self.streams[device][stream - 1]):
+                    yield f"N1 {device} got what came before and after {sorted(lacking)} and not that"
 
     def disorder(self, where, messages):
         places = collections.defaultdict(list)

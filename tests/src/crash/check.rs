@@ -76,6 +76,10 @@ struct Checker<'a> {
     archives: BTreeMap<&'a str, Vec<&'a str>>,
     /// The archive's id, by owner and message.
     uids: HashMap<(&'a str, &'a str), &'a str>,
+    /// By device: copies of what others of its account sent, in order.
+    copied: BTreeMap<&'a str, Vec<&'a str>>,
+    /// By device: all that came to it as it happened, copies too, in order.
+    live: BTreeMap<&'a str, Vec<&'a str>>,
     /// By device: what it received, in order, and whether it was kept for a while.
     received: BTreeMap<&'a str, Vec<(&'a str, bool)>>,
     /// Archive ids that a device has seen: owner, message, id.
@@ -96,6 +100,8 @@ impl<'a> Checker<'a> {
             messages: HashMap::new(),
             archives: BTreeMap::new(),
             uids: HashMap::new(),
+            copied: BTreeMap::new(),
+            live: BTreeMap::new(),
             received: BTreeMap::new(),
             seen: Vec::new(),
             covered: Covered::default(),
@@ -137,6 +143,16 @@ impl<'a> Checker<'a> {
                 }
                 Event::Received { id, device, uid, delayed } => {
                     all.received.entry(device).or_default().push((id, *delayed));
+                    if !delayed {
+                        all.live.entry(device).or_default().push(id);
+                    }
+                    if !uid.is_empty() {
+                        all.seen.push((bare(device), id, uid));
+                    }
+                }
+                Event::Copied { id, device, uid } => {
+                    all.copied.entry(device).or_default().push(id);
+                    all.live.entry(device).or_default().push(id);
                     if !uid.is_empty() {
                         all.seen.push((bare(device), id, uid));
                     }
@@ -173,6 +189,7 @@ impl<'a> Checker<'a> {
     /// of every message has heard of it.
     fn no_loss(&mut self) {
         let kept: HashSet<(&str, &str)> = self.uids.keys().copied().collect();
+        let shown: HashSet<&str> = self.copied.values().flatten().copied().collect();
         let reached: HashSet<(&str, &str)> = (self.received.iter())
             .flat_map(|(device, ids)| ids.iter().map(|(id, _)| (bare(device), *id)))
             .collect();
@@ -182,7 +199,7 @@ impl<'a> Checker<'a> {
             let got = kept.contains(&(message.to, *id));
             let reached = reached.contains(&(message.to, *id));
             match (message.acked, message.refused) {
-                (_, true) if sent || got || reached => {
+                (_, true) if sent || got || reached || shown.contains(id) => {
                     found.push((
                         "N1",
                         format!("{id} was given back, and kept or delivered as well"),
@@ -212,7 +229,7 @@ impl<'a> Checker<'a> {
                         format!("{id} is in its {has}'s archive and not in its {lacks}'s"),
                     ));
                 }
-                (false, false) if self.archives_all && reached && !got => {
+                (false, false) if self.archives_all && (reached || shown.contains(id)) && !got => {
                     found.push(("N4", format!("{id} was delivered and is in no archive")));
                 }
                 (false, false) if !message.doubt => {
@@ -225,6 +242,14 @@ impl<'a> Checker<'a> {
             for (id, _) in ids {
                 if self.messages.get(id).is_none_or(|message| message.to != bare(device)) {
                     found.push(("N1", format!("{device} got {id}, which is not for it")));
+                }
+            }
+        }
+        for (device, ids) in &self.copied {
+            for id in ids {
+                let from = self.messages.get(id).map_or("nobody", |message| message.device);
+                if bare(from) != bare(device) || from == *device {
+                    found.push(("N1", format!("{device} got a copy of {id}, which is {from}'s")));
                 }
             }
         }
@@ -258,7 +283,7 @@ impl<'a> Checker<'a> {
     }
 
     /// N3: what one device sends to one account stands in its archive, and comes live to each device, in the order of sending;
-    /// and the archive's order is that of all devices. What another device of the account let go of comes later, and says so.
+    /// and the archive's order is that of all devices, copies (XEP-0280) included. What another device of the account let go of comes later, and says so.
     fn order(&mut self) {
         let mut found = Vec::new();
         for (owner, ids) in &self.archives {
@@ -273,9 +298,13 @@ impl<'a> Checker<'a> {
             if let Some(what) = self.out_of_order(&first) {
                 found.push(format!("{device}: {what}"));
             }
+        }
+        for (device, ids) in &self.live {
             let places = self.archives.get(bare(device)).into_iter().flatten().enumerate();
             let places: HashMap<&str, usize> = places.map(|(place, id)| (*id, place)).collect();
-            let shown: Vec<&str> = first.into_iter().filter(|id| places.contains_key(id)).collect();
+            let mut once = HashSet::new();
+            let first = ids.iter().filter(|id| places.contains_key(*id) && once.insert(**id));
+            let shown: Vec<&str> = first.copied().collect();
             for pair in shown.windows(2).filter(|pair| places[pair[0]] > places[pair[1]]) {
                 found.push(format!(
                     "{device} got {} before {}, and the archive has them the other way round",
@@ -308,7 +337,7 @@ impl<'a> Checker<'a> {
                 Event::Stream { device, resumed: false } => {
                     streams.insert(device, HashSet::new());
                 }
-                Event::Received { id, device, .. }
+                Event::Received { id, device, .. } | Event::Copied { id, device, .. }
                     if !streams.entry(device).or_default().insert(id) =>
                 {
                     self.fails("N1", format!("{device} got {id} twice on one stream"));
@@ -326,10 +355,10 @@ impl<'a> Checker<'a> {
             match event {
                 Event::Taken { id, device } => drop(taken.entry(id).or_default().insert(device)),
                 Event::Killed { what: "server" } => taken.clear(),
-                Event::Received { id, device, .. } => {
-                    if taken.get(id.as_str()).is_some_and(|by| by.contains(device.as_str())) {
-                        self.fails("N1", format!("{device} got {id} again, though it took it"));
-                    }
+                Event::Received { id, device, .. }
+                    if taken.get(id.as_str()).is_some_and(|by| by.contains(device.as_str())) =>
+                {
+                    self.fails("N1", format!("{device} got {id} again, though it took it"));
                 }
                 Event::Left { owner, id } => {
                     let mut by = taken.get(id.as_str()).into_iter().flatten();
@@ -343,56 +372,44 @@ impl<'a> Checker<'a> {
     }
 
     /// N1 for each device: between the first and the last message that came to it live on a stream, it lacks none that its
-    /// account got. A server that was killed does not know any more what it had for whom: then that begins anew.
+    /// account got; and likewise of the copies of what its account sent. A server that was killed does not know any more what
+    /// it had for whom: then that begins anew.
     fn no_gaps(&mut self, events: &[Event]) {
-        let mut places = HashMap::new();
-        for (owner, ids) in &self.archives {
-            let to = |id: &&&str| self.messages.get(**id).is_some_and(|one| one.to == *owner);
-            places.extend(ids.iter().filter(to).enumerate().map(|(place, id)| (*id, place)));
-        }
-        /// The places of what came on a stream, and of the first and last that came live.
-        #[derive(Default)]
-        struct Course {
-            got: HashSet<usize>,
-            live: Option<(usize, usize)>,
-        }
-        impl Course {
-            fn lacks(&mut self) -> Option<usize> {
-                let (first, last) = self.live.take()?;
-                (first..last).find(|place| !self.got.contains(place))
-            }
-        }
-        let mut courses: HashMap<&str, Course> = HashMap::new();
+        let mut courses: HashMap<&str, [Course<'_>; 2]> = HashMap::new();
         let mut found = Vec::new();
-        let mut ends = |device: &str, course: &mut Course| {
-            if let Some(place) = course.lacks() {
-                found.push(format!("{device} lacks the message at place {place} of its account's"));
+        let mut ends = |device: &str, courses: &mut [Course<'_>; 2]| {
+            let archive = self.archives.get(bare(device)).map_or(&[][..], Vec::as_slice);
+            let message = |id: &str| self.messages.get(id);
+            let came = |id: &str| message(id).is_some_and(|one| one.to == bare(device));
+            let went = |id: &str| {
+                let from = message(id).map_or(device, |one| one.device);
+                bare(from) == bare(device) && from != device
+            };
+            let [incoming, copies] = courses;
+            for lacks in [incoming.lacks(archive, came), copies.lacks(archive, went)] {
+                found.extend(lacks.map(|id| format!("{device} got what came around {id}, not it")));
             }
         };
         for event in events {
             match event {
                 Event::Stream { device, resumed: false } => {
-                    ends(
-                        device,
-                        &mut courses.insert(device, Course::default()).unwrap_or_default(),
-                    );
+                    if let Some(mut before) = courses.insert(device, Default::default()) {
+                        ends(device, &mut before);
+                    }
                 }
                 Event::Killed { what: "server" } => {
-                    courses.iter_mut().for_each(|(device, course)| ends(device, course));
+                    courses.iter_mut().for_each(|(device, courses)| ends(device, courses));
                 }
                 Event::Received { id, device, delayed, .. } => {
-                    let Some(&place) = places.get(id.as_str()) else { continue };
-                    let course = courses.entry(device).or_default();
-                    course.got.insert(place);
-                    if !delayed {
-                        let (first, last) = course.live.unwrap_or((place, place));
-                        course.live = Some((first.min(place), last.max(place)));
-                    }
+                    courses.entry(device).or_default()[0].comes(id, !delayed);
+                }
+                Event::Copied { id, device, .. } => {
+                    courses.entry(device).or_default()[1].comes(id, true);
                 }
                 _ => {}
             }
         }
-        courses.iter_mut().for_each(|(device, course)| ends(device, course));
+        courses.iter_mut().for_each(|(device, courses)| ends(device, courses));
         found.into_iter().for_each(|what| self.fails("N1", what));
     }
 
@@ -455,6 +472,30 @@ impl<'a> Checker<'a> {
                 }
             }
         }
+    }
+}
+
+/// What came on a stream, and what of it live since the server lives.
+#[derive(Default)]
+struct Course<'a> {
+    got: HashSet<&'a str>,
+    live: HashSet<&'a str>,
+}
+
+impl<'a> Course<'a> {
+    fn comes(&mut self, id: &'a str, live: bool) {
+        self.got.insert(id);
+        if live {
+            self.live.insert(id);
+        }
+    }
+
+    /// The first that did not come, of those in an archive that were to, between the first and the last that came live.
+    fn lacks<'b>(&mut self, archive: &[&'b str], due: impl Fn(&str) -> bool) -> Option<&'b str> {
+        let live = std::mem::take(&mut self.live);
+        let first = archive.iter().position(|id| live.contains(id))?;
+        let last = archive.iter().rposition(|id| live.contains(id))?;
+        archive[first..last].iter().find(|id| due(id) && !self.got.contains(**id)).copied()
     }
 }
 

@@ -64,7 +64,7 @@ fn body(id: &str) -> String {
 /// Whether a message says what it said when it was sent.
 pub(super) fn is_whole(message: &Node) -> bool {
     let said = message.child(ns::CLIENT, "body").map(|body| body.text.as_str());
-    said == message.attr("id").map(body).as_deref()
+    said.is_some() && said == message.attr("id").map(body).as_deref()
 }
 
 /// What became of a request to resume.
@@ -341,21 +341,49 @@ impl Device {
             let condition = condition.unwrap_or_default();
             return Ok(self.history.note(Event::Refused { id: id.into(), condition })?);
         }
-        anyhow::ensure!(is_whole(message), "it is not what was sent: {message:?}");
-        let own = |one: &&Node| {
-            one.is(ns::STANZA_IDS, "stanza-id") && one.attr("by") == Some(self.account.as_str())
+        let copy = message.children.iter().find(|child| child.ns == ns::CARBONS);
+        let Some(copy) = copy else {
+            let delayed = message.child(ns::DELAY, "delay").is_some();
+            return self.got(message, delayed);
         };
-        let uid = message.children.iter().find(own).and_then(|one| one.attr("id"));
+        // XEP-0280 11: only the account itself has copies to give.
+        let from = message.attr("from");
+        anyhow::ensure!(from == Some(self.account.as_str()), "a copy from {from:?}");
+        let copied = copy.child(ns::FORWARD, "forwarded");
+        let copied = copied.and_then(|forwarded| forwarded.child(ns::CLIENT, "message"));
+        let copied = copied.ok_or_else(|| anyhow::anyhow!("a copy of nothing: {message:?}"))?;
+        if copy.name == "received" {
+            // It wanted copies a moment before it was counted among those to whom messages come.
+            return self.got(copied, false);
+        }
+        anyhow::ensure!(is_whole(copied), "it is not what was sent: {message:?}");
+        let id = copied.attr("id").unwrap_or_default().into();
+        let (device, uid) = (self.jid.clone(), self.archive_id(copied));
+        Ok(self.history.note(Event::Copied { id, device, uid })?)
+    }
+
+    fn got(&mut self, message: &Node, delayed: bool) -> anyhow::Result<()> {
+        anyhow::ensure!(is_whole(message), "it is not what was sent: {message:?}");
+        let id = message.attr("id").unwrap_or_default();
         self.history.note(Event::Received {
             id: id.into(),
             device: self.jid.clone(),
-            uid: uid.unwrap_or_default().into(),
-            delayed: message.child(ns::DELAY, "delay").is_some(),
+            uid: self.archive_id(message),
+            delayed,
         })?;
         if self.counting {
             self.untold.push(id.into());
         }
         Ok(())
+    }
+
+    /// What its account's archive calls a message (XEP-0359), where it says.
+    fn archive_id(&self, message: &Node) -> String {
+        let own = |one: &&Node| {
+            one.is(ns::STANZA_IDS, "stanza-id") && one.attr("by") == Some(self.account.as_str())
+        };
+        let uid = message.children.iter().find(own).and_then(|one| one.attr("id"));
+        uid.unwrap_or_default().into()
     }
 
     /// How many stanzas were sent on this stream, modulo 2^32.

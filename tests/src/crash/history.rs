@@ -62,6 +62,15 @@ pub enum Event {
         /// Whether it was kept for a while (XEP-0203).
         delayed: bool,
     },
+    /// A device has received a copy of what another device of its account sent (XEP-0280).
+    Copied {
+        /// The message.
+        id: String,
+        /// Who received it.
+        device: String,
+        /// The archive's id for it, where it brought one.
+        uid: String,
+    },
     /// The server is certain that a device has a message: it has said so on a stream, and the server has acknowledged what it
     /// said later. It must not come to it again.
     Taken {
@@ -271,6 +280,7 @@ impl fmt::Display for Event {
                     if *delayed { "delayed" } else { "live" }
                 )
             }
+            Self::Copied { id, device, uid } => write!(f, "copied\t{id}\t{device}\t{uid}"),
             Self::Taken { id, device } => write!(f, "taken\t{id}\t{device}"),
             Self::Asked { owner, subject, value } => {
                 write!(f, "asked\t{owner}\t{subject}\t{value}")

@@ -74,7 +74,7 @@ pub(super) struct Player {
     pub(super) habit: Habit,
     /// Whether the device does without stream management.
     pub(super) plain: bool,
-    /// Whether it resumes its stream when it comes back.
+    /// Whether it resumes its stream when it comes back; then it also wants copies of what the account's other device sends.
     pub(super) resumes: bool,
     /// What is left to chance.
     pub(super) dice: Dice,
@@ -285,6 +285,10 @@ impl Player {
         }
         // Behind what the server did not come to.
         self.device.stanza("<presence/>".into());
+        if self.resumes {
+            let copies = format!("<enable xmlns='{}'/>", ns::CARBONS);
+            self.device.stanza(format!("<iq type='set' id='copies'>{copies}</iq>"));
+        }
         self.say_again(&mut stream).await?;
         Ok(stream)
     }

@@ -189,6 +189,33 @@ fn n1_a_device_lacks_nothing_between_what_came_to_it() {
 }
 
 #[test]
+fn copies_come_once_to_others_of_the_account_in_order_without_gaps() {
+    let copied = |id: &str, device: &str| Event::Copied {
+        id: text(id),
+        device: text(device),
+        uid: String::new(),
+    };
+    let mut events = good();
+    let settled = events.iter().position(|e| matches!(e, Event::Settled { .. })).expect("there");
+    events.splice(settled..settled, [sent("3"), acked("3"), received("3", "u3")]);
+    events.extend([archived("juliet", "3", "u3"), archived("romeo", "3", "v3")]);
+    let phone = "romeo@localhost/phone";
+    let with = |ids: &[&str]| {
+        let copies: Vec<_> = ids.iter().map(|id| copied(id, phone)).collect();
+        rules(&[&events[..], &[stream(phone, false)], &copies].concat())
+    };
+    assert_eq!(with(&["1", "2", "3"]), Vec::<&str>::new());
+    assert_eq!(with(&["2", "3"]), Vec::<&str>::new());
+    assert_eq!(with(&["1", "3"]), ["N1"]);
+    assert_eq!(with(&["1", "2", "2"]), ["N1"]);
+    assert_eq!(with(&["2", "1"]), ["N3"]);
+    for wrong in [ROMEO, JULIET] {
+        let found = check(&[&events[..], &[copied("1", wrong)]].concat()).0;
+        assert!(found.iter().any(|one| one.what.contains("a copy of 1")), "{found:?}");
+    }
+}
+
+#[test]
 fn n1_nobody_gets_what_is_for_somebody_else() {
     let mut events = good();
     let stray = |device: &str| Event::Received {
