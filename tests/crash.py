@@ -77,8 +77,8 @@ class History:
             self.taken.clear()
             self.lives += 1
 
-    def on_ready(self, _milliseconds, _what):
-        pass
+    def on_ready(self, _milliseconds, what):
+        self.on_killed(what)  # until then the one before was heard
 
     def on_healed(self):
         pass

@@ -354,7 +354,9 @@ impl<'a> Checker<'a> {
         for event in events {
             match event {
                 Event::Taken { id, device } => drop(taken.entry(id).or_default().insert(device)),
-                Event::Killed { what: "server" } => taken.clear(),
+                Event::Killed { what: "server" } | Event::Ready { what: "server", .. } => {
+                    taken.clear();
+                }
                 Event::Received { id, device, .. }
                     if taken.get(id.as_str()).is_some_and(|by| by.contains(device.as_str())) =>
                 {
@@ -397,7 +399,8 @@ impl<'a> Checker<'a> {
                         ends(device, &mut before);
                     }
                 }
-                Event::Killed { what: "server" } => {
+                // What it said last is heard after it was killed.
+                Event::Killed { what: "server" } | Event::Ready { what: "server", .. } => {
                     courses.iter_mut().for_each(|(device, courses)| ends(device, courses));
                 }
                 Event::Received { id, device, delayed, .. } => {
