@@ -338,7 +338,8 @@ impl Manager {
         }
         let sid = net::random::token();
         let waiting = Waiting(vec![(conn, reply)]);
-        let session = Session::open(now(), conn, request, sid.clone(), &self.terms)?;
+        // Boxed, as an argument and a variable of a task are two places.
+        let session = Box::new(Session::open(now(), conn, request, sid.clone(), &self.terms)?);
         let (door, knocks) = mpsc::channel(DOOR);
         let entry =
             Entry { door: door.clone(), modern: session.is_modern(), secure: visitor.secure };
@@ -407,7 +408,7 @@ async fn wait(
 /// Moves one session until it ends.
 async fn run(
     mut seat: Seat,
-    mut session: Session,
+    mut session: Box<Session>,
     mut waiting: Waiting,
     mut knocks: mpsc::Receiver<Knock>,
     visitor: Visitor,

@@ -1,20 +1,24 @@
 //! HTTP for browsers: the endpoints of BOSH and WebSocket, and static pages beside them.
 //!
 //! - `connection`: one connection, from its first byte to its last, in HTTP/1 or HTTP/2.
-//! - `pipeline`, `streams`: what its requests are to each other, one behind the other or side by side.
-//! - `patience`: how long a client may leave untaken what it is sent.
+//! - `head`, `http1`: requests one behind the other.
+//! - `http2`, `streams`: requests side by side, by hyper.
+//! - `begun`, `patience`: connections that something was read of, and clients that leave untaken what they are sent.
 //! - `bosh`, `websocket`: the two endpoints.
 //! - `coding`: compressed requests and answers.
 //! - [`host_meta`]: where the endpoints are, for clients that know a domain only.
 //! - `visitor`: whose connection it is, and whether the way to it was secure.
 //! - `reply`: answers, and the headers that all of them carry.
 
+mod begun;
 mod bosh;
 mod coding;
 mod connection;
+mod head;
 pub mod host_meta;
+mod http1;
+mod http2;
 mod patience;
-mod pipeline;
 mod reply;
 mod streams;
 mod visitor;
@@ -22,14 +26,13 @@ mod websocket;
 
 pub use connection::connection;
 
-use crate::driver::Manager;
+use crate::{driver::Manager, websocket::driver::Guest};
+use bosh::Post;
 use bytes::Bytes;
-use connection::Turn;
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode,
     header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS},
 };
-use hyper::body::Incoming;
 use ipnet::IpNet;
 use net::{
     address::Permit,
@@ -42,7 +45,7 @@ use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-/// The usual [`Site::head_bytes`], and the least that hyper can be held to.
+/// The usual [`Site::head_bytes`].
 pub const HEAD_BYTES: usize = 8_192;
 /// The usual [`Site::patience`].
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -64,7 +67,7 @@ pub struct Site {
     pub proxies: Vec<IpNet>,
     /// Other pages, by their path.
     pub pages: Vec<Page>,
-    /// The largest head of a request, at least [`HEAD_BYTES`].
+    /// The largest head of a request.
     pub head_bytes: usize,
     /// How long the head of a request may take, how long its body, and how long a connection may be idle between
     /// requests.
@@ -108,15 +111,14 @@ pub struct Https {
     pub deadline: Duration,
 }
 
-/// Why a request is not answered.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum Unanswered {
-    /// Its connection is to be closed.
-    #[error("the visitor is hung up on")]
-    HangUp,
-    /// It did not come to its end.
-    #[error("the request was broken off")]
-    BrokenOff,
+/// What is asked for, as far as the head of a request tells.
+enum Asked {
+    /// This answers it, whatever body it has.
+    Reply(Reply),
+    /// The endpoint of BOSH, which is to read the body.
+    Post(Post),
+    /// A WebSocket, once this answer is written.
+    WebSocket(Reply, Guest),
 }
 
 impl Page {
@@ -168,21 +170,12 @@ pub async fn serve(
 }
 
 impl Site {
-    /// Answers one request.
-    async fn respond(
-        &self,
-        request: Request<Incoming>,
-        peer: Peer,
-        turn: Turn,
-    ) -> Result<Reply, Unanswered> {
-        let path = request.uri().path();
-        if path == self.bosh {
-            return self.bosh(request, &peer, turn).await;
+    fn ask<B>(&self, request: &Request<B>, peer: &Peer) -> Asked {
+        match request.uri().path() {
+            path if path == self.bosh => self.bosh(request, peer),
+            path if path == self.websocket => self.websocket(request, peer),
+            path => Asked::Reply(self.page(request.method(), path)),
         }
-        if path == self.websocket {
-            return Ok(self.websocket(request, peer, turn));
-        }
-        Ok(self.page(request.method(), path))
     }
 
     fn page(&self, method: &Method, path: &str) -> Reply {

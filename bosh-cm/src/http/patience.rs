@@ -21,10 +21,10 @@ pub(super) const WRITE_TIME: Duration = Duration::from_secs(60);
 pub(super) struct Impatient<S> {
     stream: S,
     stuck: Option<Pin<Box<Sleep>>>,
-    pushes: Pushes,
+    pushes: Option<Pushes>,
 }
 
-/// Since when answers are under way that will be written next: of HTTP/1 one, of HTTP/2 as many as it has streams.
+/// Since when answers are under way that will be written next, as many as a connection of HTTP/2 has streams.
 #[derive(Clone)]
 pub(super) struct Pushes(Arc<(Arc<Manager>, Mutex<Vec<Instant>>)>);
 
@@ -46,8 +46,13 @@ impl Pushes {
 }
 
 impl<S> Impatient<S> {
-    pub(super) fn new(stream: S, pushes: Pushes) -> Self {
-        Self { stream, stuck: None, pushes }
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, stuck: None, pushes: None }
+    }
+
+    /// The same, which tells when these are written.
+    pub(super) fn telling(self, pushes: Pushes) -> Self {
+        Self { pushes: Some(pushes), ..self }
     }
 
     fn watch<T>(
@@ -57,7 +62,9 @@ impl<S> Impatient<S> {
     ) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.stuck = None;
-            self.pushes.written();
+            if let Some(pushes) = &self.pushes {
+                pushes.written();
+            }
             return outcome;
         }
         let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(WRITE_TIME)));

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
     header::{
-        ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY,
-        CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS,
+        ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+        ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
     },
 };
 
@@ -20,22 +20,47 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 pub(super) type Reply = Response<Bytes>;
 
 impl Site {
+    /// Whose scripts may read the answer to a request with these headers.
+    pub(super) fn readers(&self, headers: &HeaderMap) -> Readers {
+        if self.origins.is_empty() {
+            return Readers::All;
+        }
+        let origin = headers.get(ORIGIN);
+        let known = self.origins.iter().position(|one| origin.is_some_and(|origin| origin == one));
+        known.map_or(Readers::None, Readers::Origin)
+    }
+
     /// What every answer of an endpoint carries, errors too: the leave for scripts of other origins to read
     /// it, and the warning not to keep it or to make anything else of it.
-    pub(super) fn dress(&self, headers: &mut HeaderMap, origin: Option<HeaderValue>) {
+    pub(super) fn dress(&self, mut reply: Reply, readers: Readers) -> Reply {
+        let headers = reply.headers_mut();
         headers.insert(CACHE_CONTROL, NO_STORE);
         headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
         headers.insert(CONTENT_SECURITY_POLICY, NO_CONTENT_POLICY);
-        if self.origins.is_empty() {
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-            return;
+        let leave = match readers {
+            Readers::All => Some(HeaderValue::from_static("*")),
+            Readers::Origin(known) => HeaderValue::from_str(&self.origins[known]).ok(),
+            Readers::None => None,
+        };
+        if let Some(leave) = leave {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, leave);
         }
-        headers.append(VARY, HeaderValue::from_static("Origin"));
-        let known = |origin: &HeaderValue| self.origins.iter().any(|one| origin == one.as_str());
-        if let Some(origin) = origin.filter(known) {
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        if !matches!(readers, Readers::All) {
+            headers.append(VARY, HeaderValue::from_static("Origin"));
         }
+        reply
     }
+}
+
+/// Whose scripts may read an answer (Fetch, CORS protocol).
+#[derive(Clone, Copy)]
+pub(super) enum Readers {
+    /// Anybody's.
+    All,
+    /// Those of this origin, by its place among [`Site::origins`].
+    Origin(usize),
+    /// Nobody's, of those that ask.
+    None,
 }
 
 pub(super) fn answered(answer: Answer) -> Reply {
@@ -51,11 +76,10 @@ pub(super) fn reply(status: StatusCode, content_type: HeaderValue, body: Bytes) 
     reply
 }
 
-/// The answer to a body that was not read to its end, so that a connection of HTTP/1 is of no further use.
+/// The answer to a body that is not read.
 pub(super) fn refusal(status: StatusCode) -> Reply {
     let mut reply = answered(Condition::PolicyViolation.answer(true));
     *reply.status_mut() = status;
-    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     reply
 }
 

@@ -53,7 +53,6 @@ pub(super) struct Streams {
 }
 
 struct Table {
-    speaks: Speaks,
     /// Since when nothing has been asked, or since it was told that it is [`Over::Quiet`].
     quiet: Instant,
     told: bool,
@@ -65,17 +64,6 @@ struct Table {
     count: u64,
     taken_back: u32,
     hung_up: bool,
-}
-
-/// What the first request was in.
-#[derive(PartialEq, Eq)]
-enum Speaks {
-    /// There was none yet.
-    Nothing,
-    /// HTTP/1, where hyper times what is read and [`Impatient`](super::patience::Impatient) what is written.
-    Http1,
-    /// HTTP/2.
-    Http2,
 }
 
 /// Why a connection comes to its end.
@@ -96,7 +84,6 @@ impl Streams {
     /// Of a connection that begins now, whose client has so long to ask for something each time; and whether it is a proxy.
     pub(super) fn new(patience: Duration, shared: bool) -> Arc<Self> {
         let table = Table {
-            speaks: Speaks::Nothing,
             quiet: Instant::now(),
             told: false,
             answered: None,
@@ -114,19 +101,9 @@ impl Streams {
         })
     }
 
-    /// A request in HTTP/1 has come: everything else is seen to elsewhere.
-    pub(super) fn is_http1(&self) {
-        let mut table = self.table();
-        if table.speaks == Speaks::Nothing {
-            table.speaks = Speaks::Http1;
-            self.changed.notify_one();
-        }
-    }
-
-    /// A request in HTTP/2 has come.
+    /// A request has come.
     pub(super) fn begin(self: &Arc<Self>) -> Underway {
         let mut table = self.table();
-        table.speaks = Speaks::Http2;
         table.count += 1;
         let number = table.count;
         table.requests.insert(number, None);
@@ -160,7 +137,7 @@ impl Streams {
     }
 
     /// Ends the connection, if it is one visitor's.
-    pub(super) fn hang_up(&self) {
+    fn hang_up(&self) {
         if self.shared {
             return;
         }
@@ -187,9 +164,6 @@ impl Table {
         }
         if self.taken_back > TAKEN_BACK && !shared {
             return Err(Over::TakenBack);
-        }
-        if self.speaks == Speaks::Http1 {
-            return Ok(None);
         }
         if self.requests.is_empty() {
             let mut end = self.quiet + patience;
@@ -232,6 +206,11 @@ impl Underway {
         self.0.streams.large.acquire().await.expect("the semaphore is never closed")
     }
 
+    /// Ends the connection, if it is one visitor's.
+    pub(super) fn hang_up(&self) {
+        self.0.streams.hang_up();
+    }
+
     /// The answer, or its next piece, waits to be taken from now on.
     fn answers(&self) {
         self.0.streams.table().requests.insert(self.0.number, Some(Instant::now()));
@@ -264,27 +243,25 @@ impl Drop for Asked {
     }
 }
 
-/// The body of an answer: whole over HTTP/1, and in pieces over HTTP/2, of which hyper asks for the next, or drops what is
-/// left, when the client has room for the last.
+/// The body of an answer in pieces, of which hyper asks for the next, or drops what is left, when the client has room for the
+/// last.
 pub(super) struct Sending {
     rest: Bytes,
-    underway: Option<Underway>,
+    underway: Underway,
 }
 
 impl Sending {
-    /// The body of the answer to a request, which is [`Underway`] in HTTP/2.
-    pub(super) fn new(rest: Bytes, underway: Option<Underway>) -> Self {
-        if let Some(underway) = &underway {
-            underway.answers();
-        }
+    /// The body of the answer to this request.
+    pub(super) fn new(rest: Bytes, underway: Underway) -> Self {
+        underway.answers();
         Self { rest, underway }
     }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        if let Some(underway) = self.underway.as_ref().filter(|_| self.rest.is_empty()) {
-            underway.done();
+        if self.rest.is_empty() {
+            self.underway.done();
         }
     }
 }
@@ -300,11 +277,8 @@ impl Body for Sending {
         if self.rest.is_empty() {
             return Poll::Ready(None);
         }
-        let mut piece = self.rest.len();
-        if let Some(underway) = &self.underway {
-            underway.answers();
-            piece = piece.min(PIECE);
-        }
+        self.underway.answers();
+        let piece = self.rest.len().min(PIECE);
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
     }
 
@@ -340,7 +314,7 @@ impl<S> Held<S> {
 impl<S> Drop for Held<S> {
     fn drop(&mut self) {
         if !self.over {
-            self.underway.0.streams.hang_up();
+            self.underway.hang_up();
         }
     }
 }

@@ -13,6 +13,7 @@ use std::{
     task::{Context, Poll},
 };
 use tokio::time::{Instant, sleep_until};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::info;
 
 /// A visitor whose handshake was accepted.
@@ -21,6 +22,8 @@ pub(crate) struct Guest {
     visitor: Visitor,
     /// Its place among the sessions.
     permit: Option<Permit>,
+    /// For as long as it is here the end waits for it.
+    _token: TaskTrackerToken,
 }
 
 impl Guest {
@@ -31,7 +34,13 @@ impl Guest {
         }
         let permit = visitor.address.map(|address| manager.book.admit(address, now()));
         let permit = permit.transpose().ok()?;
-        Some(Self { manager: Arc::clone(manager), visitor, permit })
+        let token = manager.tasks.token();
+        Some(Self { manager: Arc::clone(manager), visitor, permit, _token: token })
+    }
+
+    /// Waits for something, unless all are cut off before.
+    pub(crate) async fn unless_killed<T>(&self, something: impl Future<Output = T>) -> Option<T> {
+        self.manager.kill.run_until_cancelled(something).await
     }
 
     /// Serves the visitor until one side ends it. What was read already stands in `stream` again.

@@ -96,3 +96,37 @@ async fn pages_stand_beside_the_endpoint() {
     assert_eq!((post.status, post.header("allow")), (405, "GET, HEAD"));
     assert_eq!(browser.request("HEAD /", "").await.header("content-length"), "5");
 }
+
+/// RFC 9110 10.1.1
+#[tokio::test]
+async fn who_waits_for_leave_to_send_a_body_gets_it_where_the_body_is_read() {
+    let stage = Stage::new();
+    let mut browser = stage.browser().await;
+    for (length, statuses) in [(7, [100, 400]), (1_000_000, [413, 0])] {
+        let head = format!("POST /http-bind HTTP/1.1\r\nContent-Length: {length}\r\n");
+        browser.raw(format!("{head}Expect: 100-Continue\r\n\r\n").as_bytes()).await;
+        assert_eq!(browser.answer().await.status, statuses[0]);
+        if length == 7 {
+            browser.raw(b"<body/>").await;
+            assert_eq!(browser.answer().await.status, statuses[1]);
+        }
+    }
+    // Who does not wait for it is not told.
+    let mut browser = stage.browser().await;
+    browser.send_with("Expect: 100-continue\r\n", "<body/>").await;
+    assert_eq!(browser.answer().await.status, 400);
+}
+
+#[tokio::test]
+async fn b06_a_body_that_nobody_reads_is_no_request() {
+    let stage = Stage::new();
+    let inner = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    for target in ["/", "/none", "/ws", "/http-bind"] {
+        let mut browser = stage.browser().await;
+        let head = format!("GET {target} HTTP/1.1\r\nContent-Length: {}\r\n\r\n", inner.len());
+        browser.raw(format!("{head}{inner}").as_bytes()).await;
+        let answer = browser.answer().await;
+        assert_eq!(answer.header("connection"), "close", "{target}: {answer:?}");
+        assert_eq!(browser.read_answer(false).await, None, "{target}");
+    }
+}

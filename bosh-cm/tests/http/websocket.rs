@@ -178,6 +178,27 @@ async fn a_session_over_a_connection() {
 }
 
 #[tokio::test]
+async fn what_comes_right_behind_the_handshake_is_read() {
+    let stage = Stage::new();
+    let mut browser = stage.browser().await;
+    let handshake = format!("GET /ws HTTP/1.1\r\nHost: x\r\n{}\r\n\r\n", lines().join("\r\n"));
+    let mut all = BytesMut::from(handshake.as_bytes());
+    write_frame(&mut all, Opcode::Text, OPEN.as_bytes(), Some([1, 2, 3, 4]));
+    browser.raw(&all).await;
+    assert_eq!(browser.answer().await.status, 101);
+    assert_eq!(stage.server().await.domain, "example.com");
+}
+
+#[tokio::test]
+async fn w03_a_handshake_has_no_body() {
+    let stage = Stage::new();
+    let mut browser = stage.browser().await;
+    let headers = format!("{}\r\nContent-Length: 3\r\n", lines().join("\r\n"));
+    assert_eq!(browser.request("GET /ws", &headers).await.status, 400);
+    assert_eq!(browser.read_answer(false).await, None);
+}
+
+#[tokio::test]
 async fn b08_only_a_trusted_proxy_names_the_visitor_of_a_websocket() {
     let stage = Stage::new();
     let from = "X-Forwarded-For: 203.0.113.7";

@@ -6,8 +6,6 @@
 //! more, so many whose request is held, and so many over WebSocket, and reads how much of the process is resident before and
 //! after each. What the kernel keeps for its sockets is not in it. `ulimit -n` has to allow six descriptors for each of
 //! `--sessions`.
-//!
-//! Of what a held request costs, 16 KiB are the two buffers that hyper has for each connection of HTTP/1.
 
 use anyhow::{Context, ensure};
 use clap::Parser;
