@@ -145,7 +145,8 @@ impl Line {
         let State::Open(pipe) = &mut self.state else { return Poll::Pending };
         let mut done = write(pipe, &mut self.output, cx);
         self.unflushed |= done.is_ready();
-        if self.unflushed && self.output.is_empty() && done.is_pending() {
+        // Where nothing is read, too: by that the other end gets on, if it is in this very task.
+        if (self.unflushed || !reads) && self.output.is_empty() && done.is_pending() {
             match Pin::new(&mut *pipe).poll_flush(cx) {
                 Poll::Ready(Ok(())) => self.unflushed = false,
                 Poll::Ready(Err(error)) => done = Poll::Ready(Err(error)),

@@ -16,7 +16,12 @@ use bosh_cm::{
 };
 use c2s::{Door, Origin};
 use modules::{End, Power, Registrar};
-use net::{address::AddressBook, hashing::Hashing, tls::Tls};
+use net::{
+    address::AddressBook,
+    hashing::Hashing,
+    pipe::{Pipe, attended, pipe},
+    tls::Tls,
+};
 use roster_store::{Caps, Durability, Store, StoreError, memory::Memory, sqlite::Sqlite};
 use router::{BoxFuture, Module, Router};
 use std::{
@@ -29,7 +34,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, DuplexStream},
+    io::{AsyncRead, AsyncWrite},
     sync::watch,
     time::Instant,
 };
@@ -162,8 +167,8 @@ impl Server {
     }
 
     /// A client's connection inside the process, as if it came from loopback over TLS.
-    pub fn pipe(&self) -> DuplexStream {
-        let (near, far) = tokio::io::duplex(PIPE_BYTES);
+    pub fn pipe(&self) -> Pipe {
+        let (near, far) = pipe(PIPE_BYTES);
         self.attach(far, true);
         near
     }
@@ -348,10 +353,9 @@ impl Upstream for Inside {
         let served =
             Jid::new(None, &to.domain, None).is_ok_and(|jid| self.router.serves(jid.domain()));
         let connected = served.then(|| {
-            let (near, far) = tokio::io::duplex(PIPE_BYTES);
             let origin = Origin { address: visitor.address, secure: visitor.secure };
-            tokio::spawn(Arc::clone(&self.door).serve(far, origin));
-            Box::new(near) as _
+            let door = Arc::clone(&self.door);
+            Box::new(attended(PIPE_BYTES, |far| door.serve(far, origin))) as _
         });
         Box::pin(async move { connected.ok_or_else(|| io::ErrorKind::NotFound.into()) })
     }

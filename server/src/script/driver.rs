@@ -2,12 +2,12 @@
 
 use super::{Certificates, broken, patiently};
 use bytes::Bytes;
-use net::tls::client;
+use net::{pipe::Pipe, tls::client};
 use rustls::ClientConfig;
 use script::{Channel, Character, Connection, FOOTER, Incoming, Lost, Reader, Stage, header};
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 use xmpp_core::xml::Node;
@@ -20,7 +20,7 @@ pub struct Memory<F> {
     pub patience: Duration,
 }
 
-impl<F: FnMut() -> DuplexStream + Send> Stage for Memory<F> {
+impl<F: FnMut() -> Pipe + Send> Stage for Memory<F> {
     type Connection = Wire;
     async fn connect(&mut self, _character: &Character) -> Result<Wire, Lost> {
         Ok(Wire::new((self.pipe)(), Channel::Secure, self.patience, None))
