@@ -1,6 +1,6 @@
 //! The door: what all client streams share, and how they begin and end together.
 
-use super::{parked::Parked, resumptions::Resumptions, run};
+use super::{Driver, parked::Parked, resumptions::Resumptions, wire::Io};
 use crate::{Counts, Origin, Settings, session::Host};
 use bytes::Bytes;
 use net::{
@@ -89,11 +89,15 @@ impl Door {
     }
 
     /// Serves one connection until it ends. Ends by itself soon after [`Door::shut`].
-    pub async fn serve<S>(self: Arc<Self>, stream: S, origin: Origin)
+    pub fn serve<S>(
+        self: Arc<Self>,
+        stream: S,
+        origin: Origin,
+    ) -> impl Future<Output = ()> + Send + 'static
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.enter(stream, origin, None).await;
+        self.enter(Box::new(stream), origin, None)
     }
 
     /// Accepts the connections of a listener and serves each in a task of its own, until [`Door::shut`].
@@ -107,17 +111,18 @@ impl Door {
             let origin = Origin { address: Some(address.ip()), secure: direct_tls };
             let door = Arc::clone(&self);
             tokio::spawn(async move {
-                if direct_tls {
-                    // boxed: the handshake is large and short, the session small and long
-                    let handshake =
-                        Box::pin(door.tls.accept(stream, Mode::Direct, door.settings.tls_timeout));
-                    match handshake.await {
-                        Ok(stream) => door.enter(stream, origin, Some(permit)).await,
-                        Err(error) => debug!(%address, %error, "no TLS"),
+                let io: Box<dyn Io> = match direct_tls {
+                    false => Box::new(stream),
+                    // Boxed: a handshake is large and short, a session small and long.
+                    true => {
+                        let deadline = door.settings.tls_timeout;
+                        match Box::pin(door.tls.accept(stream, Mode::Direct, deadline)).await {
+                            Ok(stream) => Box::new(stream),
+                            Err(error) => return debug!(%address, %error, "no TLS"),
+                        }
                     }
-                } else {
-                    door.enter(stream, origin, Some(permit)).await;
-                }
+                };
+                door.enter(io, origin, Some(permit)).await;
             });
         }
     }
@@ -157,16 +162,16 @@ impl Door {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).push((parked, until));
     }
 
-    async fn enter(
+    fn enter(
         self: Arc<Self>,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        io: Box<dyn Io>,
         origin: Origin,
         permit: Option<Permit>,
-    ) {
+    ) -> impl Future<Output = ()> + Send + 'static {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         info!(stream = number, address = origin.address.map(tracing::field::display), "connected");
         let streams = self.streams.clone();
-        streams.track_future(run(self, Box::new(stream), origin, permit, number)).await;
+        streams.track_future(Driver::new(self, io, origin, permit, number).serve())
     }
 
     /// Done once the door shuts. One for each stream: a shared one would make them wait for each other.

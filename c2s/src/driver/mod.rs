@@ -22,6 +22,7 @@ use net::{
     tls::{Mode, TlsError},
 };
 use parked::Parked;
+use router::BoxFuture;
 use seat::{News, Seat};
 use std::{future::poll_fn, net::IpAddr, pin::pin, sync::Arc, task::Poll, time::Duration};
 use tokio::time;
@@ -33,32 +34,8 @@ use xmpp_core::sasl::Credentials;
 /// How long a client may take to hear why it is over, and to say its last words.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Serves a connection to its end.
-async fn run(
-    door: Arc<Door>,
-    io: Box<dyn Io>,
-    origin: Origin,
-    permit: Option<Permit>,
-    number: u64,
-) {
-    let clock = Clock::start();
-    let trusted = origin.address.is_some_and(|address| is_within(&door.settings.trusted, address));
-    let mut driver = Driver {
-        session: Session::new(Arc::clone(&door) as _, clock.now(), origin.secure, trusted),
-        wire: Wire::new(io),
-        credentials: None,
-        seat: None,
-        stop: door.stop(),
-        address: origin.address,
-        permit,
-        door,
-        clock,
-        number,
-    };
-    let closed = driver.run().await;
-    Box::pin(driver.end(closed)).await;
-}
-
+/// A stream and its connection. In a box of its own, so that the task that owns it is small: of what a task holds nothing can
+/// be given back, and most of them are idle.
 struct Driver {
     door: Arc<Door>,
     session: Session,
@@ -78,6 +55,37 @@ struct Driver {
 }
 
 impl Driver {
+    /// For a connection that begins now.
+    fn new(
+        door: Arc<Door>,
+        io: Box<dyn Io>,
+        origin: Origin,
+        permit: Option<Permit>,
+        number: u64,
+    ) -> Box<Self> {
+        let clock = Clock::start();
+        let trusted =
+            origin.address.is_some_and(|address| is_within(&door.settings.trusted, address));
+        Box::new(Self {
+            session: Session::new(Arc::clone(&door) as _, clock.now(), origin.secure, trusted),
+            wire: Wire::new(io),
+            credentials: None,
+            seat: None,
+            stop: door.stop(),
+            address: origin.address,
+            permit,
+            door,
+            clock,
+            number,
+        })
+    }
+
+    /// Serves the connection to its end.
+    async fn serve(mut self: Box<Self>) {
+        let closed = self.run().await;
+        Box::pin(self.end(closed)).await;
+    }
+
     /// Turns until the session is over.
     async fn run(&mut self) -> Closed {
         let stop = self.stop.clone();
@@ -89,7 +97,9 @@ impl Driver {
             match self.session.poll() {
                 Some(Effect::Close(closed)) => return closed,
                 Some(effect) => {
-                    self.perform(effect).await;
+                    if let Some(waiting) = self.perform(effect) {
+                        waiting.await;
+                    }
                     continue;
                 }
                 None => {}
@@ -103,15 +113,18 @@ impl Driver {
             let has_room = self.session.has_room();
             let Self { session, wire, seat, clock, .. } = self;
             tokio::select! {
-                () = wire.turn(session, *clock) => {}
+                biased;
+                () = &mut stopped => session.handle(clock.now(), Event::Shutdown),
+                // Before the bytes: what comes of a stanza leaves with what is written already.
                 news = next_news(seat, has_room) => match news {
                     News::Mail(mail) => session.handle(clock.now(), Event::Mail(mail)),
                     News::Routed => session.handle(clock.now(), Event::Routed),
                     News::Settled => {} // counted once its mail is taken
                     News::Wanted => session.handle(clock.now(), Event::Replaced),
                 },
+                () = wire.turn(session, *clock) => {}
+                // Last: everything else looks at the time, too.
                 () = &mut alarm => session.handle(clock.now(), Event::Tick),
-                () = &mut stopped => session.handle(clock.now(), Event::Shutdown),
             }
         }
     }
@@ -143,40 +156,40 @@ impl Driver {
         }
     }
 
-    /// Carries out an effect and hands its outcome in. Each is boxed: a future in place is memory that every connection
-    /// holds for as long as it lasts, and most are idle.
-    async fn perform(&mut self, effect: Effect) {
+    /// Carries out an effect. Where its outcome has to be waited for and handed in before anything else happens, that is what
+    /// is left to be done.
+    fn perform(&mut self, effect: Effect) -> Option<BoxFuture<'_, ()>> {
+        const BOUND: &str = "only a bound session has stanzas, a state, and books";
         match effect {
             Effect::Dispatch(stanza) => {
-                let seat = self.seat.as_mut().expect("only a bound session has stanzas");
-                let routing = Box::pin(self.door.router.dispatch(&seat.claim, stanza));
-                if seat.route(routing).await {
-                    self.handle(Event::Routed);
-                }
+                let seat = self.seat.as_mut().expect(BOUND);
+                seat.route(Box::pin(self.door.router.dispatch(&seat.claim, stanza)));
+                None
             }
             Effect::Active(active) => {
-                let seat = self.seat.as_mut().expect("only a bound session has a state");
-                seat.mailbox.set_active(active);
+                self.seat.as_mut().expect(BOUND).mailbox.set_active(active);
+                None
             }
             Effect::Manage(token) => {
-                let seat = self.seat.as_mut().expect("only a bound session is managed");
+                let seat = self.seat.as_mut().expect(BOUND);
                 seat.claim.manage();
                 let account = seat.claim.jid().to_bare();
                 seat.ticket = token.map(|token| self.door.resumptions.enter(&token, &account));
+                None
             }
-            Effect::StartTls => Box::pin(self.start_tls()).await,
-            Effect::Authenticate(ask) => Box::pin(self.authenticate(ask)).await,
-            Effect::Register(account, password) => {
-                Box::pin(self.register(&account, password)).await;
-            }
-            Effect::Claim(account, resource) => {
-                let outcome = Box::pin(self.claim(&account, resource.as_deref())).await;
+            Effect::StartTls => Some(Box::pin(self.start_tls())),
+            Effect::Authenticate(ask) => Some(Box::pin(self.authenticate(ask))),
+            Effect::Register(account, password) => Some(Box::pin(async move {
+                self.register(&account, password).await;
+            })),
+            Effect::Claim(account, resource) => Some(Box::pin(async move {
+                let outcome = self.claim(&account, resource.as_deref()).await;
                 self.handle(Event::Claimed(outcome));
-            }
-            Effect::Resume(account, token) => {
-                let outcome = Box::pin(self.resume(&account, &token)).await;
+            })),
+            Effect::Resume(account, token) => Some(Box::pin(async move {
+                let outcome = self.resume(&account, &token).await;
                 self.handle(Event::Resumed(outcome));
-            }
+            })),
             Effect::Close(_) => unreachable!("the loop ends with it"),
         }
     }
@@ -209,7 +222,7 @@ impl Driver {
 
     /// The session is over, or at least its connection is: the client hears why, the router knows it is gone, whichever
     /// takes longer.
-    async fn end(mut self, closed: Closed) {
+    async fn end(mut self: Box<Self>, closed: Closed) {
         let Closed { by, why, text, finished } = closed;
         info!(stream = self.number, ?by, why, text, "closed");
         let Some(mut seat) = self.seat.take() else { return self.say_goodbye().await };

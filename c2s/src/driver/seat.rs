@@ -49,11 +49,10 @@ impl Seat {
         Self { claim, mailbox, routing: None, settling, ticket: None, heir: None }
     }
 
-    /// Goes as far with routing a stanza as it can without waiting; the rest is [`News`]. Whether it is routed.
-    pub(super) async fn route(&mut self, routing: BoxFuture<'static, Settling>) -> bool {
+    /// Routes a stanza from now on; that it is routed is [`News`].
+    pub(super) fn route(&mut self, routing: BoxFuture<'static, Settling>) {
         debug_assert!(self.routing.is_none(), "one stanza after the other");
         self.routing = Some(routing);
-        poll_fn(|cx| Poll::Ready(self.poll_routing(cx).is_ready())).await
     }
 
     /// The next news; of mail, without room, the end only.
