@@ -109,6 +109,7 @@ impl Router {
             if state.seats.len() >= self.settings.sessions_per_account {
                 return Err(ClaimError::TooMany);
             }
+            state.seats.reserve_exact(1); // most accounts have one session
             state.seats.push(Seat::new(&session, self.environment.now()));
             self.counters.came();
         }

@@ -131,6 +131,7 @@ impl Lane {
         }
         let Some(Entry::Parcel { parcel, .. }) = self.entries.pop_front() else { return None };
         self.weight -= parcel.stanza.weight();
+        self.rest();
         Some(parcel)
     }
 
@@ -146,6 +147,7 @@ impl Lane {
     /// No more of what waits is handed over.
     pub(crate) fn end_reading(&mut self) {
         self.entries.retain(|entry| !matches!(entry, Entry::Backlog(_)));
+        self.rest();
     }
 
     /// Whether this reading is under way.
@@ -211,6 +213,13 @@ impl Lane {
             Entry::Backlog(reading) if reading.ticket == ticket => Some(&mut **reading),
             _ => None,
         })
+    }
+
+    /// An empty lane holds no memory: nearly all are.
+    fn rest(&mut self) {
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new();
+        }
     }
 
     fn ticket(&mut self) -> u64 {
