@@ -10,7 +10,7 @@ use std::{
     io::{IsTerminal, Write},
     path::PathBuf,
 };
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Where the configuration comes from, as the command line says it.
 #[derive(Debug, Clone, Default, Args)]
@@ -99,15 +99,12 @@ pub fn print(line: &str) {
 /// # Errors
 /// `RUST_LOG` cannot be understood.
 pub fn log_to_stderr(usual: &str) -> anyhow::Result<()> {
-    let filter = match std::env::var("RUST_LOG") {
-        Ok(directives) => EnvFilter::try_new(directives).context("RUST_LOG")?,
-        Err(_) => EnvFilter::new(usual),
-    };
+    let targets = std::env::var("RUST_LOG").unwrap_or_else(|_| usual.to_owned());
+    let targets: Targets = targets.parse().context("RUST_LOG")?;
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && !no_color)
-        .init();
+        .with_ansi(std::io::stderr().is_terminal() && !no_color);
+    tracing_subscriber::registry().with(lines).with(targets).init();
     Ok(())
 }
