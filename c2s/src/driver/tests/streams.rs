@@ -241,13 +241,15 @@ async fn a_task_that_is_aborted_leaves_nobody_behind() {
     assert!(error.contains("<service-unavailable "), "{error}");
 }
 
-/// What an idle connection costs besides its socket: the task, with the session in it.
+/// What an idle connection costs besides its socket: the session, and the task that moves it.
 #[tokio::test]
 async fn a_connection_is_small() {
     let verona = Verona::new().await;
     let (_near, far) = tokio::io::duplex(1);
-    let task = super::super::run(Arc::clone(&verona.door), Box::new(far), CLEAR, None, 0);
-    assert!(size_of_val(&task) <= 2_048, "{} bytes", size_of_val(&task));
+    let task = Arc::clone(&verona.door).serve(far, CLEAR);
+    assert!(size_of_val(&task) <= 512, "{} bytes", size_of_val(&task));
+    let session = size_of::<crate::driver::Driver>();
+    assert!(session <= 1_408, "{session} bytes");
 }
 
 #[tokio::test(start_paused = true)]
