@@ -1,12 +1,13 @@
 """Rebuilds, from what strace saw of a server, its database as a power cut would have left it at some moment, and looks whether
-all is there that the server had acknowledged by then (XEP-0198).
+all messages are there that the server had acknowledged by then (XEP-0198) or given to anybody.
 
     strace -f -yy -s 65536 -o TRACE -e trace=$(python3 tests/replay.py --calls) stonechat run ...
     python3 tests/replay.py TRACE BEFORE PROGRAM [IMAGES [SEED]]
 
-BEFORE is the data folder as it was before the server was started, PROGRAM is `stonechat`. What was written and flushed is on the
-disk. Of what was written since, one image has nothing and the next some: whole calls are missing, and others are torn at
-sectors. The files of streams that are resumed are not there: after a power cut nobody believes them.
+BEFORE is the data folder as it was before the server was started, which may have been killed and started again, PROGRAM is
+`stonechat`. What was written and flushed is on the disk. Of what was written since, one image has nothing and the next some:
+whole calls are missing, and others are torn at sectors. The files of streams that are resumed are not there: after a power cut
+nobody believes them.
 """
 
 import collections
@@ -23,6 +24,8 @@ import flushed
 CALLS = "fdatasync,fsync,pwrite64,ftruncate,unlink,rename,read,recvfrom,write,writev,sendto"
 SECTORS = (512, 4096)
 OF_A_FILE = re.compile(r"^\d+<(?P<path>[^>]*)>")
+KILLED = re.compile(r"^(\d+) +\+\+\+ killed")
+TAG = re.compile(r"<message [^>]*>")
 LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"(\.\.\.)?')
 
 
@@ -46,11 +49,15 @@ class Trace(flushed.Trace):
     def __init__(self, names):
         super().__init__()
         self.files = {name: File() for name in names}
-        self.now, self.began, self.acks_at = 0, {}, []
+        self.now, self.began, self.promised = 0, {}, []
 
     def line(self, line):
         self.now += 1
         super().line(line)
+        if killed := KILLED.match(line):
+            # What it was writing is written: a file is no place where a call stops half-way.
+            for pid, name in [call for call in self.pending if call[0] == killed[1]]:
+                self.ended(pid, name, self.pending.pop((pid, name)))
 
     def started(self, pid, name, rest):
         self.began[pid, name] = self.now
@@ -74,7 +81,7 @@ class Trace(flushed.Trace):
             file.changes.append((began, self.now, ("truncate", int(rest.split(", ")[1].partition(")")[0]), b"")))
         elif name == "pwrite64":
             literal = LITERAL.search(rest)
-            assert not literal[2], "strace has cut what was written: a larger -s is needed"
+            assert literal and not literal[2], "strace has cut what was written: a larger -s is needed"
             data = literal[1].encode("latin-1").decode("unicode_escape").encode("latin-1")
             offset = int(rest[literal.end():].split(", ")[2].partition(")")[0])
             file.changes.append((began, self.now, ("write", offset, data)))
@@ -82,7 +89,13 @@ class Trace(flushed.Trace):
     def acknowledged(self, message, refused):
         super().acknowledged(message, refused)
         if not refused:
-            self.acks_at.append((self.now, message))
+            self.promised.append((self.now, message))
+
+    def leaves(self, rest):
+        super().leaves(rest)
+        # Nobody sees a message that a crash takes out of the archive again.
+        seen = [tag for tag in TAG.findall(flushed.text(rest)) if "type='error'" not in tag]
+        self.promised.extend((self.now, message) for tag in seen for message in flushed.MESSAGE.findall(tag))
 
 
 def nothing(_change):
@@ -141,7 +154,7 @@ def missing(folder, database, program, messages):
         yield f"it cannot be read: {error}"
     for message in messages:
         if len(owners[message]) != 2:
-            yield f"{message}, acknowledged, is in {len(owners[message])} archives"
+            yield f"{message}, acknowledged or delivered, is in {len(owners[message])} archives"
 
 
 def main(trace, before, program, images="200", seed=None):
@@ -152,18 +165,18 @@ def main(trace, before, program, images="200", seed=None):
     wrong = 0
     for image in range(int(images)):
         keep = some(dice) if image % 2 else nothing
-        moment = dice.randrange(trace.acks_at[0][0], trace.now) + 1
-        acked = [message for at, message in trace.acks_at if at < moment]
+        moment = dice.randrange(trace.promised[0][0], trace.now) + 1
+        promised = {message for at, message in trace.promised if at < moment}
         with tempfile.TemporaryDirectory() as folder:
             for name, file in trace.files.items():
                 path = pathlib.Path(before) / name
                 content = rebuild(path.read_bytes() if path.exists() else b"", file.cut(moment, keep))
                 (pathlib.Path(folder) / name).write_bytes(content)
-            found = list(missing(pathlib.Path(folder), database, program, acked))
+            found = list(missing(pathlib.Path(folder), database, program, promised))
         if found:
             wrong += 1
-            print(f"image {image} (after line {moment}, {len(acked)} acknowledged): {len(found)} faults, such as: {found[0]}")
-    print(f"{images} images (seed {seed}) of {len(trace.acks_at)} acknowledged messages, {wrong} of them wrong")
+            print(f"image {image} (after line {moment}, {len(promised)} messages): {len(found)} faults, such as: {found[0].partition(chr(10))[0]}")
+    print(f"{images} images (seed {seed}) of {len({message for _, message in trace.promised})} messages, {wrong} of them wrong")
     return min(wrong, 1)
 
 

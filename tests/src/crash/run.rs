@@ -193,7 +193,7 @@ pub async fn run(
             }
         }
         if kill < plan.kills {
-            stand.kill(&mut dice, plan).await?;
+            stand.kill(&mut dice, plan, kill + 1 < plan.kills).await?;
         }
     }
     stand.heal()?;
@@ -349,8 +349,8 @@ impl Stand {
         })
     }
 
-    /// Ends something in the middle of its work, and has it serve again.
-    async fn kill(&mut self, dice: &mut Dice, plan: &Plan) -> anyhow::Result<()> {
+    /// Ends something in the middle of its work, and has it serve again, doomed where there is `more` to come.
+    async fn kill(&mut self, dice: &mut Dice, plan: &Plan, more: bool) -> anyhow::Result<()> {
         loop {
             let target = match (&self.manager, dice.among(0..4)) {
                 (None, _) | (_, 0) => Target::Server,
@@ -365,8 +365,8 @@ impl Stand {
             // Either before it serves or while its clients come back.
             let early = again && dice.among(0..2) == 0;
             let is_last = !again || early;
-            let doom = if is_last { self.dooms.pop_front() } else { None };
-            self.end_and_start(target, signal, early.then_some(soon), doom).await?;
+            let doomed = is_last && more;
+            self.end_and_start(target, signal, early.then_some(soon), doomed).await?;
             if is_last {
                 return Ok(());
             }
@@ -379,7 +379,7 @@ impl Stand {
         target: Target,
         signal: Signal,
         again: Option<Duration>,
-        doom: Option<Doom>,
+        doomed: bool,
     ) -> anyhow::Result<()> {
         let (server, manager) = (target != Target::Manager, target != Target::Server);
         // Without its server a manager ends all its sessions.
@@ -397,6 +397,10 @@ impl Stand {
         if server {
             self.history.note(Event::Killed { what: "server" })?;
             self.server.end(signal).await?;
+            // Where it did not come by its successor may.
+            if let Some(doom) = self.server.doom.take().filter(|doom| !doom.has_come(&self.data)) {
+                self.dooms.push_front(doom);
+            }
         }
         if manager && let Some((program, way, manager)) = &mut self.manager {
             // Perhaps before there is a server again.
@@ -411,6 +415,7 @@ impl Stand {
                 let _ready = timeout(time, starting.ready()).await;
                 starting.end(Signal::Kill).await?;
             }
+            let doom = if doomed { self.dooms.pop_front() } else { None };
             self.server = self.subject.start(&self.data, doom).await?;
             let after = u64::try_from(self.server.after.as_millis())?;
             self.history.note(Event::Ready { after, what: "server" })?;
