@@ -19,6 +19,8 @@ pub struct Device {
     history: Arc<History>,
     /// Whether it does without stream management.
     plain: bool,
+    /// Whether it sends again whatever may have been lost.
+    resends: bool,
     /// Whether it lets everybody who asks see its presence.
     pub(super) grants: bool,
     /// What the server calls the stream, where it can be resumed.
@@ -78,12 +80,13 @@ pub enum Resumption {
 
 impl Device {
     /// Somebody's client, that has no stream yet.
-    pub fn new(account: BareJid, plain: bool, history: Arc<History>) -> Self {
+    pub fn new(account: BareJid, plain: bool, resends: bool, history: Arc<History>) -> Self {
         Self {
             jid: account.to_string(),
             account,
             history,
             plain,
+            resends,
             grants: false,
             stream: None,
             counting: false,
@@ -146,12 +149,15 @@ impl Device {
     }
 
     /// Gives the stream up. Whether the server has got what it did not acknowledge is not known: to send it again could
-    /// double it.
+    /// double it, unless the server knows messages again by what their client calls them (XEP-0359 2.2).
     ///
     /// # Errors
     /// The history cannot be written.
     pub fn forget(&mut self) -> io::Result<()> {
         self.stream = None;
+        if self.resends {
+            return Ok(());
+        }
         for one in self.unacked.drain(..) {
             if let What::Message(id) = one.what {
                 self.history.note(Event::Doubt { id })?;
@@ -170,7 +176,7 @@ impl Device {
         self.counting = false;
         self.untold.clear();
         self.told.clear();
-        // Of what the server did not come to, messages are worth sending again.
+        // Of what the server may not have come to, messages are worth sending again.
         self.unacked.retain(|one| matches!(one.what, What::Message(_)));
         self.history.note(Event::Stream { device: self.jid.clone(), resumed: false })
     }

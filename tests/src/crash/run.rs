@@ -143,6 +143,8 @@ pub async fn run(
         subject.settings.push("limits.sm_resume=1".into());
         patience.away = 1_500_000;
     }
+    // Others leave in doubt what they cannot know.
+    let resends = plan.ours && dice.among(0..4) > 0;
     let mut stand = Stand::start(subject, data, plan, history.clone()).await?;
     let (reports, mut reported) = mpsc::channel(PRESENT * 4);
     let (acked, mut so_far) = watch::channel(0);
@@ -154,7 +156,7 @@ pub async fn run(
         let resumes = number % 2 == (number / 2) % 2;
         let plain = plan.ours && door == Door::Bosh && !resumes;
         let player = Player {
-            device: Device::new(account.clone(), plain, history.clone()),
+            device: Device::new(account.clone(), plain, resends, history.clone()),
             door,
             way: stand.way(door, number).await?,
             resource: format!("d{number}"),
