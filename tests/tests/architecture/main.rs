@@ -61,6 +61,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "server",
         ],
     ),
+    ("instructions", &["xmpp-core", "roster-store", "router", "modules", "bosh-cm", "server"]),
 ];
 
 /// Crates that know no runtime, not even through what they depend on.
