@@ -44,7 +44,6 @@ pub(crate) enum Way {
 /// Numbers of sessions.
 pub(crate) type Sessions = SmallVec<[u64; 4]>;
 
-#[expect(clippy::large_enum_variant, reason = "all but one are parcels, and most lanes are empty")]
 enum Entry {
     Parcel { ticket: u64, settled: bool, parcel: Parcel },
     Backlog(Box<Reading>),

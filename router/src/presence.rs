@@ -176,7 +176,7 @@ impl Router {
             let shown = numbers.into_iter().zip(presences);
             let ended = shown
                 .filter(|(number, _)| !state.seat(*number).is_some_and(|seat| seat.is_available()));
-            ended.filter_map(|(_, presence)| presence.head.from).collect()
+            ended.filter_map(|(_, presence)| presence.head.from.clone()).collect()
         };
         for from in ended {
             let end = bare_presence(PresenceType::Unavailable, from);

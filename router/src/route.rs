@@ -119,7 +119,7 @@ impl Router {
             }
             return;
         };
-        let is_here = self.serves(to.domain());
+        let is_here = to.domain() == own.domain() || self.serves(to.domain());
         if is_here && to.local().is_some() {
             return self.to_account(session, stanza, &to, after).await;
         }

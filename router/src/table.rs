@@ -3,7 +3,6 @@
 use crate::{account::Account, lock};
 use std::{
     collections::{HashMap, VecDeque},
-    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, atomic::Ordering},
 };
 use xmpp_core::{BareJid, Jid};
@@ -19,8 +18,6 @@ const SEARCH: usize = 16;
 /// before others (the clock algorithm). Those with sessions are bounded by what connects.
 pub(crate) struct Table {
     shards: Box<[Mutex<Shard>]>,
-    /// Keyed with randomness of its own, as the shards' are: peers choose the addresses.
-    hasher: RandomState,
     shard_limit: usize,
 }
 
@@ -34,7 +31,6 @@ impl Table {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            hasher: RandomState::new(),
             shard_limit: (limit / SHARDS).max(1),
         }
     }
@@ -68,8 +64,10 @@ impl Table {
     }
 
     fn shard(&self, bare: &str) -> &Mutex<Shard> {
-        let hash = usize::try_from(self.hasher.hash_one(bare) % SHARDS as u64);
-        &self.shards[hash.expect("less than the number of shards")]
+        // Peers choose the addresses: they can have many in one shard, and would find its map keyed with randomness.
+        let mix = |hash: usize, byte: u8| (hash ^ usize::from(byte)).wrapping_mul(0x0100_0193);
+        let hash = bare.bytes().fold(0, mix);
+        &self.shards[(hash ^ (hash >> 16)) % SHARDS]
     }
 }
 

@@ -9,7 +9,12 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use compact_str::CompactString;
 use smallvec::SmallVec;
-use std::{fmt, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
 
 mod kind;
 
@@ -38,18 +43,27 @@ pub struct Head {
     pub rest: Bytes,
 }
 
-/// A stanza: parsed once, forwarded without touching its payload. Cloning copies no payload.
+/// A stanza: parsed once, forwarded without touching its payload. As large as a pointer; cloning bumps a counter, and
+/// whoever changes the head of a stanza that others hold, too, has a head of its own from then on. Nobody ever has to copy
+/// the payload.
 ///
 /// `inner` stands in the scope of the stream's content namespace. Whether that is `jabber:client` or
 /// `jabber:server` is a matter of the stream that it is written to (RFC 6120 4.8.3); children without a namespace of
 /// their own are reported as `jabber:client`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Stanza(Arc<Parts>);
+
+/// What a [`Stanza`] holds.
 #[derive(Clone)]
-pub struct Stanza {
+pub struct Parts {
     /// The start tag.
     pub head: Head,
     inner: Bytes,
-    index: Arc<[Entry]>,
+    index: Index,
 }
+
+/// The direct children; most stanzas have one or two.
+type Index = SmallVec<[Entry; 2]>;
 
 /// A direct child, by offsets into `inner`.
 #[derive(Clone)]
@@ -63,7 +77,7 @@ struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StanzaFault {
     /// Its sender gets this error instead: the same `id`, addressed back where `from` and `to` are addresses.
-    Reply(Box<Stanza>),
+    Reply(Stanza),
     /// It is an error or a result itself, so it must not be answered (RFC 6120 8.3.1).
     Ignore,
     /// It cannot be forwarded as it is: the stream ends.
@@ -95,15 +109,16 @@ impl Stanza {
         if !matches!(element.ns(), ns::CLIENT | ns::SERVER) {
             return Ok(None);
         }
-        let type_ = element.attr("type");
+        let mut rest = BytesMut::new();
+        let Tag { type_, to, from, id, lang } = Tag::read(element, &mut rest);
         let Some(kind) = Kind::parse(element.name(), type_.as_deref()) else { return Ok(None) };
         if element.has_prefix() {
             return Err(StanzaFault::Close(StreamCondition::BadNamespacePrefix.into()));
         }
-        let address = |name| element.attr(name).map(|text| text.parse::<Jid>()).transpose();
-        let (to, from) = (address("to"), address("from"));
-        let id = element.attr("id").map(CompactString::from);
-        let lang = element.attr_ns(ns::XML, "lang").map(CompactString::from);
+        let address = |text: Option<Cow<'_, str>>| text.map(|text| text.parse::<Jid>()).transpose();
+        let (to, from) = (address(to), address(from));
+        let text = |text: Cow<'_, str>| CompactString::from(text);
+        let (id, lang) = (id.map(text), lang.map(text));
         let too_long =
             |text: &Option<CompactString>, max| text.as_ref().is_some_and(|t| t.len() > max);
 
@@ -116,11 +131,9 @@ impl Stanza {
             || element.parsed().odd_namespace;
         match (kind, to, from) {
             (Ok(kind), Ok(to), Ok(from)) if !bad => {
-                let mut rest = BytesMut::new();
-                element.rest_of_tag(in_head, &mut rest);
                 let head = Head { kind, to, from, id, lang, rest: rest.freeze() };
                 let index = index(element.parsed(), element.raw());
-                Ok(Some(Self { head, inner: element.inner(), index }))
+                Ok(Some(Self::of(head, element.inner(), index)))
             }
             (kind, to, from) => {
                 let condition = match (&to, &from) {
@@ -135,18 +148,18 @@ impl Stanza {
     }
     /// A stanza of the server's own; `inner` is well-formed in the scope of `jabber:client`.
     pub fn new(kind: Kind, inner: Bytes) -> Self {
-        let head = Head { kind, to: None, from: None, id: None, lang: None, rest: Bytes::new() };
-        let empty = Self { head, inner: Bytes::new(), index: Arc::default() };
+        let mut stanza = Self::of(Head::new(kind), Bytes::new(), Index::new());
         if inner.is_empty() {
-            return empty;
+            return stanza;
         }
-        match xml::content(&inner, &empty.scope(), &UNLIMITED) {
-            Ok(parsed) => Self { index: index(&parsed, &inner), inner, ..empty },
-            Err(error) => {
-                debug_assert!(false, "the server's own payload: {error}");
-                empty
+        match xml::content(&inner, &stanza.scope(), &UNLIMITED) {
+            Ok(parsed) => {
+                stanza.index = index(&parsed, &inner);
+                stanza.inner = inner;
             }
+            Err(error) => debug_assert!(false, "the server's own payload: {error}"),
         }
+        stanza
     }
     /// The same to this recipient.
     pub fn to(mut self, to: Jid) -> Self {
@@ -179,8 +192,7 @@ impl Stanza {
             name: Span::new(1, 1 + name.len()),
             span: Span::new(0, inner.len()),
         };
-        let head = Head { kind, to: None, from: None, id: None, lang: None, rest: Bytes::new() };
-        Self { head, inner: inner.freeze(), index: [entry].into() }
+        Self::of(Head::new(kind), inner.freeze(), Index::from_iter([entry]))
     }
     /// Its kind and type.
     pub fn kind(&self) -> Kind {
@@ -212,7 +224,7 @@ impl Stanza {
     }
     /// The same stanza with `element` (one whole element, serialised, in the scope of `jabber:client`) added as
     /// its last child. It must be well-formed; what is not is left out.
-    pub fn with_child(self, element: &[u8]) -> Self {
+    pub fn with_child(mut self, element: &[u8]) -> Self {
         let parsed = match xml::content(element, &self.scope(), &UNLIMITED) {
             Ok(parsed) => parsed,
             Err(error) => {
@@ -225,18 +237,18 @@ impl Stanza {
         inner.extend_from_slice(element);
         let by = Span::new(0, self.inner.len()).end;
         let added = index(&parsed, element);
-        let added = added.iter().cloned().map(|entry| entry.moved(|span| span.on(by)));
-        let index = self.index.iter().cloned().chain(added).collect();
-        Self { inner: inner.freeze(), index, ..self }
+        self.index.extend(added.into_iter().map(|entry| entry.moved(|span| span.on(by))));
+        self.inner = inner.freeze();
+        self
     }
     /// The same stanza without the children for which `drop` is true. Copies only where there is one.
-    pub fn without(self, drop: impl Fn(&Child<'_>) -> bool) -> Self {
+    pub fn without(mut self, drop: impl Fn(&Child<'_>) -> bool) -> Self {
         let dropped: SmallVec<[bool; 16]> = self.children().map(|child| drop(&child)).collect();
         if !dropped.contains(&true) {
             return self;
         }
         let mut inner = BytesMut::with_capacity(self.inner.len());
-        let mut index = Vec::with_capacity(self.index.len());
+        let mut index = Index::new();
         let mut copied = 0;
         let mut gone = 0;
         for (entry, dropped) in self.index.iter().zip(dropped) {
@@ -249,7 +261,9 @@ impl Stanza {
             }
         }
         inner.extend_from_slice(&self.inner[copied..]);
-        Self { inner: inner.freeze(), index: index.into(), ..self }
+        self.inner = inner.freeze();
+        self.index = index;
+        self
     }
     /// The result of an iq, to and from exchanged (RFC 6120 8.2.3).
     pub fn result(&self, inner: Bytes) -> Self {
@@ -292,6 +306,10 @@ impl Stanza {
         self
     }
 
+    fn of(head: Head, inner: Bytes, index: Index) -> Self {
+        Self(Arc::new(Parts { head, inner, index }))
+    }
+
     /// Appends the stanza with this declaration in its start tag.
     fn write_with(&self, declaration: &str, out: &mut BytesMut) {
         let Head { kind, to, from, id, lang, rest } = &self.head;
@@ -300,17 +318,15 @@ impl Stanza {
         for part in ["<", name, declaration] {
             out.extend_from_slice(part.as_bytes());
         }
-        for (name, value) in [
-            ("type", kind.type_name()),
-            ("to", to.as_ref().map(Jid::as_str)),
-            ("from", from.as_ref().map(Jid::as_str)),
-            ("id", id.as_deref()),
-            ("xml:lang", lang.as_deref()),
+        for (attribute, value) in [
+            (" type='", kind.type_name()),
+            (" to='", to.as_ref().map(Jid::as_str)),
+            (" from='", from.as_ref().map(Jid::as_str)),
+            (" id='", id.as_deref()),
+            (" xml:lang='", lang.as_deref()),
         ] {
             if let Some(value) = value {
-                out.extend_from_slice(b" ");
-                out.extend_from_slice(name.as_bytes());
-                out.extend_from_slice(b"='");
+                out.extend_from_slice(attribute.as_bytes());
                 xml::escape_into(value, out);
                 out.extend_from_slice(b"'");
             }
@@ -371,13 +387,64 @@ impl fmt::Debug for Stanza {
     }
 }
 
-impl PartialEq for Stanza {
+impl PartialEq for Parts {
     fn eq(&self, other: &Self) -> bool {
         self.head == other.head && self.inner == other.inner // the index follows from these
     }
 }
 
-impl Eq for Stanza {}
+impl Eq for Parts {}
+
+impl Deref for Stanza {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl DerefMut for Stanza {
+    /// Where others hold the stanza, too, this is a copy.
+    fn deref_mut(&mut self) -> &mut Parts {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl Head {
+    fn new(kind: Kind) -> Self {
+        Self { kind, to: None, from: None, id: None, lang: None, rest: Bytes::new() }
+    }
+}
+
+/// The attributes that [`Head`] has a field for.
+#[derive(Default)]
+struct Tag<'a> {
+    type_: Option<Cow<'a, str>>,
+    to: Option<Cow<'a, str>>,
+    from: Option<Cow<'a, str>>,
+    id: Option<Cow<'a, str>>,
+    lang: Option<Cow<'a, str>>,
+}
+
+impl<'a> Tag<'a> {
+    /// What else is to be repeated goes to `rest`.
+    fn read(element: &'a Element, rest: &mut BytesMut) -> Self {
+        let mut tag = Self::default();
+        element.take_tag(rest, |ns, name, value| {
+            let place = match (ns, name) {
+                ("", b"to") => &mut tag.to,
+                ("", b"from") => &mut tag.from,
+                ("", b"id") => &mut tag.id,
+                ("", b"type") => &mut tag.type_,
+                (ns::XML, b"lang") => &mut tag.lang,
+                _ => return false,
+            };
+            *place = Some(element.decode(value));
+            true
+        });
+        tag
+    }
+}
 
 impl Entry {
     fn moved(mut self, by: impl Fn(Span) -> Span) -> Self {
@@ -407,20 +474,11 @@ fn refuse(
     // RFC 6120 8.3.1: an error to an iq has an id, if an empty one
     let needed = matches!(kind, Kind::Iq(_)).then(CompactString::default);
     reply.head.id = id.or(needed);
-    StanzaFault::Reply(Box::new(reply))
-}
-
-/// Attributes that [`Head`] has a field for.
-fn in_head(ns: &str, name: &str) -> bool {
-    match ns {
-        "" => matches!(name, "to" | "from" | "id" | "type"),
-        ns::XML => name == "lang",
-        _ => false,
-    }
+    StanzaFault::Reply(reply)
 }
 
 /// The children of checked bytes, by offsets into what stands between the tags.
-fn index(parsed: &Parsed, raw: &[u8]) -> Arc<[Entry]> {
+fn index(parsed: &Parsed, raw: &[u8]) -> Index {
     let start = parsed.inner.start;
     let children = parsed.children.iter().map(|child| Entry {
         ns: match &parsed.namespaces[child.ns as usize] {

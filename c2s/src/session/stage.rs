@@ -417,7 +417,7 @@ impl Bound {
             Err(StanzaFault::Reply(mut reply)) => {
                 self.check_from(reply.head.to.as_ref())?;
                 reply.head.to = Some(self.jid.clone()); // RFC 6120 8.1.1.1
-                return self.answer(Some(*reply), stream);
+                return self.answer(Some(reply), stream);
             }
             Err(StanzaFault::Ignore) => return self.answer(None, stream), // RFC 6120 8.3.1
             Err(StanzaFault::Close(error)) => return Err(error.into()),

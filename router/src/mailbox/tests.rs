@@ -152,7 +152,7 @@ fn send(post: &Post, stanza: Stanza) {
 fn ids(mailbox: &mut Mailbox) -> Vec<String> {
     let mut ids = Vec::new();
     while let Some(Mail::Letter(Letter { stanza, .. })) = mailbox.try_next() {
-        ids.push(stanza.head.id.map(String::from).unwrap_or_default());
+        ids.push(stanza.head.id.as_deref().unwrap_or_default().to_owned());
     }
     ids
 }

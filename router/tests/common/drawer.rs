@@ -69,7 +69,7 @@ impl Drawer {
     pub fn ids(&self) -> Vec<String> {
         common::go();
         let kept = self.kept.lock().unwrap();
-        kept.values().map(|xml| stanza(xml).head.id.unwrap().to_string()).collect()
+        kept.values().map(|xml| stanza(xml).head.id.clone().unwrap().to_string()).collect()
     }
 
     fn keep(&self, keeping: &Keeping<'_>) -> Option<Kept> {

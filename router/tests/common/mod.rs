@@ -139,7 +139,7 @@ impl Actor {
     pub fn ids(&mut self) -> Vec<String> {
         let mut ids = Vec::new();
         while let Some(stanza) = self.take() {
-            ids.push(stanza.head.id.map(String::from).unwrap_or_default());
+            ids.push(stanza.head.id.as_deref().unwrap_or_default().to_owned());
         }
         ids
     }

@@ -22,6 +22,8 @@ const NAME: u8 = 4;
 const NAME_END: u8 = 8;
 /// What URIs consist of (RFC 3986 2).
 const URI: u8 = 16;
+/// What parsers would change or refuse in a text or a value, or may, going by the first byte alone.
+const UNSAFE: u8 = 32;
 
 /// What each byte is good for: every byte of every tag is looked up here.
 static CLASSES: [u8; 256] = {
@@ -41,7 +43,9 @@ static CLASSES: [u8; 256] = {
                 at,
                 b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
             );
-        classes[at as usize] = (space as u8) * SPACE
+        let unsafe_ = at < b' ' || matches!(at, b'&' | b'<' | b'>' | b'\'' | b'"' | 0xEF);
+        classes[at as usize] = (unsafe_ as u8) * UNSAFE
+            + (space as u8) * SPACE
             + (start as u8) * NAME_START
             + (name as u8) * NAME
             + (end as u8) * NAME_END
@@ -65,6 +69,11 @@ pub(super) fn is_space(byte: u8) -> bool {
 /// Whether a name in a tag has ended before this byte.
 pub(super) fn ends_name(byte: u8) -> bool {
     is(byte, NAME_END)
+}
+
+/// Whether the writer has to look at this byte.
+pub(super) fn is_unsafe(byte: u8) -> bool {
+    is(byte, UNSAFE)
 }
 
 /// Whether a namespace has nothing in it but what URIs consist of (Namespaces in XML 1.0 2.1, RFC 3986 2).
@@ -117,19 +126,19 @@ impl QName {
 fn ncname(text: &str, start: usize) -> Result<usize, XmlError> {
     let bytes = text.as_bytes();
     let mut at = start;
-    while let Some(&byte) = bytes.get(at) {
-        if byte < 0x80 {
-            if !is(byte, if at == start { NAME_START } else { NAME }) {
-                break;
-            }
+    loop {
+        if bytes.get(at).is_some_and(|b| is(*b, if at == start { NAME_START } else { NAME })) {
             at += 1;
-        } else {
-            let char = text[at..].chars().next().expect("there is a byte");
-            if !(names::is_letter(char) || (at > start && names::is_mark(char))) {
-                return Err(XmlError::NotWellFormed("a character not allowed in a name"));
-            }
-            at += char.len_utf8();
+            at += bytes[at..].iter().take_while(|b| is(**b, NAME)).count();
         }
+        if bytes.get(at).is_none_or(u8::is_ascii) {
+            break;
+        }
+        let char = text[at..].chars().next().expect("there is a byte");
+        if !(names::is_letter(char) || (at > start && names::is_mark(char))) {
+            return Err(XmlError::NotWellFormed("a character not allowed in a name"));
+        }
+        at += char.len_utf8();
     }
     if at == start { Err(XmlError::NotWellFormed("a malformed name")) } else { Ok(at) }
 }

@@ -12,6 +12,7 @@ use super::{
 use crate::ns;
 use memchr::{memchr_iter, memchr3, memmem};
 use smallvec::SmallVec;
+use std::mem;
 
 /// Index of a namespace in [`Parsed::namespaces`].
 pub(crate) type NsId = u32;
@@ -19,6 +20,9 @@ pub(crate) type NsId = u32;
 pub(crate) const NONE: NsId = 0;
 /// The namespace of the prefix `xml`.
 const XML: NsId = 1;
+
+/// Attributes that are compared each with each; more are sorted, so that the work grows with the bytes alone.
+const FEW: usize = 6;
 
 /// What the pass found out, all as offsets into the checked bytes.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +33,7 @@ pub(crate) struct Parsed {
     pub(crate) ns: NsId,
     pub(crate) namespaces: SmallVec<[Text; 6]>,
     /// The root's attributes.
-    pub(crate) attributes: SmallVec<[Attr; 6]>,
+    pub(crate) attributes: Attrs,
     /// The prefixes that the root declares, and its default namespace under an empty name.
     pub(crate) declarations: SmallVec<[Declaration; 2]>,
     /// The root's direct children.
@@ -55,6 +59,8 @@ impl Parsed {
         own.map_or(self.outer_default, |d| d.ns)
     }
 }
+
+type Attrs = SmallVec<[Attr; 6]>;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Attr {
@@ -93,20 +99,21 @@ pub(crate) struct Use {
 }
 
 /// Checks one whole element.
-pub(crate) fn element(raw: &[u8], scope: &Scope, limits: &Limits) -> Result<Parsed, XmlError> {
-    let mut pass = Pass::new(raw, scope, limits)?;
+pub(crate) fn element(raw: &[u8], scope: &Scope, limits: &Limits) -> Result<Box<Parsed>, XmlError> {
+    let mut pass = Pass::new(characters(raw, limits)?, scope, limits);
     if raw.first() != Some(&b'<') {
         return Err(XmlError::NotWellFormed("text before the element"));
     }
     pass.start_tag(1)?;
     pass.content()?;
-    pass.finish()
+    pass.finish()?;
+    Ok(pass.parsed)
 }
 
 /// Checks a start tag that is not closed, with nothing before or after.
-pub(crate) fn header(raw: &[u8], limits: &Limits) -> Result<Parsed, XmlError> {
+pub(crate) fn header(raw: &[u8], limits: &Limits) -> Result<Box<Parsed>, XmlError> {
     let nothing = Scope::default();
-    let mut pass = Pass::new(raw, &nothing, limits)?;
+    let mut pass = Pass::new(characters(raw, limits)?, &nothing, limits);
     if raw.first() != Some(&b'<') {
         return Err(XmlError::NotWellFormed("text before the stream header"));
     }
@@ -118,14 +125,27 @@ pub(crate) fn header(raw: &[u8], limits: &Limits) -> Result<Parsed, XmlError> {
 }
 
 /// Checks what may stand inside an element: any number of elements, and text.
-pub(crate) fn content(raw: &[u8], scope: &Scope, limits: &Limits) -> Result<Parsed, XmlError> {
-    let mut pass = Pass::new(raw, scope, limits)?;
+pub(crate) fn content(raw: &[u8], scope: &Scope, limits: &Limits) -> Result<Box<Parsed>, XmlError> {
+    let mut pass = Pass::new(characters(raw, limits)?, scope, limits);
     pass.enter_root();
     pass.open.push(Open { name: Span::default(), bindings: pass.bindings.len() });
     pass.content()?;
     pass.open.pop();
     pass.parsed.inner = Span::new(0, raw.len());
-    pass.finish()
+    pass.finish()?;
+    Ok(pass.parsed)
+}
+
+/// The bytes as text of characters that XML can carry.
+fn characters<'a>(raw: &'a [u8], limits: &Limits) -> Result<&'a str, XmlError> {
+    limit::bytes(raw.len(), limits)?;
+    // Bytes that are not UTF-8 must not reach the tokenizer: where a character ends would be open to doubt.
+    let text = str::from_utf8(raw).map_err(|_| XmlError::Encoding)?;
+    if chars::all_chars(text) {
+        Ok(text)
+    } else {
+        Err(XmlError::NotWellFormed("a character that XML cannot carry"))
+    }
 }
 
 /// A prefix in scope.
@@ -153,7 +173,7 @@ struct Pass<'a> {
     bindings: SmallVec<[Binding<'a>; 12]>,
     open: SmallVec<[Open; 16]>,
     /// Attributes of the tag at hand.
-    attributes: SmallVec<[Attr; 8]>,
+    attributes: Attrs,
     /// Bindings from outside the root.
     outer: usize,
     /// Bindings from outside the part at hand: those of the root too, once its start tag is over.
@@ -166,17 +186,11 @@ struct Pass<'a> {
     repeated: usize,
     /// Namespaces that are the streams namespace.
     streams: SmallVec<[NsId; 2]>,
-    parsed: Parsed,
+    parsed: Box<Parsed>,
 }
 
 impl<'a> Pass<'a> {
-    fn new(raw: &'a [u8], scope: &'a Scope, limits: &'a Limits) -> Result<Self, XmlError> {
-        limit::bytes(raw.len(), limits)?;
-        // Bytes that are not UTF-8 must not reach the tokenizer: where a character ends would be open to doubt.
-        let text = str::from_utf8(raw).map_err(|_| XmlError::Encoding)?;
-        if !chars::all_chars(text) {
-            return Err(XmlError::NotWellFormed("a character that XML cannot carry"));
-        }
+    fn new(text: &'a str, scope: &'a Scope, limits: &'a Limits) -> Self {
         let mut pass = Self {
             text,
             limits,
@@ -191,7 +205,7 @@ impl<'a> Pass<'a> {
             takes_default: false,
             repeated: 0,
             streams: SmallVec::new(),
-            parsed: Parsed::default(),
+            parsed: Box::default(),
         };
         pass.parsed.namespaces.extend([Text::Known(""), Text::Known(ns::XML)]);
         if !scope.default.is_empty() {
@@ -204,7 +218,7 @@ impl<'a> Pass<'a> {
         }
         pass.outer = pass.bindings.len();
         pass.outside = pass.outer;
-        Ok(pass)
+        pass
     }
 
     /// Takes everything up to the end of the root.
@@ -233,13 +247,13 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Parsed, XmlError> {
+    fn finish(&self) -> Result<(), XmlError> {
         if !self.open.is_empty() {
             Err(XmlError::NotWellFormed("an element without its end"))
         } else if self.at < self.text.len() {
             Err(XmlError::NotWellFormed("more than one element"))
         } else {
-            Ok(self.parsed)
+            Ok(())
         }
     }
 
@@ -328,7 +342,7 @@ impl<'a> Pass<'a> {
             0 => {
                 self.parsed.name = name;
                 self.parsed.ns = ns;
-                self.parsed.attributes = self.attributes.drain(..).collect();
+                self.parsed.attributes = mem::take(&mut self.attributes);
                 self.parsed.inner = Span::new(self.at, self.at);
                 self.enter_root();
             }
@@ -491,26 +505,31 @@ impl<'a> Pass<'a> {
 
     /// Resolves the attributes of the tag at hand; no two may have one expanded name (Namespaces in XML 1.0 6.3).
     fn resolve_attributes(&mut self) -> Result<(), XmlError> {
-        let mut attributes = std::mem::take(&mut self.attributes);
-        for attribute in &mut attributes {
-            attribute.ns = match attribute.name.prefix(self.text) {
-                "" => NONE,
-                prefix => self.resolve(prefix)?,
-            };
-        }
-        if attributes.len() > 1 {
-            let base = self.text.as_bytes();
-            let key = |a: &Attr| {
-                (&base[a.name.local.range()], self.parsed.namespaces[a.ns as usize].bytes(base))
-            };
-            let mut keys: SmallVec<[_; 16]> = attributes.iter().map(key).collect();
-            keys.sort_unstable();
-            if keys.windows(2).any(|pair| pair[0] == pair[1]) {
-                return Err(XmlError::NotWellFormed("an attribute given twice"));
+        for n in 0..self.attributes.len() {
+            let prefix = self.attributes[n].name.prefix(self.text);
+            if !prefix.is_empty() {
+                self.attributes[n].ns = self.resolve(prefix)?;
             }
         }
-        self.attributes = attributes;
+        if self.repeats_an_attribute() {
+            return Err(XmlError::NotWellFormed("an attribute given twice"));
+        }
         Ok(())
+    }
+
+    fn repeats_an_attribute(&self) -> bool {
+        let base = self.text.as_bytes();
+        let key = |a: &Attr| {
+            (&base[a.name.local.range()], self.parsed.namespaces[a.ns as usize].bytes(base))
+        };
+        let attributes = &self.attributes;
+        if attributes.len() <= FEW {
+            let mut before = (1..attributes.len()).map(|n| attributes.split_at(n));
+            return before.any(|(before, rest)| before.iter().any(|a| key(a) == key(&rest[0])));
+        }
+        let mut keys: SmallVec<[_; 16]> = attributes.iter().map(key).collect();
+        keys.sort_unstable();
+        keys.windows(2).any(|pair| pair[0] == pair[1])
     }
 
     /// The namespace of an element without prefix.

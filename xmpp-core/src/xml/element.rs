@@ -22,7 +22,7 @@ pub struct Scope {
 #[derive(Clone)]
 pub struct Element {
     raw: Bytes,
-    parsed: Parsed,
+    parsed: Box<Parsed>,
 }
 
 /// One attribute, its value decoded. Namespace declarations are not among them.
@@ -189,32 +189,39 @@ impl Element {
         self.parsed.name.full != self.parsed.name.local
     }
 
-    /// Appends the start tag's declarations of prefixes, those that the element takes from outside, and the
-    /// attributes that are not `known` by namespace and name, each after a space.
-    pub(crate) fn rest_of_tag(&self, known: impl Fn(&str, &str) -> bool, out: &mut BytesMut) {
+    /// Gives each attribute to `take`: namespace, name, and what is to be [decoded](Self::decode). Those that it does not
+    /// take go to `rest` as they must be repeated, behind the start tag's declarations of prefixes and those that the
+    /// element takes from outside, each after a space.
+    pub(crate) fn take_tag(
+        &self,
+        rest: &mut BytesMut,
+        mut take: impl FnMut(&str, &[u8], Span) -> bool,
+    ) {
         for declaration in self.parsed.declarations.iter().filter(|d| d.prefix.start > 0) {
-            out.extend_from_slice(b" ");
-            out.extend_from_slice(&self.raw[declaration.whole.range()]);
+            rest.extend_from_slice(b" ");
+            rest.extend_from_slice(&self.raw[declaration.whole.range()]);
         }
         for u in self.parsed.uses.iter().filter(|u| u.outer) {
-            self.declare(u.prefix.str(&self.raw), u.ns, out);
+            self.declare(u.prefix.str(&self.raw), u.ns, rest);
         }
         for attribute in &self.parsed.attributes {
             let name = attribute.name;
-            if !known(self.namespace(attribute.ns), name.local.str(&self.raw)) {
-                out.extend_from_slice(b" ");
+            let local = &self.raw[name.local.range()];
+            if !take(self.namespace(attribute.ns), local, attribute.value) {
+                rest.extend_from_slice(b" ");
                 let whole = name.full.start as usize..=attribute.value.end as usize;
-                out.extend_from_slice(&self.raw[whole]);
+                rest.extend_from_slice(&self.raw[whole]);
             }
         }
     }
 
-    fn namespace(&self, id: NsId) -> &str {
-        self.parsed.namespaces[id as usize].str(&self.raw)
+    /// What stands there as an attribute's value, as parsers give it.
+    pub(crate) fn decode(&self, value: Span) -> Cow<'_, str> {
+        chars::decode_value(value.str(&self.raw))
     }
 
-    fn decode(&self, value: Span) -> Cow<'_, str> {
-        chars::decode_value(value.str(&self.raw))
+    fn namespace(&self, id: NsId) -> &str {
+        self.parsed.namespaces[id as usize].str(&self.raw)
     }
 
     /// The bytes between the tags that are in no child.

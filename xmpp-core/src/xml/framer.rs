@@ -239,6 +239,11 @@ impl Framer {
                 if let Some(name) = self.name(start, bytes)? {
                     self.tally.attribute(name, &self.limits)?;
                     self.state = State::Tag;
+                    // as nearly everybody writes it: no byte of it needs a look of its own
+                    if let [b'=', quote @ (b'"' | b'\''), ..] = bytes[self.at..] {
+                        self.at += 2;
+                        self.state = State::Value(quote);
+                    }
                 }
                 return Ok(None);
             }

@@ -1,5 +1,6 @@
 //! Writes the server's own elements: escaped, balanced, into one buffer.
 
+use super::chars::is_unsafe;
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 use std::fmt;
@@ -11,7 +12,8 @@ pub fn escape_into(text: &str, out: &mut BytesMut) {
     let bytes = text.as_bytes();
     let mut copied = 0;
     let mut at = 0;
-    while at < bytes.len() {
+    while let Some(n) = bytes[at..].iter().position(|b| is_unsafe(*b)) {
+        at += n;
         let (replacement, width) = match bytes[at] {
             b'&' => ("&amp;", 1),
             b'<' => ("&lt;", 1),
@@ -22,7 +24,7 @@ pub fn escape_into(text: &str, out: &mut BytesMut) {
             b'\n' => ("&#10;", 1),
             b'\r' => ("&#13;", 1),
             0..0x20 => ("\u{FFFD}", 1),
-            0xEF if matches!(bytes[at..], [_, 0xBF, 0xBE | 0xBF, ..]) => ("\u{FFFD}", 3),
+            _ if matches!(bytes[at..], [0xEF, 0xBF, 0xBE | 0xBF, ..]) => ("\u{FFFD}", 3),
             _ => {
                 at += 1;
                 continue;
