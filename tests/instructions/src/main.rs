@@ -2,6 +2,7 @@
 //!
 //! Each work of [`works::ALL`] runs in a process of its own under valgrind, which counts within [`counted`] only. The
 //! numbers are compared with a table of the same compiler and architecture.
+#![allow(clippy::print_stdout, reason = "what it counted is its output")]
 
 mod baseline;
 mod callgrind;
