@@ -23,7 +23,6 @@ pub(super) struct Seat {
 }
 
 /// What a seat waited for.
-#[expect(clippy::large_enum_variant, reason = "most news is mail, and none is kept")]
 pub(super) enum News {
     Mail(Mail),
     /// The stanza is routed.
