@@ -61,7 +61,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "server",
         ],
     ),
-    ("instructions", &["xmpp-core", "roster-store", "router", "modules", "bosh-cm", "server"]),
+    (
+        "instructions",
+        &["xmpp-core", "roster-store", "router", "modules", "net", "bosh-cm", "server"],
+    ),
 ];
 
 /// Crates that know no runtime, not even through what they depend on.
