@@ -1,34 +1,42 @@
 """Reads what strace saw of a server and looks whether each acknowledgement (XEP-0198) left after the flush that covers it.
 
-    strace -f -yy -s 65536 -o TRACE -e trace=fdatasync,fsync,pwrite64,read,recvfrom,write,writev,sendto stonechat run ...
-    python3 tests/flushed.py TRACE
+    strace -f -yy -s 65536 -o TRACE -e trace=CALLS stonechat run ...
+    python3 tests/flushed.py TRACE [SUFFIX]
 
-Streams must be plain TCP and the messages have ids. A message counts as safe once a write of the database's log that carries
-its id had ended before a flush of that log began, and that flush has returned.
+CALLS is what `python3 tests/flushed.py calls` prints: what servers of all kinds read, write and flush with. Streams must be plain
+TCP, and each message says its id in its body, as those of `crash` do. A message counts as safe once a write that carries its body had
+ended before a flush of the same file began, and that flush has returned. With a suffix, such as `-wal`, only files whose names
+end so are believed.
 """
 
 import re
 import sys
 
+FLUSHES = ("fdatasync", "fsync")
+FILES = ("pwrite64", "pwritev", "pwritev2")  # and those of TO, on files
+FROM = ("read", "recvfrom", "recvmsg", "readv")
+TO = ("write", "writev", "sendto", "sendmsg")
 CALL = re.compile(r"^(\d+) +(\w+)\((.*)$", re.DOTALL)
 RESUMED = re.compile(r"^(\d+) +<\.\.\. (\w+) resumed>(.*)$", re.DOTALL)
-MESSAGE = re.compile(r"<message [^>]*?id='([^']+)'")
+FILE = re.compile(r"^\d+<(/[^>]*)>")
+# In whatever format: an id is letters and numbers, and what surrounds the body is not part of it.
+MESSAGE = re.compile(r"([a-z]\w*-\d+) says that")
 STANZA = re.compile(r"<(enable|resume|message|iq|presence)[ >/](?:[^>]*? id='([^']+)')?")
-ACK = re.compile(r"<a [^>]*?h='(\d+)'|<resumed [^>]*?h='(\d+)'")
-ERROR = re.compile(r"<message [^>]*?type='error'[^>]*?>")
-ESCAPE = re.compile(r'\\(["\\nrt]|[0-7]{1,3})')
+ACK = re.compile(r"<a [^>]*?h=['\"](\d+)|<resumed [^>]*?h=['\"](\d+)")
+ERROR = re.compile(r"<message [^>]*?type=['\"]error['\"][^>]*?>")
+ESCAPE = re.compile(r'\\(["\\nrtvf]|[0-7]{1,3})')
 
 
 def text(arguments):
     """What stands between quotes, as the program wrote or read it."""
-    short = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
+    short = {"n": "\n", "r": "\r", "t": "\t", "v": "\v", "f": "\f", '"': '"', "\\": "\\"}
     parts = re.findall(r'"((?:[^"\\]|\\.)*)"', arguments)
     return "".join(ESCAPE.sub(lambda m: short.get(m[1]) or chr(int(m[1], 8)), part) for part in parts)
 
 
 class Connection:
     def __init__(self):
-        self.unread, self.counting, self.waiting, self.acked, self.unsent = "", False, [], 0, ""
+        self.unread, self.counting, self.waiting, self.acked = "", False, [], 0
 
     def received(self, data):
         self.unread += data
@@ -42,10 +50,11 @@ class Connection:
 
 
 class Trace:
-    def __init__(self):
-        self.written, self.flushing, self.safe = set(), {}, set()
+    def __init__(self, suffix=""):
+        self.suffix = suffix
+        self.written, self.flushing, self.safe = {}, {}, set()
         self.connections, self.pending = {}, {}
-        self.acks, self.covered, self.wrong = 0, 0, []
+        self.acks, self.covered, self.flushes, self.wrong = 0, 0, 0, []
 
     def line(self, line):
         if resumed := RESUMED.match(line):
@@ -61,20 +70,25 @@ class Trace:
             else:
                 self.ended(pid, name, rest)
 
+    def file(self, rest):
+        file = FILE.match(rest)
+        return file[1] if file and file[1].endswith(self.suffix) else None
+
     def started(self, pid, name, rest):
-        if name in ("fdatasync", "fsync") and "-wal>" in rest:
-            self.flushing[pid] = set(self.written)
-        elif name in ("write", "writev", "sendto") and "<TCP" in rest:
+        if name in FLUSHES and (file := self.file(rest)):
+            self.flushes += 1
+            self.flushing[pid] = set(self.written.get(file, ()))
+        elif name in TO and "<TCP" in rest[:40]:
             self.leaves(rest)
 
     def ended(self, pid, name, rest):
-        if name in ("fdatasync", "fsync") and pid in self.flushing:
+        if name in FLUSHES and pid in self.flushing:
             covered = self.flushing.pop(pid)
             if rest.rstrip().endswith("= 0"):
                 self.safe |= covered
-        elif name == "pwrite64" and "-wal>" in rest:
-            self.written.update(MESSAGE.findall(text(rest)))
-        elif name in ("read", "recvfrom") and "<TCP" in rest:
+        elif name in FILES + TO and (file := self.file(rest)):
+            self.written.setdefault(file, set()).update(MESSAGE.findall(text(rest)))
+        elif name in FROM and "<TCP" in rest[:40]:
             self.connection(rest).received(text(rest))
 
     def connection(self, rest):
@@ -109,8 +123,11 @@ class Trace:
         return self
 
 
-def main(file):
-    trace = Trace().read(file)
+def main(file, suffix=""):
+    if file == "calls":
+        print(",".join(FLUSHES + FILES + FROM + TO))
+        return 0
+    trace = Trace(suffix).read(file)
     for wrong in trace.wrong[:20]:
         print(wrong)
     print(f"{trace.acks} acknowledgements of {trace.covered} messages, {len(trace.wrong)} before the flush")
@@ -118,4 +135,4 @@ def main(file):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))
