@@ -30,6 +30,9 @@ class History:
         if how == "new":
             self.streams[device].append([])
 
+    def on_failed(self, _device):
+        pass
+
     def on_sent(self, message, device, to):
         assert message not in self.sent, f"{message} is used twice"
         self.sent[message] = (len(self.sent), device, to)

@@ -1,11 +1,15 @@
 """Measures what servers keep of what they have acknowledged, and writes the tables of docs/DURABILITY.md.
 
     python3 tests/durability.py compare [--kills N] [--seconds N] [--only SERVER]... [--dry]
-    python3 tests/durability.py flush FOLDER
+    python3 tests/durability.py durable [--seconds N] [--dry]
 
-`tests/crash compare` builds what this needs. Each server is killed N times by SIGKILL and asked to end N times by SIGTERM, or as
+`tests/crash compare` and `tests/crash durable` build what this needs.
+
+*compare*: each server is killed N times by SIGKILL and asked to end N times by SIGTERM, or as
 often as there is time for; then strace watches it, once with little to do and once with much. The same program does it to all
 of them (tests/src/crash), and the same rules judge them (tests/crash.py, without any change).
+
+*durable*: people chat over TLS, and a message counts when it is acknowledged (tests/bench/src/bin/durable.rs).
 """
 
 import argparse
@@ -28,6 +32,7 @@ HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent
 PAGE = ROOT / "docs/DURABILITY.md"
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+SCRATCH = TARGET / "durability"  # on the disk, which a system's folder for scratch need not be
 SERVERS = {
     "prosody-files": "Prosody, files",
     "prosody-sqlite": "Prosody, SQLite",
@@ -36,7 +41,7 @@ SERVERS = {
     "stonechat": "Stonechat",
 }
 # Under load: 16 devices that say something every millisecond or so, as long as fewer than eight of their messages wait.
-LOAD = ["--acked", "1", "--load", "1000", "--pause", "2"]
+LOAD = ["--acked", "1", "--load", "1000", "--pause", "2", "--again", "0"]
 # In sequence: one message at a time, mostly.
 SEQUENCE = ["--acked", "40", "--pause", "3000"]
 KILLS_OF_A_RUN = 8
@@ -76,11 +81,13 @@ class Figures:
             moment, kind, *fields = line.split("\t")
             if kind == "stream":
                 device, how = fields
-                if device in asked:
-                    asked.discard(device)
-                    self.asked += 1
-                    self.resumed += how == "resumed"
                 up.add(device)
+                if how == "resumed" and device in asked:
+                    self.asked, self.resumed = self.asked + 1, self.resumed + 1
+                asked.discard(device)
+            elif kind == "failed":
+                self.asked += fields[0] in asked
+                asked.discard(fields[0])
             elif kind == "acked":
                 first, acked = first or int(moment), acked + 1
             elif kind == "killed":
@@ -122,20 +129,17 @@ def runs(server, term, kills, seconds, folder):
 
 
 def crashes(server, arguments, program=HERE / "peer"):
-    scratch = TARGET / "durability"  # on the disk, which a system's folder for scratch need not be
-    scratch.mkdir(parents=True, exist_ok=True)
     command = [TARGET / "release/crash", "--program", program, "--with", server, "--runs", "1", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(scratch)})
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(SCRATCH)})
     return done.returncode, (done.stderr.strip().splitlines() or ["?"])[-1][:200]
 
 
 def watched(server, arguments, folder):
     """Whether acknowledgements waited for a flush, as strace sees it, and how many flushes there were for each message."""
     trace, traced = folder / "trace", folder / "traced"
-    calls = ",".join(flushed.FLUSHES + flushed.FILES + flushed.FROM + flushed.TO)
     traced.write_text(f"""#!/usr/bin/env bash
 [ "$2" = run ] || exec "{HERE}/peer" "$@"
-exec strace -f --seccomp-bpf -yy -s 65536 -o "{trace}" -e trace={calls} "{HERE}/peer" "$@"
+exec strace -f --seccomp-bpf -yy -s 65536 -o "{trace}" -e trace={flushed.CALLS} "{HERE}/peer" "$@"
 """)
     traced.chmod(0o755)
     status, error = crashes(server, ["--kills", "0", "--door", "tcp", *arguments], traced)
@@ -150,10 +154,9 @@ exec strace -f --seccomp-bpf -yy -s 65536 -o "{trace}" -e trace={calls} "{HERE}/
     return f"{verdict} ({seen.covered})", f"{seen.flushes / seen.covered:.2g}"
 
 
-def flush_time(folder):
+def flush_time():
     """How long the disk takes to flush 4 KiB appended to a file: p50 and p99 in milliseconds."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+    with tempfile.TemporaryFile(dir=SCRATCH, buffering=0) as file:
         took = []
         for _ in range(FLUSHES):
             file.write(b"x" * 4096)
@@ -166,7 +169,7 @@ def flush_time(folder):
 
 def machine():
     cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
-    p50, p99 = flush_time(TARGET / "durability")
+    p50, p99 = flush_time()
     return (f"{datetime.date.today().isoformat()}, Linux {platform.release()}, {os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}); "
             f"4 KiB appended are flushed in {p50:.2f} ms (p50) and {p99:.2f} ms (p99)")
 
@@ -176,8 +179,7 @@ def version(package):
     return query.stdout or "?"
 
 
-def table(columns, rows):
-    head = ["", *columns]
+def table(head, rows):
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
 
@@ -223,43 +225,56 @@ def write(marker, text):
 def compare(options):
     servers = options.only or list(SERVERS)
     names = [SERVERS[server] for server in servers]
-    where = machine()
+    began, where = time.monotonic(), machine()
     text = f"Measured on {where}. Debian's Prosody {version('prosody')} and ejabberd {version('ejabberd')}.\n\n"
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         for signal, term in [("SIGKILL", 0), ("SIGTERM", 100)]:
             columns = []
             for server in servers:
-                print(f"{server}, {signal} ({time.process_time():.0f} s)", file=sys.stderr)
+                print(f"{server}, {signal} ({time.monotonic() - began:.0f} s)", file=sys.stderr)
                 columns.append(runs(server, term, options.kills, options.seconds, folder / server / signal))
-            text += table([f"**{signal}**", *names][1:], [[name, *cells] for name, cells in rows_of(columns)]).replace("|  |", f"| **{signal}** |", 1) + "\n"
+            text += table([f"**{signal}**", *names], [[name, *cells] for name, cells in rows_of(columns)]) + "\n"
         rows = []
         for name, arguments in [("in sequence", SEQUENCE), ("under load", LOAD)]:
             print(f"flushes {name}", file=sys.stderr)
             seen = [watched(server, arguments, folder) for server in servers]
             rows += [[f"acknowledged after a flush, {name} (messages)", *(verdict for verdict, _ in seen)],
                      [f"flushes for each message, {name}", *(each for _, each in seen)]]
-        text += table(names, rows).replace("|  |", "| **strace** |", 1) + "\n"
+        text += table(["**strace**", *names], rows) + "\n"
     text += "The settings that matter here, each with its reason:\n\n" + "\n".join(settings())
     print(text)
-    if not options.dry:
+    if not options.dry and not options.only:
         write("compare", text)
+
+
+def durable(options):
+    where = machine()
+    command = [TARGET / "release/durable", "--program", TARGET / "release/stonechat", "--seconds", str(options.seconds)]
+    measured = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"TMPDIR": str(SCRATCH)}).stdout
+    text = f"Measured on {where}.\n\n" + table(
+        ["pairs", "in flight", "messages a second", "p50, ms", "p99, ms", "CPU seconds of the server for 1,000", "commits a second",
+         "messages in a commit", "CPU seconds of the clients for 1,000"], [line.split("\t") for line in measured.splitlines()])
+    print(text)
+    if not options.dry:
+        write("durable", text)
 
 
 def main():
     parser = argparse.ArgumentParser()
     forms = parser.add_subparsers(dest="form", required=True)
-    one = forms.add_parser("compare")
-    one.add_argument("--kills", type=int, default=60)
-    one.add_argument("--seconds", type=float, default=55)
-    one.add_argument("--only", action="append", choices=list(SERVERS))
-    one.add_argument("--dry", action="store_true")
-    forms.add_parser("flush").add_argument("folder", type=pathlib.Path)
+    one = forms.add_parser("compare", help="what servers keep of what they have acknowledged")
+    one.add_argument("--kills", type=int, default=60, help="how often each server is killed by each signal")
+    one.add_argument("--seconds", type=float, default=55, help="or for how long, where that is less")
+    one.add_argument("--only", action="append", choices=list(SERVERS), help="not all of them; then nothing is written")
+    other = forms.add_parser("durable", help="how fast Stonechat keeps what it acknowledges")
+    other.add_argument("--seconds", type=float, default=5, help="how long each row is measured")
+    for form, what in (one, compare), (other, durable):
+        form.add_argument("--dry", action="store_true", help="the table is shown only")
+        form.set_defaults(what=what)
     options = parser.parse_args()
-    if options.form == "flush":
-        print("{:.3f} {:.3f}".format(*flush_time(options.folder)))
-    else:
-        compare(options)
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    options.what(options)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     strace -f -yy -s 65536 -o TRACE -e trace=CALLS stonechat run ...
     python3 tests/flushed.py TRACE [SUFFIX]
 
-CALLS is what `python3 tests/flushed.py calls` prints: what servers of all kinds read, write and flush with. Streams must be plain
+CALLS are those below, which servers of all kinds read, write and flush with; for Stonechat those of replay.py do. Streams must be plain
 TCP, and each message says its id in its body, as those of `crash` do. A message counts as safe once a write that carries its body had
 ended before a flush of the same file began, and that flush has returned. With a suffix, such as `-wal`, only files whose names
 end so are believed.
@@ -16,6 +16,7 @@ FLUSHES = ("fdatasync", "fsync")
 FILES = ("pwrite64", "pwritev", "pwritev2")  # and those of TO, on files
 FROM = ("read", "recvfrom", "recvmsg", "readv")
 TO = ("write", "writev", "sendto", "sendmsg")
+CALLS = ",".join(FLUSHES + FILES + FROM + TO)
 CALL = re.compile(r"^(\d+) +(\w+)\((.*)$", re.DOTALL)
 RESUMED = re.compile(r"^(\d+) +<\.\.\. (\w+) resumed>(.*)$", re.DOTALL)
 FILE = re.compile(r"^\d+<(/[^>]*)>")
@@ -77,17 +78,18 @@ class Trace:
     def started(self, pid, name, rest):
         if name in FLUSHES and (file := self.file(rest)):
             self.flushes += 1
-            self.flushing[pid] = set(self.written.get(file, ()))
+            self.flushing[pid] = file, set(self.written.get(file, ()))
         elif name in TO and "<TCP" in rest[:40]:
             self.leaves(rest)
 
     def ended(self, pid, name, rest):
         if name in FLUSHES and pid in self.flushing:
-            covered = self.flushing.pop(pid)
+            file, covered = self.flushing.pop(pid)
             if rest.rstrip().endswith("= 0"):
                 self.safe |= covered
+                self.written.get(file, set()).difference_update(covered)
         elif name in FILES + TO and (file := self.file(rest)):
-            self.written.setdefault(file, set()).update(MESSAGE.findall(text(rest)))
+            self.written.setdefault(file, set()).update(set(MESSAGE.findall(text(rest))) - self.safe)
         elif name in FROM and "<TCP" in rest[:40]:
             self.connection(rest).received(text(rest))
 
@@ -124,9 +126,6 @@ class Trace:
 
 
 def main(file, suffix=""):
-    if file == "calls":
-        print(",".join(FLUSHES + FILES + FROM + TO))
-        return 0
     trace = Trace(suffix).read(file)
     for wrong in trace.wrong[:20]:
         print(wrong)

@@ -50,6 +50,8 @@ impl Numbers {
         let about = "Operations that wait for the store.";
         out.gauge("stonechat_store_queue", about).count(&[], self.store.queued());
         let health = self.store.health();
+        let about = "Commits of the store, each of which carries all that waited for it.";
+        out.counter("stonechat_store_commits_total", about).count(&[], health.commits);
         let about =
             "1 where the last that was to be read from the store, or written to it, could not be.";
         let failing = out.gauge("stonechat_store_failing", about);

@@ -3,13 +3,14 @@
 
 use super::worker::Access;
 use crate::{Health, Result};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// How the work goes, as the threads see it.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     reads_fail: AtomicBool,
     writes_fail: AtomicBool,
+    commits: AtomicU64,
 }
 
 impl Pulse {
@@ -19,6 +20,9 @@ impl Pulse {
             Access::Read => (&self.reads_fail, "reads"),
             Access::Write => (&self.writes_fail, "writes"),
         };
+        if access == Access::Write && outcome.is_ok() {
+            self.commits.fetch_add(1, Ordering::Relaxed);
+        }
         if fails.swap(outcome.is_err(), Ordering::Relaxed) == outcome.is_err() {
             return;
         }
@@ -36,6 +40,7 @@ impl Pulse {
         Health {
             reads_fail: self.reads_fail.load(Ordering::Relaxed),
             writes_fail: self.writes_fail(),
+            commits: self.commits.load(Ordering::Relaxed),
         }
     }
 }

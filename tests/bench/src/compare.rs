@@ -115,7 +115,12 @@ fn visits(plan: &Plan, kind: Kind, round: usize) -> Vec<Vec<&'static Work>> {
 fn wish(plan: &Plan, visit: &[&Work]) -> Wish {
     let users = if visit[0].is_alone() { plan.sessions.max(1) } else { 2 * MOST_PAIRS };
     let people = People { users, rings: vec![RING] };
-    Wish { program: plan.program.clone(), archive: visit[0].is_archived(), people }
+    Wish {
+        program: plan.program.clone(),
+        archive: visit[0].is_archived(),
+        people,
+        settings: String::new(),
+    }
 }
 
 /// What a person reads while it runs.

@@ -165,6 +165,7 @@ impl<'a> Checker<'a> {
                     all.fails("N6", format!("it took {after} ms until all was there"));
                 }
                 Event::Taken { .. }
+                | Event::Failed { .. }
                 | Event::Asked { .. }
                 | Event::Done { .. }
                 | Event::Killed { .. }

@@ -139,6 +139,7 @@ impl Device {
             return Ok(Resumption::Resumed);
         }
         anyhow::ensure!(answer.is(SM, "failed"), "{answer:?} in answer to <resume/>");
+        self.history.note(Event::Failed { device: self.jid.clone() })?;
         if let Some(h) = h {
             self.count(h)?;
             self.stream = None;

@@ -25,6 +25,11 @@ pub enum Event {
         /// Whether XEP-0198 has resumed the one before.
         resumed: bool,
     },
+    /// A device asked for its stream to be resumed, and the server has it no more.
+    Failed {
+        /// Whose.
+        device: String,
+    },
     /// A device writes a message for the first time.
     Sent {
         /// The message.
@@ -269,6 +274,7 @@ impl fmt::Display for Event {
             Self::Stream { device, resumed } => {
                 write!(f, "stream\t{device}\t{}", if *resumed { "resumed" } else { "new" })
             }
+            Self::Failed { device } => write!(f, "failed\t{device}"),
             Self::Sent { id, device, to } => write!(f, "sent\t{id}\t{device}\t{to}"),
             Self::Acked { id } => write!(f, "acked\t{id}"),
             Self::Refused { id, condition } => write!(f, "refused\t{id}\t{condition}"),

@@ -75,6 +75,8 @@ pub struct Wish {
     pub archive: bool,
     /// The accounts.
     pub people: People,
+    /// Further lines of Stonechat's configuration.
+    pub settings: String,
 }
 
 /// A server that runs. It ends when this is dropped.

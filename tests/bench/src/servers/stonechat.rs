@@ -27,8 +27,9 @@ pub(super) async fn start(place: &Place<'_>) -> anyhow::Result<Start> {
          limits.rate_burst = 1000000000\n\
          limits.rate_stanzas = 1000000\n\
          limits.rate_stanzas_burst = 1000000\n\
-         limits.bosh_wait = 600\n",
-        place.c2s, place.http
+         limits.bosh_wait = 600\n\
+         {}",
+        place.c2s, place.http, place.wish.settings
     );
     let file = place.folder.join("stonechat.toml");
     fs::write(&file, &settings)?;
