@@ -19,6 +19,7 @@ import os
 import pathlib
 import platform
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -28,7 +29,7 @@ import time
 import crash
 import flushed
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 PAGE = ROOT / "docs/DURABILITY.md"
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
@@ -56,6 +57,7 @@ FOUND = {
     r"N2 .* times in the archive": "doubled in an archive",
     r"N1 .* times on one stream": "doubled on a stream",
     r"N1 came back": "given back to the sender and kept",
+    r"N1 .* had taken": "delivered again to a client that had acknowledged it",
     r"N3": "archives and streams out of order",
     r"N5": "changes of rosters undone",
     r"": "other",
@@ -130,7 +132,8 @@ def runs(server, term, kills, seconds, folder):
 
 def crashes(server, arguments, program=HERE / "peer"):
     command = [TARGET / "release/crash", "--program", program, "--with", server, "--runs", "1", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(SCRATCH)})
+    done = subprocess.run(command, capture_output=True, text=True, cwd=SCRATCH, env=os.environ | {
+        "TMPDIR": str(SCRATCH), "PEERS": str(SCRATCH / "peers")})
     return done.returncode, (done.stderr.strip().splitlines() or ["?"])[-1][:200]
 
 
@@ -142,7 +145,7 @@ def watched(server, arguments, folder):
 exec strace -f --seccomp-bpf -yy -s 65536 -o "{trace}" -e trace={flushed.CALLS} "{HERE}/peer" "$@"
 """)
     traced.chmod(0o755)
-    status, error = crashes(server, ["--kills", "0", "--door", "tcp", *arguments], traced)
+    status, error = crashes(server, ["--kills", "0", "--door", "tcp", "--histories", str(folder), *arguments], traced)
     if not trace.exists():
         return "not measured", error
     seen = flushed.Trace("-wal" if server == "stonechat" else "").read(trace)
@@ -229,6 +232,7 @@ def compare(options):
     text = f"Measured on {where}. Debian's Prosody {version('prosody')} and ejabberd {version('ejabberd')}.\n\n"
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
+        shutil.rmtree(SCRATCH / "peers", ignore_errors=True)
         for signal, term in [("SIGKILL", 0), ("SIGTERM", 100)]:
             columns = []
             for server in servers:
