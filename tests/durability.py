@@ -57,6 +57,7 @@ FOUND = {
     r"N2 .* times in the archive": "doubled in an archive",
     r"N1 .* times on one stream": "doubled on a stream",
     r"N1 came back": "given back to the sender and kept",
+    r"N6 .* came back": "given back after it was acknowledged",
     r"N1 .* had taken": "delivered again to a client that had acknowledged it",
     r"N3": "archives and streams out of order",
     r"N5": "changes of rosters undone",
@@ -153,7 +154,7 @@ exec strace -f --seccomp-bpf -yy -s 65536 -o "{trace}" -e trace={flushed.CALLS} 
     if not seen.covered:
         return "not measured", error
     before = len(seen.wrong)
-    verdict = "yes" if not before else "never" if before == seen.covered else f"{before / seen.covered:.0%} not"
+    verdict = "yes" if not before else "never" if before == seen.covered or not seen.flushes else f"{before / seen.covered:.0%} not"
     return f"{verdict} ({seen.covered})", f"{seen.flushes / seen.covered:.2g}"
 
 
