@@ -28,7 +28,8 @@ impl Manager {
         let mut command = Command::new(program);
         command
             .arg(format!("--set=upstream.server={server}"))
-            .args(["--set=upstream.tls=none", "--set=http.listen=['127.0.0.1:0']"]);
+            .arg(format!("--set=http.listen=['{}:0']", server.ip()))
+            .arg("--set=upstream.tls=none");
         let mut process = Process::start(&mut command, &folder.join("log"))?;
         let (listening, after) = process.ready().await.context("bosh-cm")?;
         let http = listening.get("http").context("it does not listen for http")?.parse()?;

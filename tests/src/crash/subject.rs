@@ -2,11 +2,13 @@
 
 pub use super::process::Signal;
 use super::{doom::Doom, process::Process, stream::Places};
+use crate::faults::Dice;
 use anyhow::{Context, ensure};
 use std::{
     fs,
     future::pending,
     io,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -98,16 +100,13 @@ impl Subject {
     /// It cannot be run.
     pub(super) fn begin(&self, data: &Path, doom: Option<&Doom>) -> anyhow::Result<Process> {
         let mut command = Command::new(&self.program);
+        let listen = format!("['{}:0']", host(data));
         command
             .args(&self.first)
             .arg("run")
             .arg(format!("--set=data={}", data.display()))
-            .args([
-                "--set=c2s.listen=['127.0.0.1:0']",
-                "--set=c2s.direct_tls=[]",
-                "--set=c2s.require_tls=false",
-            ])
-            .args(["--set=http.listen=['127.0.0.1:0']"])
+            .args([format!("--set=c2s.listen={listen}"), format!("--set=http.listen={listen}")])
+            .args(["--set=c2s.direct_tls=[]", "--set=c2s.require_tls=false"])
             .args(self.settings.iter().map(|set| format!("--set={set}")))
             .envs(doom.map(Doom::environment))
             .envs(self.fault.iter().map(|fault| ("STONECHAT_FAULT", fault)));
@@ -134,6 +133,15 @@ impl Running {
             None => pending().await,
         }
     }
+}
+
+/// An address of loopback for this folder alone: a client that comes too late for its own server, whose port is somebody else's by
+/// then, must not find another run's.
+fn host(data: &Path) -> Ipv4Addr {
+    let bytes: Vec<u64> = data.as_os_str().as_encoded_bytes().iter().map(|b| (*b).into()).collect();
+    let mut dice = Dice::of(&bytes);
+    let [a, b, c] = [(); 3].map(|()| u8::try_from(dice.among(1..255)).expect("a byte"));
+    Ipv4Addr::new(127, a, b, c)
 }
 
 /// Where servers over this folder write what they have to say.

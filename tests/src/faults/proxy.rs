@@ -1,14 +1,17 @@
 //! A proxy for TCP that spoils what passes through it.
 
 use super::Toxics;
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
 
-/// Listens on a free port of loopback and passes what comes on to one server. It ends when it is dropped, and its
+/// Listens on a free port of loopback, at its server's address where that is there, and passes what comes on to one server. It ends when it is dropped, and its
 /// connections with it.
 pub struct FaultProxy {
     address: SocketAddr,
@@ -37,7 +40,9 @@ impl FaultProxy {
         server: watch::Receiver<SocketAddr>,
         plan: impl Fn(u64) -> Toxics + Send + 'static,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let there = server.borrow().ip();
+        let here = if there.is_loopback() { there } else { Ipv4Addr::LOCALHOST.into() };
+        let listener = TcpListener::bind((here, 0)).await?;
         let address = listener.local_addr()?;
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
