@@ -42,7 +42,7 @@ impl Messages for Sqlite {
     fn put(&self, put: Put) -> (Taken, BoxFuture<Result<()>>) {
         let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
         let (numbers, origins) = &mut *intake;
-        let noted = put.noted(origins);
+        let noted = put.noted(origins).filter(|_| !faults::planted!("resend_is_new"));
         if let Some((origin, Noted::Again(place))) = noted {
             // In its order: if the first is not kept, this one is not either.
             return (Taken::Again, self.read_in_order(move |tx| tx.has_origin(origin, place)));
