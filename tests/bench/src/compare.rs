@@ -1,19 +1,25 @@
 //! The same work for one server after the other, several rounds of it.
 
 use crate::{
-    load::Times,
+    load::{
+        Times,
+        idle::{WARM, settle},
+    },
     servers::{Kind, People, Server, Wish},
     work::{Metric, Outcome, RING, Work},
 };
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
     time::{Duration, Instant},
 };
+use tokio::time::timeout;
 
 /// Most pairs of any chat.
 const MOST_PAIRS: usize = 250;
+/// How long one piece of work may take, logins included.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What to measure, and for how long.
 #[derive(Debug, Clone)]
@@ -37,6 +43,8 @@ pub struct Plan {
 pub struct Results {
     /// The figures.
     pub outcomes: BTreeMap<(&'static str, &'static str), Vec<Outcome>>,
+    /// What was not done as it should have been.
+    pub failures: Vec<String>,
     /// The configuration of each server, without archives where it did both.
     pub settings: BTreeMap<&'static str, String>,
 }
@@ -74,20 +82,17 @@ pub async fn compare(plan: &Plan, mut tell: impl FnMut(&str)) -> anyhow::Result<
                     let time = begun.elapsed().as_secs();
                     let start =
                         format!("{time:5} s  round {}  {kind:<20}  {:<16}", round + 1, work.key);
-                    match work.run(&server, plan.times, plan.sessions).await {
+                    let done = timeout(PATIENCE, work.run(&server, plan.times, plan.sessions));
+                    match done.await.unwrap_or_else(|_| bail!("it takes too long")) {
                         Ok(outcome) => {
                             tell(&format!("{start}  {}", shown(&outcome)));
-                            results
-                                .outcomes
-                                .entry((work.key, kind.name()))
-                                .or_default()
-                                .push(outcome);
+                            let key = (work.key, kind.name());
+                            results.outcomes.entry(key).or_default().push(outcome);
                         }
                         Err(error) => {
                             tell(&format!("{start}  failed: {error:#}"));
-                            crate::load::idle::settle(server.group)
-                                .await
-                                .with_context(|| server.log())?;
+                            results.failures.push(format!("{kind}, {}: {error:#}", work.key));
+                            settle(server.group).await.with_context(|| server.log())?;
                         }
                     }
                 }
@@ -113,7 +118,7 @@ fn visits(plan: &Plan, kind: Kind, round: usize) -> Vec<Vec<&'static Work>> {
 }
 
 fn wish(plan: &Plan, visit: &[&Work]) -> Wish {
-    let users = if visit[0].is_alone() { plan.sessions.max(1) } else { 2 * MOST_PAIRS };
+    let users = if visit[0].is_alone() { plan.sessions.max(WARM) } else { 2 * MOST_PAIRS };
     let people = People { users, rings: vec![RING] };
     Wish {
         program: plan.program.clone(),
@@ -137,6 +142,7 @@ fn shown(outcome: &Outcome) -> String {
 /// How long each piece lasts: enough for figures, or enough to see their shape.
 #[must_use]
 pub fn times(quick: bool) -> Times {
-    let (warm, measure) = if quick { (300, 1_500) } else { (1_000, 4_000) };
-    Times { warm: Duration::from_millis(warm), measure: Duration::from_millis(measure) }
+    let (warm, measure) = if quick { (300, 1_500) } else { (700, 3_000) };
+    let [warm, measure] = [warm, measure].map(Duration::from_millis);
+    Times { warm, measure, enough: 200 }
 }

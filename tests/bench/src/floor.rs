@@ -1,7 +1,7 @@
 //! The floor: a process that forwards what one of two sockets says to the other, unread. No server can need less.
 //!
-//! Each connection begins with a line, the name of a [user](crate::load::user). What comes from one with an even number goes to the
-//! one with the next number.
+//! Each connection begins with a line, the name of a [user](crate::load::user), which is answered by [`READY`]. What comes from one
+//! with an even number goes to the one with the next number, which comes later.
 
 use anyhow::Context;
 use std::{
@@ -16,6 +16,8 @@ use tokio::{
     sync::oneshot,
 };
 
+/// Says that a connection is known.
+pub const READY: &str = "ready\n";
 /// What is read at once.
 const READ_BYTES: usize = 16 * 1024;
 
@@ -42,23 +44,23 @@ async fn connection(mut stream: TcpStream, waiting: Waiting) -> anyhow::Result<(
     stream.set_nodelay(true)?;
     let number = name(&mut stream).await?;
     let writer = number & !1;
+    let waiting = || waiting.lock().unwrap_or_else(PoisonError::into_inner);
     if number != writer {
-        let there = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&writer);
-        if let Some(there) = there {
-            return there.send(stream).ok().context("the other one has gone");
-        }
-        // Idle; whatever it says is nobody's.
-        stream.read_u8().await?;
-        return Ok(());
+        let there = waiting().remove(&writer).context("the other one has gone")?;
+        stream.write_all(READY.as_bytes()).await?;
+        return there.send(stream).ok().context("the other one has gone");
     }
     let (there, other) = oneshot::channel();
-    waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(writer, there);
+    waiting().insert(writer, there);
+    stream.write_all(READY.as_bytes()).await?;
     let mut byte = [0];
     let mut reader = tokio::select! {
         other = other => other?,
         // Nothing is said before both are there: it is the end.
         _ = stream.peek(&mut byte) => return Ok(()),
     };
+    // A buffer once there is something to put into it: sessions that say nothing cost as little as they can.
+    stream.peek(&mut byte).await?;
     let mut buffer = vec![0; READ_BYTES];
     loop {
         match stream.read(&mut buffer).await? {

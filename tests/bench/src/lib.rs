@@ -6,6 +6,7 @@
 //! - [`servers`]: each server with a private configuration, accounts and rosters, on loopback.
 //! - [`work`]: all that is measured, and what came of it when the goals were set; [`compare`]: one after the other,
 //!   server by server; [`report`]: the table, the file for machines and the plots.
+//! - [`growth`]: what becomes of the figures as there are more sessions, or contacts.
 //! - [`floor`]: what a machine needs at least, to forward the same bytes unread.
 //!
 //! What one client does for itself, to measure something else with it:
@@ -25,8 +26,10 @@
 pub mod client;
 pub mod compare;
 pub mod floor;
+pub mod growth;
 pub mod load;
 pub mod process;
+pub mod report;
 pub mod scan;
 pub mod servers;
 pub mod work;

@@ -13,6 +13,7 @@ mod websocket;
 pub use keys::Keys;
 pub use target::Target;
 
+use crate::floor::READY;
 use anyhow::{Context, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bosh::Bosh;
@@ -78,6 +79,7 @@ impl Client {
                 client.put(user.as_bytes());
                 client.put(b"\n");
                 client.flush().await?;
+                client.expect(&[READY]).await?;
                 return Ok(client);
             }
             client.open(target).await?;

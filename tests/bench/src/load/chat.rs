@@ -46,26 +46,59 @@ pub async fn chat(
     target: &Target,
     server: Group,
     times: Times,
-    Chat { from, to, pairs, pace }: Chat,
+    chat: Chat,
 ) -> anyhow::Result<Figures> {
+    let pairs = enter(target, chat).await?;
+    talk(server, times, chat, pairs).await
+}
+
+/// Logs in those who chat.
+///
+/// # Errors
+/// One cannot.
+pub async fn enter(target: &Target, chat: Chat) -> anyhow::Result<Vec<Pair>> {
     let is_floor = target.is_floor;
     let ready = move |mut client: Client| async move {
         if !is_floor {
             client.available().await?;
         }
+        client.rest().await?;
         Ok(client)
     };
-    let writers = log_in(target, from, (0..pairs).map(|pair| user(2 * pair)), ready).await?;
-    let readers = log_in(target, to, (0..pairs).map(|pair| user(2 * pair + 1)), ready).await?;
-    let all = writers.into_iter().zip(readers).enumerate().map(|(number, (writer, reader))| {
-        let message = Message::to(from, &target.domain, &user(2 * number + 1));
-        (number, Pair { writer, reader, message, scanner: Scanner::new(Scanner::BODY) })
+    let users = |side| (0..chat.pairs).map(move |pair| user(2 * pair + side));
+    let writers = log_in(target, chat.from, users(0), ready).await?;
+    let readers = log_in(target, chat.to, users(1), ready).await?;
+    let pairs = users(1).zip(writers.into_iter().zip(readers)).map(|(to, (writer, reader))| Pair {
+        writer,
+        reader,
+        message: Message::to(chat.from, &target.domain, &to),
+        scanner: Scanner::new(Scanner::BODY),
     });
-    run(server, times, all.collect(), move |(number, pair), meter| async move {
+    Ok(pairs.collect())
+}
+
+/// Has those who have logged in chat, and leave.
+///
+/// # Errors
+/// The server says that something is wrong, or messages are missing.
+pub async fn talk(
+    server: Group,
+    mut times: Times,
+    Chat { pairs, pace, .. }: Chat,
+    all: Vec<Pair>,
+) -> anyhow::Result<Figures> {
+    match pace {
+        // A slow server brings all that is on its way at once.
+        Pace::InFlight(window) => times.enough = times.enough.max(5 * (pairs * window) as u64),
+        // Few messages take little time, and that is measured in steps.
+        Pace::Offered(_) => times.measure *= 2,
+    }
+    let all = all.into_iter().enumerate().collect();
+    run(server, times, all, move |(number, pair), meter| async move {
         match pace {
             Pace::InFlight(window) => pair.window(window, &meter).await,
             Pace::Offered(per_second) => {
-                let interval = Duration::from_secs(1) * u32::try_from(pairs)? / per_second;
+                let interval = Duration::from_secs(pairs as u64) / per_second;
                 let first = interval * u32::try_from(number)? / u32::try_from(pairs)?;
                 pair.interval(first, interval, &meter).await
             }
@@ -74,7 +107,8 @@ pub async fn chat(
     .await
 }
 
-struct Pair {
+/// Two who have logged in, one of whom writes to the other.
+pub struct Pair {
     writer: Client,
     reader: Client,
     message: Message,

@@ -7,8 +7,8 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Sessions that come and go before anything is measured: what every server has once.
-const WARM: usize = 100;
+/// Sessions that come and go before anything is measured: what every server has once. There must be as many users.
+pub const WARM: usize = 100;
 
 /// What sessions take.
 #[derive(Debug, Clone, Copy)]
@@ -39,14 +39,22 @@ pub async fn idle(
     door: Door,
     sessions: usize,
 ) -> anyhow::Result<(Taken, Vec<Client>)> {
-    for client in enter(target, door, WARM.min(sessions)).await? {
-        client.close().await?;
-    }
-    settle(server).await?;
+    warm(target, server, door).await?;
     let before = server.memory()?;
     let clients = enter(target, door, sessions).await?;
     settle(server).await?;
     Ok((Taken { before, after: server.memory()?, sessions }, clients))
+}
+
+/// Has some sessions come and go.
+///
+/// # Errors
+/// One cannot log in.
+pub async fn warm(target: &Target, server: Group, door: Door) -> anyhow::Result<()> {
+    for client in enter(target, door, WARM).await? {
+        client.close().await?;
+    }
+    settle(server).await
 }
 
 async fn enter(target: &Target, door: Door, sessions: usize) -> anyhow::Result<Vec<Client>> {

@@ -34,8 +34,10 @@ const DRAIN: Duration = Duration::from_secs(20);
 pub struct Times {
     /// Before anything is measured.
     pub warm: Duration,
-    /// While it is measured.
+    /// While it is measured. Work of which less than [`enough`](Self::enough) was done goes on up to three times as long.
     pub measure: Duration,
+    /// How much has to be done for figures that mean something.
+    pub enough: u64,
 }
 
 /// What work took.
@@ -157,7 +159,12 @@ where
     let look = || anyhow::Ok((meter.0.done.load(Relaxed), server.cpu()?, process::own_cpu()?));
     meter.0.phase.store(MEASURE, Relaxed);
     let (begun, before) = (Instant::now(), look()?);
-    undisturbed(&mut running, times.measure).await?;
+    while begun.elapsed() < times.measure
+        || meter.0.done.load(Relaxed) - before.0 < times.enough
+            && begun.elapsed() < 3 * times.measure
+    {
+        undisturbed(&mut running, times.measure / 10).await?;
+    }
     let (seconds, after) = (begun.elapsed().as_secs_f64(), look()?);
     meter.0.phase.store(STOP, Relaxed);
     let mut latencies = Vec::new();

@@ -21,20 +21,40 @@ pub async fn presence(
     times: Times,
     ring: &Ring,
 ) -> anyhow::Result<Figures> {
+    change(server, times, ring, enter(target, ring).await?).await
+}
+
+/// Logs in everybody; each has seen all others come.
+///
+/// # Errors
+/// One cannot.
+pub async fn enter(target: &Target, ring: &Ring) -> anyhow::Result<Vec<Client>> {
     let ready = |mut client: Client| async move {
         client.available().await?;
         Ok(client)
     };
     let users = (0..ring.people).map(|number| ring.user(number));
     let mut all = log_in(target, Door::Tcp, users, ready).await?;
-    // Everybody has seen everybody come.
     for client in &mut all {
         client.synchronise().await?;
-        client.inbox.clear();
+        client.rest().await?;
     }
+    Ok(all)
+}
+
+/// Has those who have logged in change their presence, and leave.
+///
+/// # Errors
+/// The server says that something is wrong, or changes are missing.
+pub async fn change(
+    server: Group,
+    times: Times,
+    ring: &Ring,
+    people: Vec<Client>,
+) -> anyhow::Result<Figures> {
     let contacts = ring.contacts as u64;
-    let all = (0..).zip(all).collect();
-    run(server, times, all, move |(own, client), meter| change(client, own, contacts, meter)).await
+    let all = (0..).zip(people).collect();
+    run(server, times, all, move |(own, client), meter| again(client, own, contacts, meter)).await
 }
 
 /// People who are all subscribed to each other's presence, as far as they stand near each other in a ring.
@@ -72,7 +92,7 @@ impl Ring {
     }
 }
 
-async fn change(mut client: Client, own: u64, contacts: u64, meter: Meter) -> Latencies {
+async fn again(mut client: Client, own: u64, contacts: u64, meter: Meter) -> Latencies {
     let scanner = Scanner::new(Scanner::STATUS);
     let mut nothing = Vec::new();
     let mut stanza = b"<presence><status>@".to_vec();

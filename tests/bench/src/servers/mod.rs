@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
     process::Stdio,
     str::FromStr,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -37,6 +37,7 @@ const PASSWORD: &str = "secret";
 const ITERATIONS: u32 = 4_096;
 /// Everybody's salt; text, since Prosody keeps it as such.
 const SALT: [u8; 16] = *b"sixteen of these";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a server may take to start: some read all accounts.
 const START: Duration = Duration::from_secs(60);
 /// How long it may take to end.
@@ -127,6 +128,18 @@ impl Kind {
         }
     }
 
+    /// Its name in tables and plots.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Stonechat => "Stonechat",
+            Self::Prosody => "Prosody",
+            Self::ProsodyGenerational => "Prosody, generational",
+            Self::Ejabberd => "ejabberd",
+            Self::Floor => "floor",
+        }
+    }
+
     /// Whether it is one that Stonechat is compared with.
     #[must_use]
     pub fn is_peer(self) -> bool {
@@ -167,9 +180,7 @@ impl Server {
             wish,
             keys: Credentials::derive(PASSWORD, ITERATIONS, &[SALT; 3])?,
         };
-        let certificate = rcgen::generate_simple_self_signed([DOMAIN.to_owned()])?;
-        fs::write(&place.certificate, certificate.cert.pem())?;
-        fs::write(&place.key, certificate.signing_key.serialize_pem())?;
+        certify(&place)?;
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let keys = Keys::new(PASSWORD);
         let mut target =
@@ -195,7 +206,7 @@ impl Server {
             .spawn()
             .with_context(|| format!("{kind} cannot be run"))?;
         let group = Group::of(child.id().context("it has ended")?);
-        let settings = start.settings;
+        let settings = start.settings.replace(&folder.path().display().to_string(), "FOLDER");
         let mut server = Self { target, group, settings, child, folder };
         let ready = server.ready(start.sign.as_deref());
         match timeout(START, ready).await {
@@ -268,6 +279,18 @@ impl People {
         }
         all.into_iter()
     }
+}
+
+/// A certificate of ECDSA on P-256, and its key.
+fn certify(place: &Place<'_>) -> anyhow::Result<()> {
+    let key = rcgen::KeyPair::generate()?;
+    let mut parameters = rcgen::CertificateParams::new([DOMAIN.to_owned()])?;
+    parameters.not_before = (SystemTime::now() - DAY).into();
+    // ejabberd sets timers for the end of it, which may not be too far away.
+    parameters.not_after = (SystemTime::now() + 20 * DAY).into();
+    fs::write(&place.certificate, parameters.self_signed(&key)?.pem())?;
+    fs::write(&place.key, key.serialize_pem())?;
+    Ok(())
 }
 
 /// The keys that most clients of today use.
