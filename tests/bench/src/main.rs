@@ -14,6 +14,7 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Measures servers
 #[derive(Parser)]
@@ -76,10 +77,15 @@ async fn main() -> anyhow::Result<()> {
             };
             std::thread::spawn(serve).join().expect("it does not panic")
         }
-        Command::Compare(compare) => tokio::select! {
-            done = run(compare) => done,
-            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
-        },
+        Command::Compare(compare) => {
+            let mut terminate = signal(SignalKind::terminate())?;
+            // Dropped, it ends the server that it has started.
+            tokio::select! {
+                done = run(compare) => done,
+                _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+                _ = terminate.recv() => anyhow::bail!("ended"),
+            }
+        }
     }
 }
 
