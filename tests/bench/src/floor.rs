@@ -1,7 +1,7 @@
 //! The floor: a process that forwards what one of two sockets says to the other, unread. No server can need less.
 //!
 //! Each connection begins with a line, the name of a [user](crate::load::user), which is answered by [`READY`]. What comes from one
-//! with an even number goes to the one with the next number, which comes later.
+//! with an even number goes to the one with the next number, if that comes later.
 
 use anyhow::Context;
 use std::{
@@ -46,9 +46,14 @@ async fn connection(mut stream: TcpStream, waiting: Waiting) -> anyhow::Result<(
     let writer = number & !1;
     let waiting = || waiting.lock().unwrap_or_else(PoisonError::into_inner);
     if number != writer {
-        let there = waiting().remove(&writer).context("the other one has gone")?;
+        let there = waiting().remove(&writer);
         stream.write_all(READY.as_bytes()).await?;
-        return there.send(stream).ok().context("the other one has gone");
+        if let Some(there) = there {
+            return there.send(stream).ok().context("the other one has gone");
+        }
+        // It is here to be idle.
+        stream.read_u8().await?;
+        return Ok(());
     }
     let (there, other) = oneshot::channel();
     waiting().insert(writer, there);

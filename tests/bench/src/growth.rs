@@ -82,7 +82,8 @@ pub async fn grow(
         What::Sessions => People { users: size.max(WARM), rings: Vec::new() },
         What::Contacts => People { users: ring.away.max(WARM), rings: vec![ring] },
     };
-    let wish = Wish { program: program.to_owned(), archive: false, people };
+    let wish =
+        Wish { program: program.to_owned(), archive: false, people, settings: String::new() };
     let server = Server::start(kind, &wish).await.with_context(|| kind.name())?;
     let Server { target, group, .. } = &server;
     warm(target, *group, Door::Tcp).await?;

@@ -70,7 +70,8 @@ async fn main() -> anyhow::Result<()> {
     let log = server.log();
     let metrics = log.lines().find_map(|line| line.strip_prefix("listening metrics "));
     let metrics = metrics.context("it shows no numbers")?.to_owned();
-    let times = Times { warm: WARM, measure: Duration::from_secs_f64(arguments.seconds) };
+    let measure = Duration::from_secs_f64(arguments.seconds);
+    let times = Times { warm: WARM, measure, enough: 0 };
     for &pairs in &arguments.pairs {
         for &in_flight in &arguments.in_flight {
             let before = commits(&metrics).await?;

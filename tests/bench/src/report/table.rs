@@ -36,7 +36,7 @@ pub(super) fn long(report: &Report<'_>) -> String {
     let kinds = &report.plan.servers;
     out.push_str("| work | unit |");
     kinds.iter().for_each(|kind| write!(out, " {} |", kind.title()).expect("a string takes all"));
-    out.push_str(" ours / best peer | goal | met |\n| --- | --- |");
+    out.push_str(" ours / best peer | goal of that | met |\n| --- | --- |");
     out.push_str(&" ---: |".repeat(kinds.len() + 2));
     out.push_str(" :---: |\n");
     let (mut met, mut judged, mut worse) = (0, 0, Vec::new());
