@@ -10,6 +10,8 @@ use crate::{
     websocket,
 };
 use bytes::BytesMut;
+use futures_channel::mpsc; // tokio's has room for 32 knocks from the beginning: a session's largest part
+use futures_util::StreamExt;
 use net::address::{AddressBook, AddressLimits, Attempts, Permit, Refused};
 use program::metrics::Metrics;
 use std::{
@@ -23,7 +25,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::oneshot,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -241,15 +243,15 @@ impl Manager {
             return Some(self.create(request, visitor, pressed).await);
         };
         let entry = self.table().sessions.get(sid).cloned();
-        let Some(entry) = entry else { return self.stray(visitor).map(Delivery::from) };
+        let Some(mut entry) = entry else { return self.stray(visitor).map(Delivery::from) };
         if entry.secure && !visitor.secure {
             return None;
         }
         let (reply, answer) = oneshot::channel();
         let (conn, request) = (self.conn(), Box::new(request));
         let knock = Knock::Request { conn, request, reply };
-        let answer = match entry.door.send(knock).await {
-            Ok(()) => wait(conn, answer, &entry.door, pressed).await,
+        let answer = match leave(&mut entry.door, knock).await {
+            Ok(()) => wait(conn, answer, &mut entry.door, pressed).await,
             Err(_) => None,
         };
         // It ended while this request was at the door.
@@ -308,7 +310,7 @@ impl Manager {
         let (reply, answer) = oneshot::channel();
         let modern = request.has_version();
         let conn = self.conn();
-        let door = match self.begin(&request, visitor, conn, reply) {
+        let mut door = match self.begin(&request, visitor, conn, reply) {
             Ok(door) => door,
             Err(condition) => {
                 // As often as a stranger likes, so not for the usual log.
@@ -316,7 +318,7 @@ impl Manager {
                 return condition.answer(modern).into();
             }
         };
-        let answer = wait(conn, answer, &door, pressed).await;
+        let answer = wait(conn, answer, &mut door, pressed).await;
         answer.unwrap_or_else(|| Condition::InternalServerError.answer(modern).into())
     }
 
@@ -388,11 +390,17 @@ fn refusal(refused: Refused) -> Condition {
     }
 }
 
+/// Leaves something at a session's door. An error: the session has ended.
+async fn leave(door: &mut mpsc::Sender<Knock>, knock: Knock) -> Result<(), mpsc::SendError> {
+    poll_fn(|cx| door.poll_ready(cx)).await?;
+    door.start_send(knock)
+}
+
 /// Waits for the answer on this connection; `None`: the session has ended without one.
 async fn wait(
     conn: Conn,
     mut answer: oneshot::Receiver<Delivery>,
-    door: &mpsc::Sender<Knock>,
+    door: &mut mpsc::Sender<Knock>,
     pressed: impl Future<Output = ()>,
 ) -> Option<Delivery> {
     tokio::select! {
@@ -401,7 +409,7 @@ async fn wait(
         () = pressed => {}
     }
     // Nobody there: the session has ended, and told or not.
-    let _ended = door.send(Knock::Pressed(conn)).await;
+    let _ended = leave(door, Knock::Pressed(conn)).await;
     answer.await.ok()
 }
 
@@ -474,7 +482,7 @@ async fn run(
             timer.as_mut().reset(deadline.into());
         }
         tokio::select! {
-            Some(knock) = knocks.recv() => match knock {
+            Some(knock) = knocks.next() => match knock {
                 Knock::Request { conn, request, reply } => {
                     waiting.0.push((conn, reply));
                     session.handle(now(), Event::Request(conn, request));
