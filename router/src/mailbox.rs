@@ -58,6 +58,7 @@ impl Mailbox {
             none => *none = Some(cx.waker().clone()),
         }
         queue.room = room;
+        queue.rest();
         Poll::Pending
     }
 
@@ -470,11 +471,14 @@ impl Queue {
         if letter.cause == Cause::Old {
             self.wake_reader();
         }
-        if self.letters.is_empty() {
-            // A burst does not pin its memory for the life of the session.
-            self.letters.shrink_to(IDLE_LETTERS);
-        }
         Some(Mail::Letter(letter))
+    }
+
+    /// A session that waits for mail holds no memory for it: most wait.
+    fn rest(&mut self) {
+        if self.letters.is_empty() {
+            self.letters = VecDeque::new();
+        }
     }
 
     fn take_close(&mut self) -> Option<Mail> {
@@ -516,9 +520,6 @@ impl Queue {
         }
     }
 }
-
-/// Places that an empty mailbox keeps: an ordinary exchange allocates nothing.
-const IDLE_LETTERS: usize = 4;
 
 /// The part of a mailbox that may be held: small, so that what becomes due at once is no reason to close a session that
 /// reads well.

@@ -49,7 +49,7 @@ use rate::Bucket;
 pub(crate) use register::RegisterError;
 use router::{ClaimError, Letter, Mail, Offer};
 use stage::{ExpectHeader, Stage, Step, Stream, Transition};
-use std::{mem, sync::Arc, time::Duration};
+use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 use xmpp_core::{
     BareJid, Jid, Stanza, StreamError,
     error::StreamCondition,
@@ -305,10 +305,13 @@ impl Session {
         &self.stream.output
     }
 
-    /// Gives the memory of an empty output back, for a connection that has nothing to do.
+    /// Gives the memory of an empty output back, and of the list of what stood in it, for a connection that has nothing to do.
     pub(crate) fn release_output(&mut self) {
         if self.stream.output.is_empty() {
             self.stream.output = BytesMut::new();
+        }
+        if self.stream.unwritten.is_empty() {
+            self.stream.unwritten = VecDeque::new();
         }
     }
 

@@ -254,6 +254,7 @@ fn an_idle_stream_holds_no_buffers() {
     talk.session.release_output();
     assert_eq!(talk.session.stream.input.capacity(), 0);
     assert_eq!(talk.session.stream.output.capacity(), 0);
+    assert_eq!(talk.session.stream.unwritten.capacity(), 0);
 }
 
 fn mail(bytes: usize) -> Mail {
