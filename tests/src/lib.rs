@@ -10,8 +10,8 @@
 //! broken networks of [`faults`]; the program is `bosh-loss`. [`slow`] has thousands of visitors dawdle; the program is
 //! `slow-visitors`.
 //!
-//! [`crash`] kills a server again and again, and looks whether anything is missing that it had acknowledged; the program
-//! is `crash`.
+//! [`crash`] kills a server again and again, breaks the network under its clients, and looks whether anything is missing that
+//! it had acknowledged; the program is `crash`.
 
 pub mod bosh;
 pub mod crash;
