@@ -122,6 +122,12 @@ pub struct Session {
 const REQUESTS: usize = 2;
 
 impl Session {
+    /// An element that has arrived and was not received. The manager may count it as delivered, since what was sent later says
+    /// that its answer was read.
+    pub fn arrived(&mut self) -> Option<Node> {
+        self.arrived.pop_front()
+    }
+
     /// Sends a body with these attributes and payloads.
     async fn post(&mut self, attributes: &str, payloads: &[Bytes]) -> Result<(), Lost> {
         while self.pending.len() >= REQUESTS {

@@ -174,8 +174,20 @@ impl Player {
             Some(way) => Places { tcp: way, http: way },
             None => then.places,
         };
-        let starts = then.behind(self.door).starts;
         let mut stream = self.enter(&places).await?;
+        let end = self.talk(then, &mut stream).await;
+        // A client looks at all that it has read, whatever happens to it then.
+        while let Some(node) = stream.arrived().filter(|node| node.ns != ns::STREAMS) {
+            self.device.handle(&node)?;
+        }
+        if let Ok(End::Leave) = end {
+            self.device.forget()?;
+        }
+        end
+    }
+
+    async fn talk(&mut self, then: &World, stream: &mut Stream) -> anyhow::Result<End> {
+        let starts = then.behind(self.door).starts;
         let mut next = Instant::now();
         let (mut heard, mut asked) = (next, false);
         let gone = match self.habit {
@@ -219,7 +231,6 @@ impl Player {
                     match self.whim()? {
                         Whim::Say(words) => stream.send(words).await?,
                         Whim::End(End::Leave) => {
-                            self.device.forget()?;
                             stream.leave().await?;
                             return Ok(End::Leave);
                         }

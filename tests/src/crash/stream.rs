@@ -196,13 +196,21 @@ impl Stream {
     ///
     /// # Errors
     /// The connection is gone.
-    pub async fn leave(mut self) -> anyhow::Result<()> {
-        match &mut self {
+    pub async fn leave(&mut self) -> anyhow::Result<()> {
+        match self {
             Self::Tcp(stream) => stream.close().await?,
             Self::Bosh(stream) => stream.close().await?,
             Self::WebSocket(stream) => stream.close().await?,
         }
         Ok(())
+    }
+
+    /// An element that has arrived and was not received, once nothing more is to come.
+    pub fn arrived(&mut self) -> Option<Node> {
+        match self {
+            Self::Bosh(stream) => stream.arrived(),
+            Self::Tcp(_) | Self::WebSocket(_) => None,
+        }
     }
 
     /// Sends elements, in one piece.
