@@ -7,8 +7,9 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Sessions that come and go before anything is measured: what every server has once. There must be as many users.
-pub const WARM: usize = 100;
+/// Sessions that come and go before anything is measured: what every server has once. Few, since what they leave to be used again is
+/// not measured. There must be as many users.
+pub const WARM: usize = 10;
 
 /// What sessions take.
 #[derive(Debug, Clone, Copy)]

@@ -141,7 +141,8 @@ impl Report<'_> {
             let points: Vec<_> = self
                 .growth
                 .iter()
-                .filter(|point| point.what == what)
+                // Memory may come out below nothing where there are few sessions and a server tidies up.
+                .filter(|point| point.what == what && value(point) > 0.0)
                 .map(|point| (point.kind, point.size as f64, value(point)))
                 .collect();
             if !points.is_empty() {
