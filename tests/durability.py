@@ -5,9 +5,9 @@
 
 `tests/crash compare` and `tests/crash durable` build what this needs.
 
-*compare*: each server is killed N times by SIGKILL and asked to end N times by SIGTERM, or as
-often as there is time for; then strace watches it, once with little to do and once with much. The same program does it to all
-of them (tests/src/crash), and the same rules judge them (tests/crash.py, without any change).
+*compare*: each server is killed N times by SIGKILL and asked to end N times by SIGTERM, or as often as there is time for; then
+strace watches it, once with little to do and once with much. The same program does it to all of them (tests/src/crash), and the
+same rules judge them (tests/crash.py, without any change).
 
 *durable*: people chat over TLS, and a message counts when it is acknowledged (tests/bench/src/bin/durable.rs).
 """
@@ -53,7 +53,8 @@ FOUND = {
     r"N1 was acknowledged.*: \((True, False|False, )": "acknowledged, then missing in an archive",
     r"N1 was acknowledged": "acknowledged and archived, and not delivered",
     r"N1 \S+ saw": "seen with an archive's id that is gone",
-    r"N4": "torn: not acknowledged, in one of the two archives only",
+    r"N4 is torn": "torn: not acknowledged, in one of the two archives only",
+    r"N4": "subscriptions that one side does not know of",
     r"N2 .* times in the archive": "doubled in an archive",
     r"N1 .* times on one stream": "doubled on a stream",
     r"N1 came back": "given back to the sender and kept",
