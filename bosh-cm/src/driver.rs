@@ -240,7 +240,8 @@ impl Manager {
         };
         faults::site!("body-read");
         let Some(sid) = &request.sid else {
-            return Some(self.create(request, visitor, pressed).await);
+            // Boxed, or every request that is held would hold the memory of the one that begins a session.
+            return Some(Box::pin(self.create(request, visitor, pressed)).await);
         };
         let entry = self.table().sessions.get(sid).cloned();
         let Some(mut entry) = entry else { return self.stray(visitor).map(Delivery::from) };
@@ -444,6 +445,7 @@ async fn run(
                         Ok(permit) => {
                             let upstream = Arc::clone(&manager.upstream);
                             let line = Line::open(upstream, destination, visitor);
+                            lines.0.reserve_exact(1);
                             lines.0.push(Wire { stream, line, input: BytesMut::new(), permit });
                         }
                         Err(refused) => {

@@ -37,7 +37,7 @@ impl Site {
         let reply = match *request.method() {
             Method::POST => match self.admit(request, peer, readers) {
                 Ok(post) => return Asked::Post(post),
-                Err(refusal) => refusal,
+                Err(refusal) => *refusal,
             },
             Method::OPTIONS => preflight(self.compresses()),
             Method::GET | Method::HEAD => {
@@ -49,16 +49,22 @@ impl Site {
         Asked::Reply(self.dress(reply, readers))
     }
 
-    fn admit<B>(&self, request: &Request<B>, peer: &Peer, readers: Readers) -> Result<Post, Reply> {
+    fn admit<B>(
+        &self,
+        request: &Request<B>,
+        peer: &Peer,
+        readers: Readers,
+    ) -> Result<Post, Box<Reply>> {
         let headers = request.headers();
         let visitor = self.visitor(headers, peer);
-        let visitor = visitor.map_err(|Contradiction| refusal(StatusCode::BAD_REQUEST))?;
+        let visitor =
+            visitor.map_err(|Contradiction| Box::new(refusal(StatusCode::BAD_REQUEST)))?;
         // Whoever is between might read a chunked request with a length otherwise than we do (threat B06).
         if headers.contains_key(TRANSFER_ENCODING) {
-            return Err(refusal(StatusCode::LENGTH_REQUIRED));
+            return Err(Box::new(refusal(StatusCode::LENGTH_REQUIRED)));
         }
         let coding = Coding::of_request(headers, self.compresses());
-        let coding = coding.map_err(|Unannounced| unannounced(self.compresses()))?;
+        let coding = coding.map_err(|Unannounced| Box::new(unannounced(self.compresses())))?;
         let back = self.compresses().then(|| Coding::of_answer(headers));
         Ok(Post { visitor, readers, coding, back })
     }

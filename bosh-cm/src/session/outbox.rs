@@ -5,8 +5,6 @@ use std::{collections::VecDeque, sync::Arc};
 
 /// What waits, in bytes, before servers are no longer read: what one response may carry, twice.
 const FULL: usize = 262_144;
-/// Places for what waits that an idle session keeps; more come with a burst, and go with it.
-const KEPT: usize = 8;
 /// Bytes of payload after which a response takes no further payload. It bounds the buffer of answers, too.
 const RESPONSE: usize = 131_072;
 
@@ -92,7 +90,9 @@ impl Outbox {
                 }
             }
         }
-        self.parcels.shrink_to(KEPT.max(self.parcels.len()));
+        if self.parcels.is_empty() {
+            self.parcels = VecDeque::new(); // an idle session holds no memory for what came
+        }
         self.bytes -= bytes;
         batch
     }

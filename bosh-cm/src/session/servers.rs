@@ -78,6 +78,7 @@ impl Session {
         self.effects.push_back(Effect::Connect(id, destination));
         let link = Link::new(to, request.from(), request.lang());
         let header = link.header();
+        self.streams.reserve_exact(1); // nearly all sessions have one
         self.streams.push(Stream::new(now, id, name, link));
         self.write(self.streams.len() - 1, header);
     }

@@ -196,6 +196,9 @@ impl Window {
     /// Takes the next request in order, if it is there.
     pub(super) fn next(&mut self) -> Option<Early> {
         let early = self.early.remove(&(self.last + 1))?;
+        if self.early.is_empty() {
+            self.early = BTreeMap::new(); // which keeps its memory otherwise
+        }
         self.last += 1;
         Some(early)
     }
