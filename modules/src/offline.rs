@@ -11,7 +11,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::{FutureExt, future::ready};
 use roster_store::{MessageId, NewMessage, Origin, Put, Store, StoreError, Taken};
-use router::{At, Backlog, BoxFuture, Declare, Keeping, Kept, Module, Party};
+use router::{At, Backlog, BoxFuture, Declare, Keeping, Kept, Module, Party, Source};
 use sha1::{Digest, Sha1};
 use std::sync::Arc;
 use xmpp_core::{BareJid, Jid, Stanza, StanzaError, error::StanzaCondition, ns};
@@ -41,7 +41,8 @@ impl Module for Offline {
 impl Offline {
     /// What is kept of a message: for the recipient until a client has it, and in the archives of both where they want it.
     fn keep(&self, keeping: &Keeping<'_>) -> Option<Kept> {
-        let Keeping { sender, recipient, message, delivered, promised, at } = keeping;
+        let Keeping { sender, recipient, message, delivered, promised, outlives, source, at } =
+            keeping;
         if chat_state::says_nothing_else(message) {
             // XEP-0160 3: gone, and not worth an error either; the next one would be as well.
             return (!delivered).then(|| Kept {
@@ -63,8 +64,9 @@ impl Offline {
         // It reaches a client, or waits for one: else the sender gets it back, and nobody has heard it.
         let sent =
             sender.as_ref().is_some_and(|sender| wants(sender, to)) && (*delivered || pending);
-        let fenced = sent || received;
-        let waits = pending && (received || !delivered || *promised || fenced);
+        let archived = sent || received;
+        let waits = pending && (archived || !delivered || *promised);
+        let fenced = archived || (waits && *outlives);
         if !fenced && !waits {
             return None;
         }
@@ -88,7 +90,13 @@ impl Offline {
         let owners = [&of_sender, &of_recipient].map(Option::is_some);
         let twice = faults::planted!("dup_archive").then(|| of_recipient.clone()).flatten();
         let messages = [of_sender, of_recipient, twice].into_iter().flatten().collect();
-        let (taken, written) = self.store.put(Put { messages, origin: origin(message) });
+        let source = source.map(|Source { stream, number, mark, handled }| roster_store::Source {
+            stream,
+            number,
+            mark,
+            handled,
+        });
+        let (taken, written) = self.store.put(Put { messages, origin: origin(message), source });
         faults::site!("put-queued");
         let again = taken == Taken::Again;
         let mut ids = taken.ids().into_iter();

@@ -107,7 +107,7 @@ fn xep0160_2_a_full_queue_is_said_so() {
 fn l16_a_client_that_is_slow_to_acknowledge_is_no_full_queue() {
     let house = House::with(|caps| caps.offline_messages = 2);
     let mut romeo = house.online("romeo@localhost/orchard");
-    romeo.claim.manage(); // so each is kept until she has it
+    romeo.claim.manage(false); // so each is kept until she has it
     let mut juliet = house.online("juliet@localhost/balcony");
     for id in ["1", "2", "3", "4"] {
         romeo.send(&chat(id));

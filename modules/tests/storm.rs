@@ -83,13 +83,13 @@ fn everything_comes_once_and_in_order(store: &Arc<dyn Store>) {
                 let account = format!("sender{name}@localhost").parse().unwrap();
                 let (claim, mut mailbox) = wait(router.claim(&account, Some("x"))).unwrap();
                 if name % 2 == 0 {
-                    claim.manage();
+                    claim.manage(false);
                 }
                 for number in 0..MESSAGES {
                     let xml = format!(
                         "<message to='juliet@localhost' type='chat' id='{number}'><body>x</body></message>"
                     );
-                    wait(async { router.dispatch(&claim, stanza(&xml)).await.await });
+                    wait(async { router.dispatch(&claim, stanza(&xml), None).await.await });
                 }
                 assert!(mailbox.try_next().is_none(), "nothing came back");
                 wait(router.release(claim, mailbox, Vec::new()));
@@ -101,8 +101,10 @@ fn everything_comes_once_and_in_order(store: &Arc<dyn Store>) {
             let last = busy.load(Ordering::SeqCst) == 0;
             let (claim, mut mailbox) = wait(router.claim(&account, Some("x"))).unwrap();
             let polls = if round % 3 == 0 && !last { 1 } else { usize::MAX };
-            let login =
-                run(async { router.dispatch(&claim, stanza("<presence/>")).await.await }, polls);
+            let login = run(
+                async { router.dispatch(&claim, stanza("<presence/>"), None).await.await },
+                polls,
+            );
             let take = match login {
                 None => 0, // cut off: nobody reads any more
                 Some(()) if last => SENDERS * MESSAGES - seen.values().map(Vec::len).sum::<usize>(),
@@ -150,8 +152,9 @@ fn subscriptions_settle(store: &Arc<dyn Store>) {
             scope.spawn(move || {
                 let (claim, mailbox) =
                     wait(router.claim(&name(own).parse().unwrap(), Some("x"))).unwrap();
-                let send =
-                    |xml: &str| wait(async { router.dispatch(&claim, stanza(xml)).await.await });
+                let send = |xml: &str| {
+                    wait(async { router.dispatch(&claim, stanza(xml), None).await.await })
+                };
                 send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>");
                 send("<presence/>");
                 for round in 0..6 {

@@ -148,6 +148,7 @@ fn as_sent(messages: Vec<NewMessage>, n: usize) -> Put {
     Put {
         messages,
         origin: Some(Origin::of((n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())),
+        source: None,
     }
 }
 

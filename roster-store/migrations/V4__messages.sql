@@ -55,12 +55,10 @@ CREATE TABLE archive_rule (
     PRIMARY KEY (account, jid)
 ) STRICT, WITHOUT ROWID;
 
--- XEP-0198: streams that may be resumed, while no server runs.
-CREATE TABLE parked (
-    token TEXT NOT NULL PRIMARY KEY,
-    account INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
-    until INTEGER NOT NULL, -- microseconds since 1970
-    state BLOB NOT NULL
+-- XEP-0198: which stanzas of streams that may be resumed were put, beyond those that count as handled.
+CREATE TABLE heard (
+    id INTEGER PRIMARY KEY, -- stream << 32 | number
+    mark INTEGER NOT NULL   -- tells it from another stanza of that number
 ) STRICT;
 
 INSERT INTO message

@@ -11,6 +11,7 @@ mod activity;
 mod archive;
 mod blocking;
 mod documents;
+mod journal;
 mod law;
 pub mod memory;
 mod messages;
@@ -26,6 +27,7 @@ pub use activity::{LastActivity, Left};
 pub use archive::{Archives, Edge, Page, Query, Retention};
 pub use blocking::BlockLists;
 pub use documents::{Document, DocumentKey, Documents};
+pub use journal::{Journal, LeftStreams, Record, Slot};
 pub use messages::{Kept, MessageId, MessageIdError, Messages, NewMessage, Origin, Put, Taken};
 pub use notice::{Motd, Notices};
 pub use preferences::{ArchivePreferences, Policy, Preferences};
@@ -33,7 +35,7 @@ pub use roster::{
     Change, Item, Notice, Parting, Removal, Reply, Request, Roster, Rosters, Subscription,
     SubscriptionOutcome, Verb,
 };
-pub use sessions::{Parked, Sessions};
+pub use sessions::{Heard, Sessions, Source};
 
 use std::{future::Future, pin::Pin, sync::Arc};
 use xmpp_core::{BareJid, Jid};

@@ -7,9 +7,9 @@ mod messages;
 mod personal;
 
 use crate::{
-    Accounts, BoxFuture, Caps, Change, DocumentKey, Health, Item, Left, Motd, Parked, Parting,
-    Preferences, Profile, REVOCATIONS, Removal, Request, Result, Revocation, Revoked, Roster,
-    Rosters, Store, StoreError, SubscriptionOutcome, Verb,
+    Accounts, BoxFuture, Caps, Change, DocumentKey, Health, Item, Left, Motd, Parting, Preferences,
+    Profile, REVOCATIONS, Removal, Request, Result, Revocation, Revoked, Roster, Rosters, Store,
+    StoreError, SubscriptionOutcome, Verb,
     law::{self, AccountId, Rows},
     messages::{Numbers, Origins},
 };
@@ -83,7 +83,8 @@ struct State {
     first_version: u64,
     last_revocation: i64,
     motd: Option<Motd>,
-    parked: Vec<Parked>,
+    /// Stanzas of streams that were put, with their marks.
+    heard: BTreeMap<(u32, u32), u64>,
 }
 
 struct Account {
@@ -169,8 +170,6 @@ impl Rows for State {
         self.names.retain(|_, other| *other != id);
         if let Some(account) = self.accounts.remove(&id) {
             self.first_version = self.first_version.max(account.version + 1);
-            let State { parked, names, .. } = self;
-            parked.retain(|session| names.contains_key(&session.owner));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ pub use origin::Origin;
 pub(crate) use id::{BLOCK, Numbers, STRIDE};
 pub(crate) use origin::{Noted, ORIGINS, Origins, WINDOW};
 
-use crate::{BoxFuture, Result};
+use crate::{BoxFuture, Result, Source};
 use bytes::Bytes;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use xmpp_core::{BareJid, Jid};
@@ -21,6 +21,8 @@ pub struct Put {
     pub messages: Vec<NewMessage>,
     /// What it is known by, should its sender's client send it again.
     pub origin: Option<Origin>,
+    /// Which stanza it is, where its stream may be resumed after a kill.
+    pub source: Option<Source>,
 }
 
 impl Put {

@@ -33,7 +33,7 @@ use std::{
     fs::File,
     future::ready,
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 use worker::{Access, Job};
@@ -47,6 +47,7 @@ const READERS: usize = 2;
 pub struct Sqlite {
     caps: Caps,
     masking_key: [u8; 32],
+    path: PathBuf,
     /// What messages are given on their way in, and what was put before. Locked while they are queued, so that they are written in
     /// the order of their numbers.
     intake: Arc<Mutex<(Numbers, Origins)>>,
@@ -95,6 +96,7 @@ impl Sqlite {
         let store = Arc::new(Self {
             caps,
             masking_key,
+            path: path.to_owned(),
             intake: Arc::new(Mutex::new(intake)),
             writes: Arc::new(Queue::new()),
             reads: Arc::new(Queue::new()),

@@ -4,7 +4,7 @@
 //! keeps messages, in which they are delivered, and in which others see them in copy is one, for both accounts.
 
 use crate::{
-    Keeping, Kept, Party, Router, Session, Side,
+    Keeping, Kept, Party, Router, Session, Side, Source,
     account::{Account, State},
     copy::give_copies,
     delivery::{Places, Plan, plan},
@@ -44,6 +44,7 @@ impl Router {
         session: &Session,
         account: &Arc<Account>,
         message: Stanza,
+        source: Option<Source>,
         after: &mut After,
     ) {
         let Some(message) = self.pass(Side::Recipient, account, message, after) else { return };
@@ -55,10 +56,14 @@ impl Router {
         if order.is_gt() {
             sender = Some(own.guard());
         }
-        self.admit(session, sender.as_deref_mut(), account, &mut recipient, message, after);
+        self.admit(session, sender.as_deref_mut(), account, &mut recipient, message, source, after);
     }
 
     /// Plans a message, under both guards; without a sender's it is one to the account itself.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a message, where it comes from and where it goes"
+    )]
     fn admit(
         self: &Arc<Self>,
         session: &Session,
@@ -66,6 +71,7 @@ impl Router {
         account: &Arc<Account>,
         state: &mut State,
         message: Stanza,
+        source: Option<Source>,
         after: &mut After,
     ) {
         let own = &session.account;
@@ -87,6 +93,8 @@ impl Router {
                 message: &message,
                 delivered: plan != Plan::Keep,
                 promised: session.post.is_managed() || !state.lane.is_empty(),
+                outlives: state.seats.iter().any(|seat| seat.post.outlives()),
+                source,
                 at: self.environment.now(),
             })
         } else {
@@ -174,6 +182,8 @@ impl Router {
             message: &stanza,
             delivered: false,
             promised: false,
+            outlives: false,
+            source: None,
             at: self.environment.now(),
         });
         let Some(Kept { receipt, again, .. }) = kept else {

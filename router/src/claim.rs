@@ -49,9 +49,10 @@ impl Claim {
     }
 
     /// Its client hears what the server has taken in (XEP-0198): what it sends is safe before it counts as handled, even
-    /// where it reaches its recipient at once.
-    pub fn manage(&self) {
-        self.session.post.manage();
+    /// where it reaches its recipient at once. `outlives`: it may go on after a kill, knowing what it was sent by its number in the
+    /// store: so it is sent only what is there.
+    pub fn manage(&self, outlives: bool) {
+        self.session.post.manage(outlives);
     }
 
     pub(crate) fn new(router: &Arc<Router>, session: Session) -> Self {

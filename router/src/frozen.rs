@@ -59,9 +59,31 @@ impl Claim {
         let add = |number| self.session().account.guard().in_flight.add_again(number);
         Letter::restored(stanza, row.map(add))
     }
+
+    /// Whether the store has still to hear that a client has this message of the account, or to deliver it.
+    pub fn is_on_its_way(&self, number: i64) -> bool {
+        self.session().account.guard().in_flight.is_held(number)
+    }
 }
 
 impl Router {
+    /// What a client is known to have had before the process began, which the store may not have heard.
+    pub fn took_rows(self: &Arc<Self>, claim: &Claim, numbers: impl IntoIterator<Item = i64>) {
+        let account = &claim.session().account;
+        let rows: Vec<_> = {
+            let mut state = account.guard();
+            numbers.into_iter().map(|number| state.in_flight.add_again(number)).collect()
+        };
+        self.settle_rows(account, rows);
+    }
+
+    /// Delivers what waits for an account in the store and is on its way to none of its sessions, to one that takes its messages:
+    /// once all are [thawed](Self::thaw), and have their letters.
+    pub fn deliver_what_waits(self: &Arc<Self>, claim: &Claim) {
+        let account = &claim.session().account;
+        self.read_orphans(account, &mut account.guard());
+    }
+
     /// A session as a value; `None` where it is over already: replaced, closed, or full. It stays where it is.
     pub fn freeze(&self, claim: &Claim) -> Option<Frozen> {
         let session = claim.session();

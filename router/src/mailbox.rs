@@ -85,6 +85,8 @@ pub(crate) struct Post {
     urgency: Option<Arc<UrgencyFn>>,
     /// Its client hears what the server has taken in (XEP-0198).
     managed: AtomicBool,
+    /// It may go on after a kill of the server.
+    outlives: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -253,7 +255,8 @@ impl From<Stanza> for Letter {
 
 impl Post {
     pub(crate) fn new(limit: usize, urgency: Option<Arc<UrgencyFn>>) -> Arc<Self> {
-        Arc::new(Self { queue: Mutex::default(), limit, urgency, managed: AtomicBool::new(false) })
+        let [managed, outlives] = [false; 2].map(AtomicBool::new);
+        Arc::new(Self { queue: Mutex::default(), limit, urgency, managed, outlives })
     }
 
     /// Takes a stanza from somebody else. False: the mailbox overflowed, and the stanza waits as its last; the
@@ -273,12 +276,17 @@ impl Post {
         queue.put(Letter { stanza: copy, owed, cause: Cause::Sent }, urgency, self.limit)
     }
 
-    pub(crate) fn manage(&self) {
+    pub(crate) fn manage(&self, outlives: bool) {
         self.managed.store(true, Ordering::Relaxed);
+        self.outlives.store(outlives, Ordering::Relaxed);
     }
 
     pub(crate) fn is_managed(&self) -> bool {
         self.managed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn outlives(&self) -> bool {
+        self.outlives.load(Ordering::Relaxed)
     }
 
     fn urgency_of(&self, stanza: &Stanza, queue: &Queue) -> Urgency {

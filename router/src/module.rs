@@ -96,6 +96,20 @@ pub enum Discovery {
 /// A reply or an error.
 pub type Answer = Result<Reply, StanzaError>;
 
+/// Which stanza of which stream a message is, where that stream goes on after a kill (XEP-0198 5): what is put of it is put
+/// together with this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// The stream's number.
+    pub stream: u32,
+    /// Which of the stanzas on it, modulo 2^32.
+    pub number: u32,
+    /// What tells it from another stanza.
+    pub mark: u64,
+    /// Of the stanzas up to this one nothing needs to be known any more.
+    pub handled: Option<u32>,
+}
+
 /// A message on its way between two ends, which may be kept for either, under the guards of both.
 #[derive(Debug)]
 pub struct Keeping<'a> {
@@ -111,6 +125,11 @@ pub struct Keeping<'a> {
     /// Whether it must outlast the session that gets it: the sender's client hears that it is safe (XEP-0198), or it has to
     /// wait on its way. What is fenced must as well.
     pub promised: bool,
+    /// Whether a session of the recipient may go on after a kill: it then knows the message by its number, so it sees none
+    /// that the store has not.
+    pub outlives: bool,
+    /// Which stanza it is, where its stream goes on after a kill.
+    pub source: Option<Source>,
     /// Now.
     pub at: SystemTime,
 }

@@ -1,7 +1,7 @@
 //! Presence (RFC 6121 4): initial, updated, unavailable, directed, probed.
 
 use crate::{
-    Leaving, Router, Session,
+    Claim, Leaving, Router, Session,
     account::{Account, Seat, State},
     blocks::{Blocks, blocked},
     mailbox::Post,
@@ -241,6 +241,27 @@ impl Router {
         let contacts = contacts.iter().map(BareJid::as_jid);
         for entity in contacts.chain(&directed) {
             self.send_presence(&blocks, &presence, entity, after);
+        }
+    }
+
+    /// Shows a session whose server was killed who of its contacts is there now: some went without a word. Where they were shown
+    /// before, of each it is taken back first, by the bare address since nobody knows which sessions there were (RFC 6121
+    /// 4.3.2 rule 3).
+    pub fn show_contacts(&self, claim: &Claim) {
+        let session = claim.session();
+        let bare = session.account.jid();
+        let (blocks, publishers) = {
+            let mut state = session.account.guard();
+            if !state.seat(session.number).is_some_and(|seat| seat.is_available()) {
+                return;
+            }
+            (state.blocks.clone(), state.publishers())
+        };
+        let viewer = Viewer { jid: session.jid.clone(), post: session.post.clone() };
+        for contact in publishers.iter().map(BareJid::as_jid).filter(|jid| !blocks.cover(jid)) {
+            let gone = bare_presence(PresenceType::Unavailable, contact.clone());
+            session.post.answer([gone.to(bare.as_jid().clone())]);
+            self.look(bare, &blocks, contact, slice::from_ref(&viewer));
         }
     }
 

@@ -6,7 +6,7 @@
 //! none is ever held across an await.
 
 use crate::{
-    At, BoxFuture, Claim, Request, Router, Session, Settling, Side,
+    At, BoxFuture, Claim, Request, Router, Session, Settling, Side, Source,
     account::{Account, State},
     blocks::blocked,
     delivery::Places,
@@ -54,11 +54,12 @@ impl After {
 impl Router {
     /// Routes one stanza of a session to where it belongs. `from` is stamped here. Replies and errors come through the
     /// sender's own mailbox. When the future is done the next stanza may follow (RFC 6120 10.1), and what it gives is to be
-    /// waited for beside that. Dropped before, the stanza may or may not have been routed; nobody else is held up.
+    /// waited for beside that. `source`: where its stream goes on after a kill. Dropped before, the stanza may or may not have been routed; nobody else is held up.
     pub fn dispatch(
         self: &Arc<Self>,
         claim: &Claim,
         stanza: Stanza,
+        source: Option<Source>,
     ) -> impl Future<Output = Settling> + Send + use<> {
         let (router, session) = (self.clone(), claim.session().clone());
         #[expect(
@@ -69,13 +70,19 @@ impl Router {
             let mut after = After::default();
             session.post.ask();
             faults::site!("before-routing");
-            router.take(&session, stanza, &mut after).await;
+            router.take(&session, stanza, source, &mut after).await;
             faults::site!("routed");
             router.run(after)
         }
     }
 
-    async fn take(self: &Arc<Self>, session: &Session, mut stanza: Stanza, after: &mut After) {
+    async fn take(
+        self: &Arc<Self>,
+        session: &Session,
+        mut stanza: Stanza,
+        source: Option<Source>,
+        after: &mut After,
+    ) {
         self.counters.sent(&stanza);
         let own = session.account.jid();
         // RFC 6120 8.1.2.1
@@ -121,7 +128,7 @@ impl Router {
         };
         let is_here = to.domain() == own.domain() || self.serves(to.domain());
         if is_here && to.local().is_some() {
-            return self.to_account(session, stanza, &to, after).await;
+            return self.to_account(session, stanza, source, &to, after).await;
         }
         if !self.copy_sent(session, &stanza, after) {
             after.refuse(stanza, StanzaCondition::ResourceConstraint);
@@ -149,6 +156,7 @@ impl Router {
         self: &Arc<Self>,
         session: &Session,
         stanza: Stanza,
+        source: Option<Source>,
         to: &Jid,
         after: &mut After,
     ) {
@@ -156,7 +164,9 @@ impl Router {
             return after.refuse_with(stanza, store_failed());
         };
         match stanza.kind() {
-            Kind::Message(_) => return self.deliver_message(session, &account, stanza, after),
+            Kind::Message(_) => {
+                return self.deliver_message(session, &account, stanza, source, after);
+            }
             Kind::Presence(PresenceType::Available | PresenceType::Unavailable) => {
                 return Box::pin(self.direct(session, &account, stanza, after)).await;
             }

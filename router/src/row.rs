@@ -62,6 +62,12 @@ impl InFlight {
         held.unwrap_or_else(|| self.add(number))
     }
 
+    /// Whether somebody holds it.
+    pub(crate) fn is_held(&self, number: i64) -> bool {
+        let mut rows = self.rows.iter().filter(|(its, _)| *its == number);
+        rows.any(|(_, row)| row.strong_count() > 0)
+    }
+
     /// What waits is being read from now on.
     pub(crate) fn begin_read(&mut self) {
         self.reading = false;

@@ -259,7 +259,7 @@ impl Model {
         }
         let actor = self.world.connect(jid);
         if managed {
-            actor.claim.manage();
+            actor.claim.manage(false);
         }
         self.born += 1;
         self.sessions.push(Live {
@@ -299,7 +299,7 @@ impl Model {
         let presence = presences[self.dice.below(presences.len())];
         if let Some(session) = self.pick() {
             let sender = &self.sessions[session].actor;
-            let routed = sender.router.dispatch(&sender.claim, stanza(presence));
+            let routed = sender.router.dispatch(&sender.claim, stanza(presence), None);
             self.sending.push((0, String::new(), Task::new(async { routed.await.await })));
         }
     }
@@ -314,7 +314,7 @@ impl Model {
         let Live { actor, number, .. } = &self.sessions[session];
         let id = format!("{number}.{}", self.now);
         let message = stanza(&format!("<message to='{to}' type='chat' id='{id}'/>"));
-        let routed = actor.router.dispatch(&actor.claim, message);
+        let routed = actor.router.dispatch(&actor.claim, message, None);
         self.sent.push(id.clone());
         self.sending.push((*number, id, Task::new(async { routed.await.await })));
     }

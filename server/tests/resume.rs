@@ -262,3 +262,99 @@ fn l09_l10_a_stream_outlives_its_session_over_http() {
     let heard = juliet.hear(&resume(&id, 0), "<body>2</body>");
     assert!(heard.contains("<resumed ") && heard.contains("<body>1</body>"), "{heard}");
 }
+
+/// Sends its presence and makes its stream resumable: its SM-ID.
+fn settle(tcp: &mut Tcp) -> String {
+    tcp.say(&format!("{BIND}{ENABLE}"));
+    let id = token(&tcp.hear("max='600'/>"));
+    tcp.say("<presence/>");
+    tcp.hear("<presence ");
+    id
+}
+
+fn kill(server: Daemon) {
+    let (status, _, log) = server.stop_by("KILL");
+    assert!(!status.success(), "{log}");
+}
+
+/// Both streams go on, with what was sent on them and what was not, and no message is there twice.
+#[test]
+fn l05_n2_streams_survive_a_kill() {
+    let folder = Folder::new();
+    let server = start(&folder);
+    folder.add("romeo@localhost", "secret");
+    folder.add("juliet@localhost", "secret");
+    let mut romeo = Tcp::login(server.address("c2s"), ROMEO);
+    let of_romeo = settle(&mut romeo);
+    let mut juliet = Tcp::login(server.address("c2s"), JULIET);
+    let of_juliet = settle(&mut juliet);
+    romeo.say(&format!("{}{}<r xmlns='urn:xmpp:sm:3'/>", message("1"), message("2")));
+    romeo.hear("<a xmlns='urn:xmpp:sm:3' h='3'/>"); // and his presence
+    juliet.hear("<body>2</body>");
+    juliet.say("<a xmlns='urn:xmpp:sm:3' h='2'/>"); // her presence and the first
+    // what he does not ask about, and she has
+    romeo.say(&message("3"));
+    juliet.hear("<body>3</body>");
+    kill(server);
+
+    let server = start(&folder);
+    let mut romeo = Tcp::login(server.address("c2s"), ROMEO);
+    romeo.say(&resume(&of_romeo, 1));
+    let heard = romeo.hear("/>");
+    assert!(heard.contains("<resumed ") && heard.contains(" h='3'"), "{heard}");
+    romeo.say(&format!("{}{}<r xmlns='urn:xmpp:sm:3'/>", message("3"), message("4")));
+    romeo.hear("<a xmlns='urn:xmpp:sm:3' h='5'/>");
+    let mut juliet = Tcp::login(server.address("c2s"), JULIET);
+    juliet.say(&resume(&of_juliet, 3));
+    let heard = juliet.hear("<body>4</body>");
+    assert!(heard.contains("<resumed "), "{heard}");
+    for (body, times) in [("1", 0), ("2", 0), ("3", 1), ("4", 1)] {
+        let count = heard.matches(&format!("<body>{body}</body>")).count();
+        assert_eq!(count, times, "{body} in {heard}");
+    }
+    kill(server);
+
+    // and once more, with nothing new
+    let server = start(&folder);
+    let mut juliet = Tcp::login(server.address("c2s"), JULIET);
+    juliet.say(&resume(&of_juliet, 5));
+    juliet.hear("<resumed ");
+    juliet.say("<a xmlns='urn:xmpp:sm:3' h='5'/>");
+    juliet.say("<iq type='set' id='all'><query xmlns='urn:xmpp:mam:2'/></iq>");
+    let heard = juliet.hear("<fin ");
+    for body in ["1", "2", "3", "4"] {
+        let count = heard.matches(&format!("<body>{body}</body>")).count();
+        assert_eq!(count, 1, "{body} in {heard}");
+    }
+}
+
+/// To a stream that waits; and what it has had is not for others.
+#[test]
+fn l07_what_comes_for_a_stream_that_waits_is_there_after_a_kill() {
+    let folder = Folder::new();
+    let mut server = start(&folder);
+    folder.add("romeo@localhost", "secret");
+    folder.add("juliet@localhost", "secret");
+    let mut romeo = Tcp::login(server.address("c2s"), ROMEO);
+    romeo.say(&format!("{BIND}{ENABLE}"));
+    romeo.hear("<enabled ");
+    let mut juliet = Tcp::login(server.address("c2s"), JULIET);
+    let id = settle(&mut juliet);
+    romeo.say(&message("1"));
+    juliet.hear("<body>1</body>");
+    juliet.say("<a xmlns='urn:xmpp:sm:3' h='2'/>");
+    drop(juliet);
+    server.wait_for("parked");
+    romeo.say(&format!("{}<r xmlns='urn:xmpp:sm:3'/>", message("2")));
+    romeo.hear("<a xmlns='urn:xmpp:sm:3' h='2'/>");
+    kill(server);
+
+    let server = start(&folder);
+    let mut juliet = Tcp::login(server.address("c2s"), JULIET);
+    juliet.say(&resume(&id, 2));
+    let heard = juliet.hear("<body>2</body>");
+    assert!(heard.contains("<resumed ") && !heard.contains("<body>1</body>"), "{heard}");
+    juliet.say("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
+    let heard = juliet.hear("id='p'");
+    assert!(!heard.contains("<message "), "{heard}");
+}

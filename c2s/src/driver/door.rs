@@ -10,14 +10,11 @@ use net::{
     random,
     tls::{Mode, Tls},
 };
-use roster_store::{Accounts, Sessions};
+use roster_store::{Accounts, Journal, Sessions};
 use router::{Offer, Router};
-use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, SystemTime},
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError,
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -39,11 +36,15 @@ pub struct Door {
     /// Registrations per address, tried or done.
     pub(super) registrations: Attempts,
     pub(super) hashing: Arc<Hashing>,
-    /// Where sessions are left to the next process.
+    /// What is kept of sessions for the next process.
     pub(super) sessions: Arc<dyn Sessions>,
+    /// Where they are written down, once those of the process before are taken up.
+    pub(super) journal: OnceLock<Journal>,
+    /// The last number of a stream there.
+    pub(super) last_stream: AtomicU32,
     pub(super) resumptions: Arc<Resumptions>,
-    /// The sessions that may be resumed, once the door shuts, and until when.
-    pub(super) left: Mutex<Vec<(Parked, SystemTime)>>,
+    /// The sessions that may be resumed, once the door shuts.
+    pub(super) left: Mutex<Vec<Parked>>,
     stop: CancellationToken,
     streams: TaskTracker,
     /// Sessions without a connection.
@@ -74,6 +75,8 @@ impl Door {
             registrations: Attempts::per_hour(registrations, settings.trusted.clone()),
             hashing,
             sessions,
+            journal: OnceLock::new(),
+            last_stream: AtomicU32::new(0),
             left: Mutex::default(),
             resumptions: Resumptions::new(settings.parked_per_account, settings.parked),
             settings,
@@ -156,10 +159,19 @@ impl Door {
         self.leave_behind().await;
     }
 
-    /// The door shuts: this session, which may be resumed for so long, is left to the next process.
-    pub(super) fn leave(&self, parked: Parked, rest: Duration) {
-        let until = self.router.environment().now() + rest;
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).push((parked, until));
+    /// Where sessions are written down, so that they go on after a kill; `None`: nowhere.
+    pub(super) fn journal(&self) -> Option<&Journal> {
+        self.journal.get()
+    }
+
+    /// The number there of a stream that begins.
+    pub(super) fn next_stream(&self) -> u32 {
+        self.last_stream.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+
+    /// The door shuts: this session is left to the next process.
+    pub(super) fn leave(&self, parked: Parked) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).push(parked);
     }
 
     fn enter(

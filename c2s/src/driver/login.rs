@@ -1,7 +1,7 @@
 //! Puts the client's words to SASL: credentials from the store, passwords hashed off the reactor.
 
-use super::{Door, Driver, parked::Parked, seat::Seat};
-use crate::session::{Answer, Ask, Event, Exchange, Resumed};
+use super::{Door, Driver, journal::mark, parked::Parked, seat::Seat};
+use crate::session::{Answer, Ask, Event, Exchange, Resumed, Standing};
 use net::random;
 use router::ClaimError;
 use std::{net::IpAddr, sync::Arc, time::Instant};
@@ -56,10 +56,10 @@ impl Driver {
             router.release(claim, mailbox, Vec::new()).await;
             return Err(refusal);
         }
-        self.credentials = None;
+        let mark = self.credentials.take().map_or(0, |credentials| mark(&credentials));
         let jid = claim.jid().clone();
         info!(stream = self.number, %jid, "bound");
-        self.seat = Some(Box::new(Seat::new(claim, mailbox)));
+        self.seat = Some(Box::new(Seat::new(claim, mailbox, mark)));
         Ok(jid)
     }
 
@@ -82,12 +82,19 @@ impl Driver {
             () = time::sleep_until(deadline) => { found.close(); found.try_recv().ok() }
             () = self.stop.cancelled() => { found.close(); found.try_recv().ok() }
         };
-        let Parked { claim, mut mailbox, ledger } = parked.ok_or(None)?;
+        let Parked { claim, mut mailbox, ledger, mut entry, stale } = parked.ok_or(None)?;
         self.credentials = None;
         mailbox.set_active(true); // XEP-0352 5
         let jid = claim.jid().clone();
         info!(stream = self.number, %jid, "resumed");
-        let mut seat = Seat::new(claim, mailbox);
+        if stale {
+            self.door.router.show_contacts(&claim);
+        }
+        if let Some(entry) = &mut entry {
+            entry.stand(Standing::default());
+        }
+        let mut seat = Seat::new(claim, mailbox, 0);
+        seat.entry = entry;
         seat.ticket = Some(self.door.resumptions.enter(token, account));
         self.seat = Some(Box::new(seat));
         Ok(Resumed { jid, ledger })

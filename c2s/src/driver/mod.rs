@@ -1,6 +1,7 @@
 //! One task per connection: it moves the bytes of a session, keeps its time, and carries out what it asks for.
 
 mod door;
+mod journal;
 mod login;
 mod parked;
 mod register;
@@ -17,6 +18,7 @@ use crate::{
     Origin,
     session::{Closed, Effect, Event, Session},
 };
+use journal::Entry;
 use net::{
     address::{Permit, is_within},
     tls::{Mode, TlsError},
@@ -104,6 +106,7 @@ impl Driver {
                 }
                 None => {}
             }
+            self.note();
             // Most deadlines move away with every byte, so the alarm is put off only when it rings.
             let deadline = self.session.deadline().unwrap_or_default();
             if deadline < alarm_at || alarm.is_elapsed() {
@@ -156,6 +159,19 @@ impl Driver {
         }
     }
 
+    /// What is said next is written down before it leaves, where the stream is to go on after a kill.
+    fn note(&mut self) {
+        let Some(Seat { claim, entry: Some(entry), routing, .. }) = self.seat.as_deref_mut() else {
+            return;
+        };
+        let speaks = !self.session.output().is_empty();
+        if let Some(ledger) = self.session.books()
+            && (speaks || entry.lags(ledger))
+        {
+            entry.note(ledger, claim, true, routing.is_none());
+        }
+    }
+
     /// Carries out an effect. Where its outcome has to be waited for and handed in before anything else happens, that is what
     /// is left to be done.
     fn perform(&mut self, effect: Effect) -> Option<BoxFuture<'_, ()>> {
@@ -163,7 +179,8 @@ impl Driver {
         match effect {
             Effect::Dispatch(stanza) => {
                 let seat = self.seat.as_mut().expect(BOUND);
-                seat.route(Box::pin(self.door.router.dispatch(&seat.claim, stanza)));
+                let routing = seat.dispatch(&self.door.router, &mut self.session, stanza);
+                seat.route(routing);
                 None
             }
             Effect::Active(active) => {
@@ -172,9 +189,14 @@ impl Driver {
             }
             Effect::Manage(token) => {
                 let seat = self.seat.as_mut().expect(BOUND);
-                seat.claim.manage();
                 let account = seat.claim.jid().to_bare();
-                seat.ticket = token.map(|token| self.door.resumptions.enter(&token, &account));
+                if let Some(token) = token {
+                    seat.entry = (self.session.books()).and_then(|ledger| {
+                        Entry::begin(&self.door, &seat.claim, ledger, seat.mark)
+                    });
+                    seat.ticket = Some(self.door.resumptions.enter(&token, &account));
+                }
+                seat.claim.manage(seat.entry.is_some());
                 None
             }
             Effect::StartTls => Some(Box::pin(self.start_tls())),
@@ -225,6 +247,7 @@ impl Driver {
     async fn end(mut self: Box<Self>, closed: Closed) {
         let Closed { by, why, text, finished } = closed;
         info!(stream = self.number, ?by, why, text, "closed");
+        self.note();
         let Some(mut seat) = self.seat.take() else { return self.say_goodbye().await };
         let parks = !finished && self.session.is_resumable();
         let settled = if parks {
@@ -237,7 +260,7 @@ impl Driver {
         self.handle(Event::Settled(settled));
         let router = Arc::clone(&self.door.router);
         router.took(&seat.claim, self.session.take_proven());
-        let Seat { claim, mailbox, ticket, heir, .. } = *seat;
+        let Seat { claim, mailbox, ticket, heir, entry, .. } = *seat;
         if !parks {
             let release = router.release(claim, mailbox, self.session.take_unproven());
             tokio::join!(release, self.wire.farewell(FAREWELL));
@@ -245,7 +268,7 @@ impl Driver {
         }
         faults::site!("connection-lost");
         let ledger = self.session.take_ledger().expect("a resumable stream is managed");
-        let parked = Parked { claim, mailbox, ledger };
+        let parked = Parked { claim, mailbox, ledger, entry, stale: false };
         match (heir, ticket) {
             (Some(heir), _) => self.door.hand_over(parked, heir),
             (None, Some(ticket)) => self.door.park(parked, ticket),

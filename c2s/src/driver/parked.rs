@@ -2,9 +2,13 @@
 
 use super::{
     door::Door,
+    journal::Entry,
     resumptions::{Heir, Ticket, Wish},
 };
-use crate::session::Ledger;
+use crate::{
+    Settings,
+    session::{Ledger, Standing},
+};
 use router::{Claim, Letter, Mail, Mailbox};
 use std::{future::poll_fn, sync::Arc};
 use tokio::time::{self, Instant};
@@ -20,6 +24,10 @@ pub(super) struct Parked {
     pub(super) mailbox: Mailbox,
     /// Its stanzas have all settled.
     pub(super) ledger: Box<Ledger>,
+    /// Where it is written down.
+    pub(super) entry: Option<Box<Entry>>,
+    /// The server was killed since its client last saw its contacts' presence.
+    pub(super) stale: bool,
 }
 
 impl Parked {
@@ -28,6 +36,33 @@ impl Parked {
         self.mailbox.set_active(true); // what is held, too
         while let Some(Mail::Letter(letter)) = self.mailbox.try_next() {
             self.ledger.send(letter);
+        }
+    }
+
+    /// The same with what is due, while it waits and as far as the books have room, and writes it down. False: it is over.
+    fn take_in(&mut self, settings: &Settings) -> bool {
+        let whole = loop {
+            if !self.has_room(settings) {
+                break false;
+            }
+            match self.mailbox.try_next() {
+                Some(Mail::Letter(letter)) => self.ledger.send(letter),
+                Some(Mail::Close(_)) => return false,
+                None => break true,
+            }
+        };
+        self.note(whole);
+        true
+    }
+
+    fn has_room(&self, settings: &Settings) -> bool {
+        self.ledger.has_room(settings.unacked, settings.unacked_bytes)
+    }
+
+    /// Writes down what is new. `whole`: whatever its handled stanzas have caused is in the books.
+    pub(super) fn note(&mut self, whole: bool) {
+        if let Some(entry) = &mut self.entry {
+            entry.note(&mut self.ledger, &self.claim, whole, true);
         }
     }
 
@@ -49,8 +84,13 @@ impl Door {
     }
 
     /// The same, until then.
-    pub(super) fn park_until(self: &Arc<Self>, parked: Parked, ticket: Ticket, until: Instant) {
+    pub(super) fn park_until(self: &Arc<Self>, mut parked: Parked, ticket: Ticket, until: Instant) {
         ticket.park();
+        let rest = until.saturating_duration_since(Instant::now());
+        if let Some(entry) = &mut parked.entry {
+            let until = Some(self.router.environment().now() + rest);
+            entry.stand(Standing { until, stale: parked.stale });
+        }
         self.waiting.spawn(Arc::clone(self).keep(parked, ticket, until));
     }
 
@@ -71,19 +111,30 @@ impl Door {
         until: Instant,
     ) {
         let stop = self.stop();
-        let wish = tokio::select! {
-            biased;
-            wish = poll_fn(|cx| ticket.poll(cx)) => Some(wish),
-            () = time::sleep_until(until) => ticket.leave().err(),
-            // Replaced, its account gone, its mailbox full.
-            Mail::Close(_) = poll_fn(|cx| parked.mailbox.poll_next(cx, false)) => {
+        let mut goes_on = parked.take_in(&self.settings);
+        let wish = loop {
+            if !goes_on {
                 drop(ticket); // to whoever wants it now it does not exist any more
-                None
+                break None;
             }
-            () = stop.cancelled() => match ticket.leave() {
-                Err(wish) => Some(wish),
-                Ok(()) => return self.leave(parked, until.saturating_duration_since(Instant::now())),
-            },
+            let room = parked.has_room(&self.settings);
+            tokio::select! {
+                biased;
+                wish = poll_fn(|cx| ticket.poll(cx)) => break Some(wish),
+                () = time::sleep_until(until) => break ticket.leave().err(),
+                mail = poll_fn(|cx| parked.mailbox.poll_next(cx, room)) => match mail {
+                    Mail::Letter(letter) => {
+                        parked.ledger.send(letter);
+                        goes_on = parked.take_in(&self.settings);
+                    }
+                    // Replaced, its account gone, its mailbox full.
+                    Mail::Close(_) => goes_on = false,
+                },
+                () = stop.cancelled() => match ticket.leave() {
+                    Err(wish) => break Some(wish),
+                    Ok(()) => return self.leave(parked),
+                },
+            }
         };
         match wish {
             Some(Wish::Resume(heir)) => self.hand_over(parked, heir),

@@ -1,117 +1,163 @@
-//! Sessions over a restart (XEP-0198 5): written down when the door shuts, taken up again before it opens.
+//! Streams over a restart (XEP-0198 5), whether the process before ended in good order or was killed: taken up before the door
+//! opens, left behind when it shuts.
 
-use super::{door::Door, parked::Parked};
-use crate::session::{Ledger, Saved, State};
-use roster_store::{Parked as Written, StoreError};
+use super::{
+    door::Door,
+    journal::{Entry, mark},
+    parked::Parked,
+    resumptions::Ticket,
+};
+use crate::session::{Ledger, Saved, Standing, State};
+use roster_store::{LeftStreams, StoreError};
 use router::Letter;
 use std::{
-    mem,
-    sync::{Arc, PoisonError},
-    time::Duration,
+    collections::{HashMap, HashSet},
+    fmt, mem,
+    sync::{Arc, PoisonError, atomic::Ordering},
 };
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-/// Bytes that are written down in one go: a store takes no more than a few of these at once.
-const PORTION: usize = 4 * 1_024 * 1_024;
+/// A stream that was taken up.
+struct TakenUp {
+    parked: Parked,
+    ticket: Ticket,
+    until: Instant,
+}
 
 impl Door {
-    /// Takes up the sessions that a former process has left behind: for their contacts they have always been there. Before
-    /// anybody can log in.
+    /// Takes up the streams that a former process has left behind: for their contacts they have always been there. Before
+    /// anybody can log in. From here on streams are written down, where the store has a place for that.
     ///
     /// # Errors
-    /// They could not be read.
+    /// What was left cannot be read, and is still there.
     pub async fn take_up(self: &Arc<Self>) -> Result<(), StoreError> {
-        let left = self.sessions.parked().await?;
-        let now = self.router.environment().now();
-        let count = left.len();
-        faults::site!("parked-sessions-read");
-        for Written { token, owner, until, state } in left {
-            let Some(state) = State::read(state) else {
-                error!(%owner, "a session that was left behind cannot be read");
+        let (journal, left) = match self.sessions.journal() {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(()),
+            Err(error @ StoreError::Failed(_)) => {
+                error!(%error, "streams do not outlive this process");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let LeftStreams { streams, closed } = left;
+        let numbers: Vec<u32> = streams.iter().map(|(stream, _)| *stream).collect();
+        self.last_stream.store(numbers.iter().copied().max().unwrap_or(0), Ordering::Relaxed);
+        let journal = self.journal.get_or_init(|| journal);
+        let mut heard: HashMap<u32, Vec<(u32, u64)>> = HashMap::new();
+        for (stream, stanza) in self.sessions.heard(numbers).await? {
+            heard.entry(stream).or_default().push(stanza);
+        }
+        faults::site!("streams-read");
+        let mut taken_up = Vec::new();
+        for (stream, words) in streams {
+            let Some(mut state) = State::read(&words) else {
+                error!(stream, "a stream that was left behind cannot be read");
                 continue;
             };
-            let State { seat, terms, counts, letters } = state;
-            let (claim, mailbox) = match self.router.thaw(seat).await {
-                Ok(claimed) => claimed,
-                Err(error) => {
-                    warn!(%owner, %error, "a session that was left behind cannot go on");
-                    continue;
-                }
-            };
-            claim.manage();
-            let letters = letters.into_iter().map(|Saved { stanza, owed, row }| {
-                if owed { claim.letter(stanza, row) } else { Letter::from(stanza) }
-            });
-            let ledger = Box::new(Ledger::restored(Some(terms), counts, letters.collect()));
-            let ticket = self.resumptions.enter(&token, &owner);
-            let left = until.duration_since(now).unwrap_or(Duration::ZERO);
-            self.park_until(Parked { claim, mailbox, ledger }, ticket, Instant::now() + left);
+            state.standing.stale |= !closed;
+            let heard = heard.remove(&stream).unwrap_or_default();
+            taken_up.extend(self.take_up_one(stream, state, heard).await);
+        }
+        faults::site!("streams-taken-up");
+        // Until here, were this process killed, the next would do all of it again.
+        if let Err(error) = journal.publish() {
+            error!(%error, "streams do not outlive this process");
+        }
+        faults::site!("journal-published");
+        let mut accounts = HashSet::new();
+        for TakenUp { parked, .. } in &taken_up {
+            if accounts.insert(parked.claim.jid().to_bare()) {
+                self.router.deliver_what_waits(&parked.claim);
+            }
+        }
+        let count = taken_up.len();
+        for TakenUp { parked, ticket, until } in taken_up {
+            self.park_until(parked, ticket, until);
         }
         if count > 0 {
-            info!(count, "sessions taken up");
+            info!(count, closed, "streams taken up");
         }
         Ok(())
     }
 
-    /// Writes the sessions down that may be resumed. Nobody delivers any more. Those that cannot be written end.
+    async fn take_up_one(
+        self: &Arc<Self>,
+        stream: u32,
+        state: State,
+        heard: Vec<(u32, u64)>,
+    ) -> Option<TakenUp> {
+        let State { seat, terms, mark: its_mark, standing, counts, letters, taken } = state;
+        let (jid, owner) = (seat.jid.clone(), seat.jid.to_bare());
+        let refuse = |why: &dyn fmt::Display| {
+            warn!(%jid, %why, "a stream that was left behind does not go on");
+            None
+        };
+        match self.accounts.credentials(&owner).await {
+            Ok(Some(credentials)) if mark(&credentials) == its_mark => {}
+            Ok(_) => return refuse(&"another password, or another account"),
+            Err(error) => return refuse(&error),
+        }
+        let (claim, mut mailbox) = match self.router.thaw(seat).await {
+            Ok(claimed) => claimed,
+            Err(error) => return refuse(&error),
+        };
+        mailbox.set_active(false); // as where it is parked
+        let letters = letters.into_iter().map(|Saved { stanza, owed, row }| {
+            if owed { claim.letter(stanza, row) } else { Letter::from(stanza) }
+        });
+        let (token, max) = (terms.token.clone(), terms.max);
+        let mut ledger = Box::new(Ledger::restored(Some(terms), counts, letters.collect(), heard));
+        let Standing { until, stale } = standing;
+        let entry = Entry::go_on(self, &claim, &mut ledger, its_mark, stream, standing, &taken);
+        claim.manage(entry.is_some());
+        self.router.took_rows(&claim, taken);
+        let now = self.router.environment().now();
+        // Whoever was connected has lost the connection only now.
+        let rest = until.map_or(max, |until| until.duration_since(now).unwrap_or_default());
+        let ticket = self.resumptions.enter(&token, &owner);
+        let parked = Parked { claim, mailbox, ledger, entry, stale };
+        Some(TakenUp { parked, ticket, until: Instant::now() + rest })
+    }
+
+    /// Leaves the sessions behind that may be resumed. Nobody delivers any more. What is in their mailboxes is as good as sent
+    /// on a connection that was lost. Those that cannot be written down end.
     pub(super) async fn leave_behind(&self) {
-        let mut left = mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
-        let (mut portion, mut bytes) = (Vec::new(), 0);
+        let left = mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
+        let Some(journal) = self.journal() else {
+            for parked in left {
+                self.give_up(parked).await;
+            }
+            return;
+        };
         let mut kept = Vec::new();
-        while let Some((mut parked, until)) = left.pop() {
-            let Some(state) = self.in_words(&mut parked) else {
+        for mut parked in left {
+            parked.take_mail();
+            parked.note(true);
+            match &parked.entry {
+                Some(entry) if entry.is_written() => kept.push(parked),
+                _ => self.give_up(parked).await,
+            }
+        }
+        faults::site!("stop-before-closing-journal");
+        // There is nothing else to do meanwhile.
+        let closed = journal.close();
+        faults::site!("stop-journal-closed");
+        match &closed {
+            Ok(()) => info!(count = kept.len(), "streams left behind"),
+            Err(error) => error!(count = kept.len(), %error, "streams cannot be left behind"),
+        }
+        for parked in kept {
+            if closed.is_err() {
                 self.give_up(parked).await;
                 continue;
-            };
-            bytes += state.len();
-            let owner = parked.claim.jid().to_bare();
-            portion.push(Written { token: parked.token().into(), owner, until, state });
-            kept.push(parked);
-            if bytes >= PORTION || left.is_empty() {
-                self.write_down(mem::take(&mut portion), mem::take(&mut kept)).await;
-                bytes = 0;
             }
-        }
-        self.write_down(portion, kept).await;
-    }
-
-    async fn write_down(&self, written: Vec<Written>, sessions: Vec<Parked>) {
-        if written.is_empty() {
-            return;
-        }
-        let count = sessions.len();
-        faults::site!("stop-before-parking");
-        match self.sessions.park(written).await {
-            Ok(()) => {
-                faults::site!("stop-parked");
-                info!(count, "sessions left behind");
+            let Parked { claim, mailbox, entry, .. } = parked;
+            if let Some(entry) = entry {
+                entry.leave();
             }
-            Err(error) => {
-                error!(count, %error, "sessions cannot be left behind");
-                for parked in sessions {
-                    self.give_up(parked).await;
-                }
-                return;
-            }
-        }
-        for Parked { claim, mailbox, .. } in sessions {
             self.router.abandon(claim, mailbox);
         }
-    }
-
-    /// What is in the mailbox is as good as sent on a connection that was lost: the client does not have it. The letters
-    /// stay in the books.
-    fn in_words(&self, parked: &mut Parked) -> Option<Vec<u8>> {
-        let seat = self.router.freeze(&parked.claim)?;
-        parked.take_mail();
-        let terms = parked.ledger.terms()?.clone();
-        let letters = parked.ledger.letters().map(|letter| Saved {
-            stanza: letter.stanza().clone(),
-            owed: letter.is_owed(),
-            row: letter.row(),
-        });
-        let letters = letters.collect();
-        Some(State { seat, terms, counts: parked.ledger.counts(), letters }.write())
     }
 }

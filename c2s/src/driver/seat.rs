@@ -1,25 +1,35 @@
 //! What a bound stream has in the router, and what it waits for there.
 
-use super::resumptions::{Heir, Ticket, Wish};
+use super::{
+    journal::Entry,
+    resumptions::{Heir, Ticket, Wish},
+};
+use crate::session::Session;
 use futures_util::{FutureExt, StreamExt, stream::FuturesOrdered};
-use router::{BoxFuture, Claim, Mail, Mailbox, Settling};
+use router::{BoxFuture, Claim, Mail, Mailbox, Router, Settling};
 use std::{
     future::poll_fn,
     mem,
+    sync::Arc,
     task::{Context, Poll},
 };
+use xmpp_core::{Kind, Stanza};
 
 /// A claimed address and what is on its way from it.
 pub(super) struct Seat {
     pub(super) claim: Claim,
     pub(super) mailbox: Mailbox,
     /// The stanza that is being routed.
-    routing: Option<BoxFuture<'static, Settling>>,
+    pub(super) routing: Option<BoxFuture<'static, Settling>>,
     settling: Settlements,
     /// Where it is found by who resumes it.
     pub(super) ticket: Option<Ticket>,
     /// Who resumes it.
     pub(super) heir: Option<Heir>,
+    /// What tells the account from another one at its address.
+    pub(super) mark: u64,
+    /// Where the stream is written down, so that it goes on after a kill.
+    pub(super) entry: Option<Box<Entry>>,
 }
 
 /// What a seat waited for.
@@ -43,9 +53,28 @@ struct Settlements {
 }
 
 impl Seat {
-    pub(super) fn new(claim: Claim, mailbox: Mailbox) -> Self {
+    pub(super) fn new(claim: Claim, mailbox: Mailbox, mark: u64) -> Self {
         let settling = Settlements::default();
-        Self { claim, mailbox, routing: None, settling, ticket: None, heir: None }
+        let (ticket, heir, entry) = (None, None, None);
+        Self { claim, mailbox, routing: None, settling, ticket, heir, mark, entry }
+    }
+
+    /// The way of a stanza that was just taken from the stream.
+    pub(super) fn dispatch(
+        &mut self,
+        router: &Arc<Router>,
+        session: &mut Session,
+        stanza: Stanza,
+    ) -> BoxFuture<'static, Settling> {
+        let written = self.entry.as_mut().zip(session.books());
+        let source = written.and_then(|(entry, books)| match stanza.kind() {
+            Kind::Message(_) => Some(entry.source(books.received(), &stanza)),
+            Kind::Presence(_) | Kind::Iq(_) => {
+                entry.doubt_seat();
+                None
+            }
+        });
+        Box::pin(router.dispatch(&self.claim, stanza, source))
     }
 
     /// Routes a stanza from now on; that it is routed is [`News`].

@@ -22,6 +22,10 @@ pub(crate) struct Ledger {
     unacknowledged: VecDeque<Letter>,
     /// Bytes of them.
     bytes: usize,
+    /// How many of the last of them are not written down yet, where that is done.
+    fresh: usize,
+    /// What was put of what the client has still to send again, by number, with its mark: where the server was killed.
+    heard: Option<Box<Vec<(u32, u64)>>>,
     request: Request,
 }
 
@@ -71,16 +75,19 @@ const IDLE_LETTERS: usize = 4;
 impl Ledger {
     /// New books, at the moment that management is enabled.
     pub(crate) fn new(terms: Option<Terms>) -> Self {
-        Self::restored(terms, Counts { handled: 0, acknowledged: 0 }, VecDeque::new())
+        Self::restored(terms, Counts { handled: 0, acknowledged: 0 }, VecDeque::new(), Vec::new())
     }
 
-    /// The books of a stream that has no connection, as they were.
+    /// The books of a stream that has no connection, as they were. `heard`: what was put already of the stanzas that are not
+    /// handled, by their numbers, with their marks.
     pub(crate) fn restored(
         terms: Option<Terms>,
         counts: Counts,
         unacknowledged: VecDeque<Letter>,
+        mut heard: Vec<(u32, u64)>,
     ) -> Self {
         let Counts { handled, acknowledged } = counts;
+        heard.retain(|(number, _)| !at_least(handled, *number));
         Self {
             terms,
             received: handled,
@@ -90,6 +97,8 @@ impl Ledger {
             acknowledged,
             bytes: unacknowledged.iter().map(|letter| letter.stanza().weight()).sum(),
             unacknowledged,
+            fresh: 0,
+            heard: (!heard.is_empty()).then(|| Box::new(heard)),
             request: Request::default(),
         }
     }
@@ -107,6 +116,23 @@ impl Ledger {
     /// A stanza of the client was taken from the stream.
     pub(super) fn receive(&mut self) {
         self.received = self.received.wrapping_add(1);
+    }
+
+    /// How many stanzas were taken from the stream: the number of the last.
+    pub(crate) fn received(&self) -> u32 {
+        self.received
+    }
+
+    /// Whether the stanza that was received last had been put before the server was killed: it is not done twice.
+    pub(super) fn was_heard(&mut self, is: impl Fn(u64) -> bool) -> bool {
+        let Some(heard) = &mut self.heard else { return false };
+        let number = self.received;
+        let found = heard.iter().any(|(its, mark)| *its == number && is(*mark));
+        heard.retain(|(its, _)| !at_least(number, *its));
+        if heard.is_empty() {
+            self.heard = None;
+        }
+        found
     }
 
     /// The next so many stanzas are safe, and what they caused for the client itself has been written.
@@ -141,7 +167,7 @@ impl Ledger {
 
     /// Whether another letter may be sent: what the client does not acknowledge waits in the mailbox, which is bounded. A
     /// single one of any size passes.
-    pub(super) fn has_room(&self, stanzas: usize, bytes: usize) -> bool {
+    pub(crate) fn has_room(&self, stanzas: usize, bytes: usize) -> bool {
         self.unacknowledged.is_empty()
             || (self.unacknowledged.len() < stanzas && self.bytes < bytes)
     }
@@ -150,6 +176,23 @@ impl Ledger {
     pub(crate) fn send(&mut self, letter: Letter) {
         self.bytes += letter.stanza().weight();
         self.unacknowledged.push_back(letter);
+        self.fresh += 1;
+    }
+
+    /// The letters that are not written down.
+    pub(crate) fn fresh(&self) -> impl Iterator<Item = &Letter> {
+        let noted = self.unacknowledged.len().saturating_sub(self.fresh);
+        self.unacknowledged.iter().skip(noted)
+    }
+
+    /// Whether all letters are written down.
+    pub(crate) fn is_noted(&self) -> bool {
+        self.fresh == 0
+    }
+
+    /// All letters are written down.
+    pub(crate) fn noted(&mut self) {
+        self.fresh = 0;
     }
 
     /// How many stanzas the client was sent.

@@ -28,6 +28,7 @@
 //! from everywhere: a footer, a stream error, a deadline, the end of the connection ──► Closed
 //! ```
 
+mod again;
 mod bind;
 mod frozen;
 mod header;
@@ -41,9 +42,13 @@ mod stage;
 mod tests;
 
 use crate::Settings;
+pub(crate) use again::mark;
 use bytes::{Bytes, BytesMut};
-pub(crate) use frozen::{Saved, State};
-pub(crate) use ledger::Ledger;
+pub(crate) use frozen::{
+    Page, Saved, Standing, State, put_counts, put_letter, put_seat, put_standing, put_taken,
+    put_terms,
+};
+pub(crate) use ledger::{Counts, Ledger};
 pub(crate) use manage::Resumed;
 use rate::Bucket;
 pub(crate) use register::RegisterError;
@@ -284,6 +289,11 @@ impl Session {
     pub(crate) fn is_resumable(&self) -> bool {
         let Stream { ledger, promised, written, .. } = &self.stream;
         written >= promised && ledger.as_ref().is_some_and(|ledger| ledger.terms().is_some())
+    }
+
+    /// The books of a managed stream.
+    pub(crate) fn books(&mut self) -> Option<&mut Ledger> {
+        self.stream.ledger.as_deref_mut()
     }
 
     /// The books of a managed stream, once it is over and all that it sent has settled.

@@ -428,6 +428,9 @@ impl Bound {
             let error = StanzaError::new(StanzaCondition::NotAllowed); // RFC 6120 7.6.2.2
             return self.answer(stanza.error(&error), stream);
         }
+        if stream.ledger.as_mut().is_some_and(|ledger| ledger.knows(&stanza)) {
+            return self.answer(None, stream); // XEP-0198 5: definitively
+        }
         if stanza.head.lang.is_none() {
             stanza.head.lang.clone_from(&stream.lang); // RFC 6120 4.7.4
         }

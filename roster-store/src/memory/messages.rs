@@ -75,7 +75,13 @@ impl Messages for Memory {
         let number = |message: NewMessage| (numbers.next(&message.owner).0, message);
         let numbered: Vec<_> = put.messages.into_iter().map(number).collect();
         let ids = numbered.iter().map(|(id, _)| *id).collect();
-        let result = self.now(|state| law::put_messages(state, &self.caps, &numbered));
+        let result = self.now(|state| {
+            law::put_messages(state, &self.caps, &numbered)?;
+            if let Some(source) = put.source {
+                state.note_heard(source);
+            }
+            Ok(())
+        });
         if let (Err(_), Some((origin, Noted::New(place)))) = (&result, noted) {
             origins.forget(origin, place);
         }

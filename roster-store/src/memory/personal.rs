@@ -2,8 +2,8 @@
 
 use super::{Memory, State};
 use crate::{
-    ArchivePreferences, BlockLists, BoxFuture, Document, DocumentKey, Documents, LastActivity,
-    Left, Motd, Notices, Parked, Preferences, Result, Sessions,
+    ArchivePreferences, BlockLists, BoxFuture, Document, DocumentKey, Documents, Heard, Journal,
+    LastActivity, Left, LeftStreams, Motd, Notices, Preferences, Result, Sessions, Source,
     law::{self, AccountId, BlockRows, DocumentRows, PreferenceRows},
 };
 use xmpp_core::{BareJid, Jid};
@@ -82,15 +82,32 @@ impl ArchivePreferences for Memory {
 }
 
 impl Sessions for Memory {
-    fn park(&self, sessions: Vec<Parked>) -> BoxFuture<Result<()>> {
+    fn journal(&self) -> Result<Option<(Journal, LeftStreams)>> {
+        Ok(None)
+    }
+    fn heard(&self, streams: Vec<u32>) -> BoxFuture<Result<Vec<(u32, Heard)>>> {
         self.run(|state| {
-            let State { parked, names, .. } = state;
-            parked.extend(sessions.into_iter().filter(|s| names.contains_key(&s.owner)));
+            state.heard.retain(|(stream, _), _| streams.contains(stream));
+            let heard = state.heard.iter();
+            Ok(heard.map(|((stream, number), mark)| (*stream, (*number, *mark))).collect())
+        })
+    }
+    fn forget(&self, stream: u32) -> BoxFuture<Result<()>> {
+        self.run(|state| {
+            state.heard.retain(|(its, _), _| *its != stream);
             Ok(())
         })
     }
-    fn parked(&self) -> BoxFuture<Result<Vec<Parked>>> {
-        self.run(|state| Ok(std::mem::take(&mut state.parked)))
+}
+
+impl State {
+    pub(super) fn note_heard(&mut self, source: Source) {
+        let Source { stream, number, mark, handled } = source;
+        if let Some(handled) = handled {
+            let is_over = |number: u32| handled.wrapping_sub(number) < 1 << 31;
+            self.heard.retain(|(its, number), _| *its != stream || !is_over(*number));
+        }
+        self.heard.insert((stream, number), mark);
     }
 }
 

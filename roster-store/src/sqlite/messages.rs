@@ -67,6 +67,9 @@ impl Messages for Sqlite {
             if let Some((origin, Noted::New(place))) = noted {
                 tx.note_origin(origin, place)?;
             }
+            if let Some(source) = put.source {
+                tx.note_heard(source)?;
+            }
             tx.note_used(numbered.iter().map(|(id, _)| id.number()).max().unwrap_or(0))
         };
         let shared = self.intake.clone();

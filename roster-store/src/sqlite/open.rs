@@ -61,11 +61,9 @@ pub(super) fn readable(path: &Path) -> Result<Connection> {
 pub(super) fn alone(path: &Path) -> Result<File> {
     let cannot = |error: &dyn Display| unusable(path, format_args!("cannot be locked: {error}"));
     make_folder(path).map_err(|e| cannot(&e))?;
-    let mut name = path.as_os_str().to_owned();
-    name.push("-lock");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
-    let lock = options.open(PathBuf::from(name)).map_err(|e| cannot(&e))?;
+    let lock = options.open(beside(path, "-lock")).map_err(|e| cannot(&e))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {
@@ -73,6 +71,13 @@ pub(super) fn alone(path: &Path) -> Result<File> {
         }
         Err(TryLockError::Error(error)) => Err(cannot(&error)),
     }
+}
+
+/// A file that belongs to the database.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 /// Makes the folder of the database, for its owner only, where it is missing.

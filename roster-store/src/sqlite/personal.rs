@@ -1,15 +1,18 @@
-//! Documents, block lists, archive preferences, last activity, notices and parked streams in the database.
+//! Documents, block lists, archive preferences, last activity, notices, and what was heard on streams, in the database.
 
 use super::{
     Sqlite,
+    open::beside,
     rows::{Tx, jid, microseconds, size, time},
 };
 use crate::{
-    ArchivePreferences, BlockLists, BoxFuture, Document, DocumentKey, Documents, LastActivity,
-    Left, Motd, Notices, Parked, Policy, Preferences, Result, Sessions, StoreError,
+    ArchivePreferences, BlockLists, BoxFuture, Document, DocumentKey, Documents, Heard, Journal,
+    LastActivity, Left, LeftStreams, Motd, Notices, Policy, Preferences, Result, Sessions, Source,
+    StoreError,
     law::{self, AccountId, BlockRows, DocumentRows, PreferenceRows},
 };
 use rusqlite::{OptionalExtension, params};
+use std::{collections::BTreeSet, fs, ops::RangeInclusive};
 use xmpp_core::{BareJid, Jid};
 
 impl Documents for Sqlite {
@@ -55,12 +58,17 @@ impl ArchivePreferences for Sqlite {
 }
 
 impl Sessions for Sqlite {
-    fn park(&self, sessions: Vec<Parked>) -> BoxFuture<Result<()>> {
-        let bytes = sessions.iter().map(|session| session.state.len()).sum();
-        self.write(bytes, move |tx| tx.park(&sessions))
+    fn journal(&self) -> Result<Option<(Journal, LeftStreams)>> {
+        // What a boot is called; where nothing tells, only what ended in good order is believed.
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        Journal::open(&beside(&self.path, "-streams"), boot.as_deref().map(str::trim)).map(Some)
     }
-    fn parked(&self) -> BoxFuture<Result<Vec<Parked>>> {
-        self.write(0, |tx| tx.parked())
+    fn heard(&self, streams: Vec<u32>) -> BoxFuture<Result<Vec<(u32, Heard)>>> {
+        let streams = streams.into_iter().collect();
+        self.write(0, move |tx| tx.heard(&streams))
+    }
+    fn forget(&self, stream: u32) -> BoxFuture<Result<()>> {
+        self.write(0, move |tx| tx.forget_heard(heard_id(stream, 0)..=heard_id(stream, u32::MAX)))
     }
 }
 
@@ -87,32 +95,51 @@ impl Notices for Sqlite {
 }
 
 impl Tx<'_> {
-    fn park(&mut self, sessions: &[Parked]) -> Result<()> {
-        let mut statement = self.sql(
-            "INSERT OR REPLACE INTO parked SELECT ?1, id, ?3, ?4 FROM account WHERE jid = ?2",
-        )?;
-        for Parked { token, owner, until, state } in sessions {
-            statement.execute(params![token, owner.as_str(), microseconds(*until), state])?;
+    /// A stanza was put.
+    pub(super) fn note_heard(&mut self, source: Source) -> Result<()> {
+        let Source { stream, number, mark, handled } = source;
+        if let Some(handled) = handled {
+            // The half of the circle that ends there.
+            let first = handled.wrapping_sub((1 << 31) - 1);
+            let id = |number| heard_id(stream, number);
+            if first <= handled {
+                self.forget_heard(id(first)..=id(handled))?;
+            } else {
+                self.forget_heard(id(0)..=id(handled))?;
+                self.forget_heard(id(first)..=id(u32::MAX))?;
+            }
         }
+        self.sql("INSERT OR REPLACE INTO heard VALUES (?1, ?2)")?
+            .execute([heard_id(stream, number), mark.cast_signed()])?;
         Ok(())
     }
 
-    fn parked(&mut self) -> Result<Vec<Parked>> {
-        let mut sessions = Vec::new();
-        let mut statement = self.sql(
-            "SELECT token, jid, until, state FROM parked JOIN account ON account.id = parked.account",
-        )?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            sessions.push(Parked {
-                token: row.get(0)?,
-                owner: jid(row, 1)?,
-                until: time(row.get(2)?),
-                state: row.get(3)?,
-            });
+    fn heard(&mut self, streams: &BTreeSet<u32>) -> Result<Vec<(u32, Heard)>> {
+        let mut heard: Vec<(u32, Heard)> = Vec::new();
+        let mut over = BTreeSet::new();
+        {
+            let mut statement = self.sql("SELECT id >> 32, id & 0xffffffff, mark FROM heard")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let stream = row.get(0)?;
+                if streams.contains(&stream) {
+                    let mark: i64 = row.get(2)?;
+                    heard.push((stream, (row.get(1)?, mark.cast_unsigned())));
+                } else {
+                    over.insert(stream);
+                }
+            }
         }
-        self.sql("DELETE FROM parked")?.execute([])?;
-        Ok(sessions)
+        for stream in over {
+            self.forget_heard(heard_id(stream, 0)..=heard_id(stream, u32::MAX))?;
+        }
+        Ok(heard)
+    }
+
+    fn forget_heard(&mut self, ids: RangeInclusive<i64>) -> Result<()> {
+        self.sql("DELETE FROM heard WHERE id BETWEEN ?1 AND ?2")?
+            .execute([ids.start(), ids.end()])?;
+        Ok(())
     }
 
     fn motd(&self) -> Result<Option<Motd>> {
@@ -267,4 +294,9 @@ impl PreferenceRows for Tx<'_> {
         }
         Ok(())
     }
+}
+
+/// The id of a stanza's row.
+fn heard_id(stream: u32, number: u32) -> i64 {
+    i64::from(stream) << 32 | i64::from(number)
 }

@@ -99,7 +99,7 @@ fn put(store: &mut Stage, owners: &[(&BareJid, bool)], stanza: &[u8]) -> String 
     // Some are the same as others.
     let origin =
         stanza.len().is_multiple_of(4).then(|| Origin::of((stanza.len() as u64).to_le_bytes()));
-    let (taken, put) = store.next().put(Put { messages, origin });
+    let (taken, put) = store.next().put(Put { messages, origin, source: None });
     let again = taken == Taken::Again;
     let numbers: Vec<_> = taken.ids().iter().map(MessageId::number).collect();
     format!("put {owners:?} {again} {numbers:?} {:?}", block_on(put))

@@ -5,7 +5,7 @@ use crate::{
     stage::{CAPS, block_on, credentials, jid, open},
 };
 use roster_store::{
-    Accounts, Caps, DocumentKey, Durability, Left, Messages, NewMessage, Origin, Parked, Policy,
+    Accounts, Caps, DocumentKey, Durability, Left, Messages, NewMessage, Origin, Policy,
     Preferences, Put, Retention, Revoked, Store, StoreError, Taken, sqlite::Sqlite,
 };
 use rusqlite::Connection;
@@ -236,9 +236,6 @@ fn a_deleted_account_leaves_no_rows() {
     let always = vec![stranger.as_jid().clone()];
     let preferences = Preferences { default: Policy::Never, always, never: vec![] };
     block_on(store.set_preferences(&juliet, preferences)).expect("set");
-    let until = UNIX_EPOCH;
-    let parked = Parked { token: "?".into(), owner: juliet.clone(), until, state: vec![] };
-    block_on(store.park(vec![parked])).expect("parked");
     block_on(store.left(&juliet, Left { at: UNIX_EPOCH, status: None })).expect("noted");
     let conn = Connection::open(&path).expect("opened");
     let rows = |table: &str| -> i64 {
@@ -257,11 +254,10 @@ fn a_deleted_account_leaves_no_rows() {
         "activity",
         "archive_default",
         "archive_rule",
-        "parked",
     ];
-    assert_eq!(owned.map(rows), [1, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+    assert_eq!(owned.map(rows), [1, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
     block_on(store.delete(&juliet)).expect("deleted");
-    assert_eq!(owned.map(rows), [0; 13]);
+    assert_eq!(owned.map(rows), [0; 12]);
 }
 
 #[test]
@@ -272,7 +268,7 @@ fn n2_what_is_sent_again_before_the_first_has_failed_fails_with_it() {
     let juliet = jid("juliet@capulet.example");
     let put = || {
         let messages = vec![waiting(juliet.as_str(), b"hello")];
-        store.put(Put { messages, origin: Some(Origin::of([1; 8])) })
+        store.put(Put { messages, origin: Some(Origin::of([1; 8])), source: None })
     };
     // Another process holds the lock while they are queued.
     let other = Connection::open(&path).expect("opened");
@@ -299,7 +295,7 @@ fn n2_what_cannot_come_again_is_cleared_away() {
         let at = UNIX_EPOCH + Duration::from_secs(60 * 60 * hours);
         let messages = vec![NewMessage { archived: true, at, ..waiting(juliet.as_str(), b"?") }];
         let origin = Some(Origin::of(u64::to_le_bytes(hours)));
-        block_on(store.put(Put { messages, origin }).1).expect("kept");
+        block_on(store.put(Put { messages, origin, source: None }).1).expect("kept");
     }
     block_on(store.purge(None, Retention::default())).expect("a step");
     let conn = Connection::open(&path).expect("opened");
@@ -322,7 +318,7 @@ fn what_a_kill_left_in_the_log_is_in_the_database_before_it_is_served() {
     block_on(store.create(&juliet, credentials(0))).expect("created");
     let put = || {
         let messages = vec![waiting(juliet.as_str(), b"hello")];
-        Put { messages, origin: Some(Origin::of([1; 8])) }
+        Put { messages, origin: Some(Origin::of([1; 8])), source: None }
     };
     block_on(store.put(put()).1).expect("kept");
     for (from, to) in [(&path, &copy), (&log(&path), &log(&copy))] {

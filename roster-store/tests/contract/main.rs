@@ -108,7 +108,7 @@ contract! {
         a_block_takes_its_place_when_it_is_called,
         xep0441_preferences_are_kept_as_a_default_and_two_sorted_lists,
         r03_caps_of_archive_preferences,
-        l14_parked_streams_are_given_out_once,
-        p08_parked_streams_end_with_their_account,
+        n2_what_was_heard_on_a_stream_is_put_with_the_message,
+        xep0198_4_what_was_heard_is_forgotten_once_it_is_handled,
         xep0133_there_is_one_message_of_the_day_at_most;
 }

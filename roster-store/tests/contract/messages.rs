@@ -203,7 +203,8 @@ fn say(stage: &mut Stage, origin: u8, at: SystemTime, archived: bool) -> (Taken,
     let received = NewMessage { archived, at, ..waiting(JULIET, b"hello") };
     let sent = NewMessage { owner: jid(ROMEO), pending: false, ..received.clone() };
     let messages = vec![sent, received];
-    let (taken, put) = stage.next().put(Put { messages, origin: Some(Origin::of([origin; 8])) });
+    let (taken, put) =
+        stage.next().put(Put { messages, origin: Some(Origin::of([origin; 8])), source: None });
     (taken, block_on(put).is_ok())
 }
 
@@ -251,7 +252,7 @@ pub(crate) fn n2_what_could_not_be_kept_is_new_the_next_time(stage: &mut Stage) 
     let (taken, kept) = say(stage, 1, UNIX_EPOCH, true);
     assert!(kept && taken != Taken::Again);
     assert_eq!((archive(stage, ROMEO), archive(stage, JULIET)), (1, 1));
-    let empty = Put { messages: vec![], origin: Some(Origin::of([9; 8])) };
+    let empty = Put { messages: vec![], origin: Some(Origin::of([9; 8])), source: None };
     assert_eq!(block_on(stage.next().put(empty).1), Ok(()));
     assert_ne!(say(stage, 9, UNIX_EPOCH, true).0, Taken::Again, "nothing was kept of that one");
 }

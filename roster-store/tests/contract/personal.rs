@@ -1,7 +1,10 @@
 //! Rules of documents, block lists and last activity.
 
-use crate::stage::{Stage, block_on, jid};
-use roster_store::{DocumentKey, Left, Motd, Parked, Policy, Preferences, Result, StoreError};
+use crate::{
+    messages::waiting,
+    stage::{Stage, block_on, jid},
+};
+use roster_store::{DocumentKey, Left, Motd, Policy, Preferences, Put, Result, Source, StoreError};
 use std::time::{Duration, UNIX_EPOCH};
 use xmpp_core::Jid;
 
@@ -236,35 +239,50 @@ pub(crate) fn r03_caps_of_archive_preferences(stage: &mut Stage) {
     prefer(stage, JULIET, &[&long], &[]).expect("sixty");
 }
 
-fn parked(token: &str, owner: &str) -> Parked {
-    let until = UNIX_EPOCH + Duration::from_micros(1_765_432_109_876_543);
-    Parked { token: token.into(), owner: jid(owner), until, state: vec![0, 255, b'\''] }
+fn hear(stage: &mut Stage, stream: u32, number: u32, handled: Option<u32>) {
+    let juliet = jid(JULIET);
+    let kept = stage.run(|s| s.pending(&juliet, 0, 10, usize::MAX)).expect("read").0;
+    let numbers = kept.into_iter().map(|kept| kept.id.number()).collect();
+    stage.run(|s| s.settle(&juliet, numbers)).expect("room for more");
+    let source = Some(Source { stream, number, mark: u64::MAX - u64::from(number), handled });
+    let messages = vec![waiting(JULIET, b"x")];
+    stage.run(|s| s.put(Put { messages, source, origin: None }).1).expect("kept");
 }
 
-fn take_parked(stage: &mut Stage) -> Vec<Parked> {
-    let mut parked = stage.run(|s| s.parked()).expect("taken");
-    parked.sort_unstable_by(|a, b| a.token.cmp(&b.token));
-    parked
+fn heard(stage: &mut Stage, streams: &[u32]) -> Vec<(u32, u32)> {
+    let heard = stage.run(|s| s.heard(streams.into())).expect("read");
+    assert!(heard.iter().all(|(_, (number, mark))| *mark == u64::MAX - u64::from(*number)));
+    heard.into_iter().map(|(stream, (number, _))| (stream, number)).collect()
 }
 
-pub(crate) fn l14_parked_streams_are_given_out_once(stage: &mut Stage) {
+pub(crate) fn n2_what_was_heard_on_a_stream_is_put_with_the_message(stage: &mut Stage) {
     stage.create(JULIET);
-    stage.create(ROMEO);
-    assert_eq!(take_parked(stage), []);
-    let streams = vec![parked("1", JULIET), parked("2", ROMEO), parked("3", JULIET)];
-    let some = [streams.clone(), vec![parked("4", "nobody@capulet.example")]].concat();
-    stage.run(|s| s.park(some)).expect("parked");
-    assert_eq!(take_parked(stage), streams);
-    assert_eq!(take_parked(stage), []);
+    hear(stage, 1, 7, None);
+    hear(stage, 2, 7, None);
+    let refused = Some(Source { stream: 1, number: 8, mark: 0, handled: None });
+    let messages = vec![waiting(JULIET, b"x"), waiting("nobody@capulet.example", b"x")];
+    stage.run(|s| s.put(Put { messages, source: refused, origin: None }).1).expect_err("nobody");
+    assert_eq!(heard(stage, &[1, 2, 3]), [(1, 7), (2, 7)]);
+    assert_eq!(heard(stage, &[2]), [(2, 7)]);
+    assert_eq!(heard(stage, &[1, 2]), [(2, 7)], "of those that did not go on it is forgotten");
+    stage.run(|s| s.forget(2)).expect("forgotten");
+    assert!(heard(stage, &[1, 2]).is_empty());
 }
 
-pub(crate) fn p08_parked_streams_end_with_their_account(stage: &mut Stage) {
+pub(crate) fn xep0198_4_what_was_heard_is_forgotten_once_it_is_handled(stage: &mut Stage) {
     stage.create(JULIET);
-    stage.create(ROMEO);
-    stage.run(|s| s.park(vec![parked("1", JULIET), parked("2", ROMEO)])).expect("parked");
-    stage.delete(JULIET);
-    stage.create(JULIET);
-    assert_eq!(take_parked(stage), [parked("2", ROMEO)]);
+    let last = u32::MAX;
+    hear(stage, 2, 5, None);
+    hear(stage, 1, last - 1, None);
+    hear(stage, 1, last, Some(last - 2));
+    assert_eq!(heard(stage, &[1, 2]), [(1, last - 1), (1, last), (2, 5)]);
+    // counts are on a circle
+    hear(stage, 1, 1, Some(last));
+    assert_eq!(heard(stage, &[1, 2]), [(1, 1), (2, 5)]);
+    hear(stage, 1, 2, Some(0));
+    assert_eq!(heard(stage, &[1, 2]), [(1, 1), (1, 2), (2, 5)]);
+    hear(stage, 1, 3, Some(1));
+    assert_eq!(heard(stage, &[1, 2]), [(1, 2), (1, 3), (2, 5)]);
 }
 
 pub(crate) fn a_block_takes_its_place_when_it_is_called(stage: &mut Stage) {

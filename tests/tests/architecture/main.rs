@@ -151,7 +151,7 @@ const RULES: &[Rule] = &[
         forbidden: &[SOCKETS],
     },
     Rule {
-        name: "a door sees the accounts and the parked sessions of the store, nothing else of it",
+        name: "a door sees the accounts and the sessions of the store, nothing else of it",
         holds: |krate, _| krate == "c2s",
         forbidden: &[&[
             "Rosters",

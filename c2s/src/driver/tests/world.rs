@@ -8,11 +8,14 @@ use net::{
     random,
     tls::{self, Tls},
 };
-use roster_store::{Accounts, Caps, memory::Memory};
+use roster_store::{
+    Accounts, BoxFuture as StoreFuture, Caps, Heard, Journal, LeftStreams, Result as StoreResult,
+    Sessions, memory::Memory,
+};
 use router::{BoxFuture, Directory, Environment, LoadError, Module, Record, Router};
 use std::{
     mem,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 use tokio::{
@@ -37,7 +40,8 @@ const PIPE: usize = 16 * 1_024;
 pub(super) struct Verona {
     pub(super) door: Arc<Door>,
     settings: Settings,
-    store: Arc<Memory>,
+    pub(super) store: Arc<Memory>,
+    shelf: Arc<Shelf>,
     start: Instant,
 }
 
@@ -62,14 +66,31 @@ impl Verona {
         let credentials = Credentials::derive(PASSWORD_IN_MANTUA, ROUNDS, &[[8; 16]; 3]).unwrap();
         store.create(&"romeo@mantua.lit".parse().unwrap(), credentials).await.unwrap();
         let start = Instant::now();
-        Self { door: open(&settings, &store, modules, start), settings, store, start }
+        let shelf = Arc::new(Shelf {
+            folder: tempfile::tempdir().unwrap(),
+            boot: Mutex::new("a boot, in as many letters as one has".into()),
+            store: Arc::clone(&store),
+        });
+        let door = open(&settings, &store, &shelf, modules, start);
+        door.take_up().await.unwrap();
+        Self { door, settings, store, shelf, start }
     }
 
     /// The server shuts down, and another process begins.
     pub(super) async fn restart(&mut self) {
         self.door.shut().await;
-        self.door = open(&self.settings, &self.store, &[], self.start);
+        self.begin().await;
+    }
+
+    /// Another process begins, whatever became of the one before.
+    pub(super) async fn begin(&mut self) {
+        self.door = open(&self.settings, &self.store, &self.shelf, &[], self.start);
         self.door.take_up().await.unwrap();
+    }
+
+    /// The machine is started anew.
+    pub(super) fn boot(&self) {
+        self.shelf.boot.lock().unwrap().replace_range(..1, "A");
     }
 
     /// A connection in memory, and the task that serves it.
@@ -96,6 +117,7 @@ impl Verona {
 fn open(
     settings: &Settings,
     store: &Arc<Memory>,
+    shelf: &Arc<Shelf>,
     modules: &[Arc<dyn Module>],
     start: Instant,
 ) -> Arc<Door> {
@@ -108,8 +130,28 @@ fn open(
     );
     let tls = Tls::ephemeral(&["verona.lit"]).unwrap();
     let hashing = Hashing::new(2, ROUNDS);
-    let (accounts, sessions) = (Arc::clone(store) as _, Arc::clone(store) as _);
+    let (accounts, sessions) = (Arc::clone(store) as _, Arc::clone(shelf) as _);
     Door::new(settings.clone(), router.unwrap(), accounts, sessions, Arc::new(tls), hashing)
+}
+
+/// What outlives a process beside the store.
+struct Shelf {
+    folder: tempfile::TempDir,
+    boot: Mutex<String>,
+    store: Arc<Memory>,
+}
+
+impl Sessions for Shelf {
+    fn journal(&self) -> StoreResult<Option<(Journal, LeftStreams)>> {
+        let boot = self.boot.lock().unwrap();
+        Journal::open(&self.folder.path().join("streams"), Some(&boot)).map(Some)
+    }
+    fn heard(&self, streams: Vec<u32>) -> StoreFuture<StoreResult<Vec<(u32, Heard)>>> {
+        self.store.heard(streams)
+    }
+    fn forget(&self, stream: u32) -> StoreFuture<StoreResult<()>> {
+        self.store.forget(stream)
+    }
 }
 
 struct World {

@@ -6,6 +6,7 @@ use crate::session::{
     ledger::{Counts, Ledger, Terms},
 };
 use router::{Letter, Mail};
+use std::collections::VecDeque;
 use xmpp_core::stanza::{Kind, MessageType};
 
 pub(super) const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3'/>";
@@ -48,7 +49,18 @@ pub(super) fn former(unacknowledged: &[&str]) -> Resumed {
 pub(super) fn former_at(counts: Counts, unacknowledged: &[&str]) -> Resumed {
     let letters = unacknowledged.iter().map(|id| Letter::from(message(id))).collect();
     let terms = Terms { token: "token".into(), max: 600 * SECOND };
-    Resumed { jid: jid(BALCONY), ledger: Box::new(Ledger::restored(Some(terms), counts, letters)) }
+    Resumed {
+        jid: jid(BALCONY),
+        ledger: Box::new(Ledger::restored(Some(terms), counts, letters, Vec::new())),
+    }
+}
+
+/// The same, of which this was put before the server was killed.
+pub(super) fn heard_before(former: Resumed, heard: Vec<(u32, u64)>) -> Resumed {
+    let Resumed { jid, ledger } = former;
+    let terms = ledger.terms().cloned();
+    let books = Ledger::restored(terms, ledger.counts(), VecDeque::new(), heard);
+    Resumed { jid, ledger: Box::new(books) }
 }
 
 impl Talk {

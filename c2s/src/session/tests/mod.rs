@@ -1,5 +1,6 @@
 //! Conversations with a session, no socket and no clock in sight.
 
+mod again;
 mod anything;
 mod bound;
 mod counts;

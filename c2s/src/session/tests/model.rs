@@ -169,7 +169,7 @@ impl Server {
         let terms = Terms { token: "token".into(), max: 600 * SECOND };
         Self {
             talk: connection(),
-            books: Some(Box::new(Ledger::restored(Some(terms), counts, [].into()))),
+            books: Some(Box::new(Ledger::restored(Some(terms), counts, [].into(), Vec::new()))),
             down: Vec::new(),
             routed: Vec::new(),
             settled: 0,
