@@ -1,7 +1,10 @@
 //! Sessions that outlive the process: what is known of one as a value, out of the table and back into it (XEP-0198).
 
 use crate::{
-    Claim, ClaimError, Letter, Mailbox, Router, Seat, Session, mailbox::Post, presence::priority,
+    Backlog, Claim, ClaimError, Letter, Mailbox, Router, Seat, Session,
+    account::State,
+    mailbox::{Owed, Post},
+    presence::priority,
 };
 use bytes::Bytes;
 use std::{any::Any, sync::Arc, time::SystemTime};
@@ -75,6 +78,28 @@ impl Router {
             numbers.into_iter().map(|number| state.in_flight.add_again(number)).collect()
         };
         self.settle_rows(account, rows);
+    }
+
+    /// Gives sessions of one account, which were [thawed](Self::thaw) and have their letters, what they were not sent of what waits
+    /// for it in the store: each what comes after the number that it was sent last, as far as there is room.
+    pub async fn catch_up(&self, sessions: &[(&Claim, i64)]) {
+        let Some((_, read)) = &self.law.backlog else { return };
+        let Some((claim, _)) = sessions.first() else { return };
+        let account = &claim.session().account;
+        let mut next = sessions.iter().map(|(_, last)| *last).min();
+        let mut behind = sessions.to_vec();
+        while let Some(after) = next {
+            let Some(Backlog { messages, next: more }) = read(account.jid(), after).await else {
+                return;
+            };
+            let state = &mut *account.guard();
+            for (number, stanza) in &messages {
+                behind.retain(|(claim, last)| {
+                    number <= last || state.gives_late(claim, *number, stanza)
+                });
+            }
+            next = more.filter(|_| !behind.is_empty());
+        }
     }
 
     /// Delivers what waits for an account in the store and is on its way to none of its sessions, to one that takes its messages:
@@ -158,5 +183,30 @@ impl Router {
         drop(state);
         let mailbox = Mailbox::new(session.post.clone());
         Ok((Claim::new(self, session), mailbox))
+    }
+}
+
+impl State {
+    /// Gives a session a message of the store that it was not sent, where it is for it. False: it has no room.
+    fn gives_late(&mut self, claim: &Claim, number: i64, message: &Stanza) -> bool {
+        let (to, from) = (message.head.to.as_ref(), message.head.from.as_ref());
+        let own = claim.jid();
+        // RFC 6121 8.5.3.1: where it is for another session that is there, it is for nobody else.
+        let is_another_s =
+            to.is_some_and(|to| to != own && self.seats.iter().any(|seat| seat.jid == *to));
+        let is_blocked = from.is_some_and(|from| self.blocks.cover(from));
+        let Some(seat) = self.seats.iter().find(|seat| seat.number == claim.session().number)
+        else {
+            return false;
+        };
+        if is_another_s || is_blocked || !(seat.is_non_negative() || to == Some(own)) {
+            return true;
+        }
+        if !seat.post.has_room_for_old() {
+            return false;
+        }
+        let row = self.in_flight.add_again(number);
+        seat.post.send_old(message.clone(), Owed::Row(row));
+        true
     }
 }

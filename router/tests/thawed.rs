@@ -54,6 +54,37 @@ fn l07_what_waits_comes_once_and_what_was_acknowledged_does_not() {
     assert!(drawer.kept.lock().unwrap().is_empty());
 }
 
+/// Of two sessions one was further than the other when the server was killed.
+#[test]
+fn l11_each_session_gets_what_it_had_not_been_sent() {
+    let drawer = Arc::new(Drawer { page: 2, ..Drawer::default() });
+    let world = World::new(&[drawer.clone()]);
+    let for_both = |number| message(number).replace("/balcony", "");
+    drawer.kept.lock().unwrap().extend((1..=4).map(|number| (number, for_both(number))));
+    drawer.kept.lock().unwrap().insert(5, message(5)); // for one of them
+    let mut juliet = thaw(&world, "juliet@localhost/balcony");
+    let mut other = thaw(&world, "juliet@localhost/garden");
+    let mut silent = thaw(&world, "juliet@localhost/cellar");
+    silent.send("<presence><priority>-1</priority></presence>");
+    for actor in [&mut juliet, &mut other, &mut silent] {
+        actor.all();
+    }
+    let first = other.claim.letter(stanza(&for_both(1)), Some(1));
+    let third = juliet.claim.letter(stanza(&for_both(3)), Some(3));
+    // The second one has acknowledged already.
+    let sessions = [(&*juliet.claim, 3), (&*other.claim, 1), (&*silent.claim, 0)];
+    finish(world.router.catch_up(&sessions));
+    world.router.took_rows(&juliet.claim, [2]);
+    world.router.deliver_what_waits(&juliet.claim);
+    assert_eq!(juliet.ids(), ["4", "5"]);
+    assert_eq!(other.ids(), ["2", "3", "4"]);
+    silent.nothing();
+    world.router.took(&juliet.claim, [third]);
+    world.router.took(&other.claim, [first]);
+    common::go();
+    assert!(drawer.kept.lock().unwrap().is_empty());
+}
+
 #[test]
 fn l07_what_nobody_takes_stays() {
     let drawer = Arc::new(Drawer::default());

@@ -45,6 +45,17 @@ pub(super) struct Entry {
     put: Option<u32>,
 }
 
+/// What was written of a stream by the process before, beside its seat and its books.
+#[derive(Default)]
+pub(super) struct Before {
+    pub(super) stream: u32,
+    pub(super) standing: Standing,
+    /// Numbers in the store of letters that the client has acknowledged, which the store may not have heard.
+    pub(super) taken: Vec<i64>,
+    /// The highest number of anything that the client was ever sent.
+    pub(super) last: i64,
+}
+
 impl Entry {
     /// Begins to write a stream down; `None` where that is not done, or cannot be.
     pub(super) fn begin(
@@ -53,19 +64,20 @@ impl Entry {
         ledger: &mut Ledger,
         mark: u64,
     ) -> Option<Box<Self>> {
-        Self::go_on(door, claim, ledger, mark, door.next_stream(), Standing::default(), &[])
+        let before = Before { stream: door.next_stream(), ..Before::default() };
+        Self::go_on(door, claim, ledger, mark, &before)
     }
 
-    /// The same for a stream that was begun by another process, and has still to tell the store what was taken.
+    /// The same for a stream that was begun by another process.
     pub(super) fn go_on(
         door: &Arc<Door>,
         claim: &Claim,
         ledger: &mut Ledger,
         mark: u64,
-        stream: u32,
-        standing: Standing,
-        taken: &[i64],
+        before: &Before,
     ) -> Option<Box<Self>> {
+        let Before { stream, standing, taken, last } = before;
+        let (stream, standing) = (*stream, *standing);
         let journal = door.journal()?;
         let seat = door.router.freeze(claim)?;
         let counts = ledger.counts();
@@ -77,6 +89,7 @@ impl Entry {
         session::put_standing(&mut words, standing);
         session::put_counts(&mut words, counts);
         session::put_taken(&mut words, taken);
+        session::put_last(&mut words, *last);
         ledger.letters().for_each(|letter| session::put_letter(&mut words, letter));
         let slot = match journal.begin(stream, &words) {
             Ok(slot) => slot,

@@ -3,24 +3,29 @@
 
 use super::{
     door::Door,
-    journal::{Entry, mark},
+    journal::{Before, Entry, mark},
     parked::Parked,
     resumptions::Ticket,
 };
 use crate::session::{Ledger, Saved, Standing, State};
+use futures_util::future::join_all;
 use roster_store::{LeftStreams, StoreError};
 use router::Letter;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     fmt, mem,
     sync::{Arc, PoisonError, atomic::Ordering},
 };
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+/// Accounts whose messages are read at a time: enough that the store has always something to do.
+const AT_ONCE: usize = 64;
+
 /// A stream that was taken up.
 struct TakenUp {
     parked: Parked,
+    before: Before,
     ticket: Ticket,
     until: Instant,
 }
@@ -66,14 +71,9 @@ impl Door {
             error!(%error, "streams do not outlive this process");
         }
         faults::site!("journal-published");
-        let mut accounts = HashSet::new();
-        for TakenUp { parked, .. } in &taken_up {
-            if accounts.insert(parked.claim.jid().to_bare()) {
-                self.router.deliver_what_waits(&parked.claim);
-            }
-        }
+        self.catch_up(&taken_up).await;
         let count = taken_up.len();
-        for TakenUp { parked, ticket, until } in taken_up {
+        for TakenUp { parked, ticket, until, .. } in taken_up {
             self.park_until(parked, ticket, until);
         }
         if count > 0 {
@@ -82,13 +82,36 @@ impl Door {
         Ok(())
     }
 
+    /// What waits for their accounts in the store: each session gets what it had not been sent; one gets the rest.
+    async fn catch_up(&self, taken_up: &[TakenUp]) {
+        let mut accounts: BTreeMap<&str, Vec<&TakenUp>> = BTreeMap::new();
+        for stream in taken_up {
+            accounts.entry(stream.parked.claim.jid().bare_str()).or_default().push(stream);
+        }
+        let accounts: Vec<_> = accounts.into_values().collect();
+        for some in accounts.chunks(AT_ONCE) {
+            let caught_up = some.iter().map(|streams| async move {
+                let sessions = streams.iter().map(|it| (&it.parked.claim, it.before.last));
+                self.router.catch_up(&sessions.collect::<Vec<_>>()).await;
+                // Now that whoever lacks them has got them, too.
+                for TakenUp { parked, before, .. } in streams {
+                    self.router.took_rows(&parked.claim, before.taken.iter().copied());
+                }
+                if let Some(TakenUp { parked, .. }) = streams.first() {
+                    self.router.deliver_what_waits(&parked.claim);
+                }
+            });
+            join_all(caught_up).await;
+        }
+    }
+
     async fn take_up_one(
         self: &Arc<Self>,
         stream: u32,
         state: State,
         heard: Vec<(u32, u64)>,
     ) -> Option<TakenUp> {
-        let State { seat, terms, mark: its_mark, standing, counts, letters, taken } = state;
+        let State { seat, terms, mark: its_mark, standing, counts, letters, taken, last } = state;
         let (jid, owner) = (seat.jid.clone(), seat.jid.to_bare());
         let refuse = |why: &dyn fmt::Display| {
             warn!(%jid, %why, "a stream that was left behind does not go on");
@@ -110,15 +133,15 @@ impl Door {
         let (token, max) = (terms.token.clone(), terms.max);
         let mut ledger = Box::new(Ledger::restored(Some(terms), counts, letters.collect(), heard));
         let Standing { until, stale } = standing;
-        let entry = Entry::go_on(self, &claim, &mut ledger, its_mark, stream, standing, &taken);
+        let before = Before { stream, standing, taken, last };
+        let entry = Entry::go_on(self, &claim, &mut ledger, its_mark, &before);
         claim.manage(entry.is_some());
-        self.router.took_rows(&claim, taken);
         let now = self.router.environment().now();
         // Whoever was connected has lost the connection only now.
         let rest = until.map_or(max, |until| until.duration_since(now).unwrap_or_default());
         let ticket = self.resumptions.enter(&token, &owner);
         let parked = Parked { claim, mailbox, ledger, entry, stale };
-        Some(TakenUp { parked, ticket, until: Instant::now() + rest })
+        Some(TakenUp { parked, before, ticket, until: Instant::now() + rest })
     }
 
     /// Leaves the sessions behind that may be resumed. Nobody delivers any more. What is in their mailboxes is as good as sent

@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) letters: Vec<Saved>,
     /// Numbers in the store of what it has acknowledged, which the store may not have heard.
     pub(crate) taken: Vec<i64>,
+    /// The highest number in the store of anything that the client was ever sent.
+    pub(crate) last: i64,
 }
 
 /// A letter as a value.
@@ -58,6 +60,7 @@ pub(crate) struct Page<'a> {
     letters: VecDeque<(&'a [u8], Option<i64>)>,
     /// Numbers in the store of letters that the client has acknowledged.
     pub(crate) taken: Vec<i64>,
+    last: i64,
 }
 
 const TERMS: u8 = 1;
@@ -66,6 +69,7 @@ const STANDING: u8 = 3;
 const COUNTS: u8 = 4;
 const LETTER: u8 = 5;
 const TAKEN: u8 = 6;
+const LAST: u8 = 7;
 
 /// In a letter's first byte.
 const OWED: u8 = 1;
@@ -146,6 +150,11 @@ pub(crate) fn put_taken(out: &mut BytesMut, taken: &[i64]) {
     }
 }
 
+/// The highest number in the store of anything that the client was ever sent.
+pub(crate) fn put_last(out: &mut BytesMut, last: i64) {
+    word(out, LAST, |out| out.put_i64(last));
+}
+
 impl<'a> Page<'a> {
     /// `None`: they are not ours.
     pub(crate) fn read(mut words: &'a [u8]) -> Option<Self> {
@@ -158,7 +167,12 @@ impl<'a> Page<'a> {
                 SEAT => page.seat = says,
                 STANDING => page.standing = says,
                 COUNTS => page.count(says)?,
-                LETTER => page.letters.push_back((says, letter_row(says)?)),
+                LETTER => {
+                    let row = letter_row(says)?;
+                    page.last = page.last.max(row.unwrap_or_default());
+                    page.letters.push_back((says, row));
+                }
+                LAST => page.last = page.last.max({ says }.try_get_i64().ok()?),
                 TAKEN => {
                     let (rows, rest) = says.as_chunks();
                     page.taken.extend(rows.iter().map(|row| i64::from_be_bytes(*row)));
@@ -194,6 +208,7 @@ impl<'a> Page<'a> {
             put_counts(out, counts);
         }
         put_taken(out, &self.taken);
+        put_last(out, self.last);
         for (says, _) in &self.letters {
             word(out, LETTER, |out| out.put_slice(says));
         }
@@ -224,6 +239,7 @@ impl State {
                 .map(|(says, row)| saved(says, row))
                 .collect::<Option<_>>()?,
             taken: page.taken,
+            last: page.last,
         })
     }
 }
@@ -419,6 +435,7 @@ mod tests {
             let state = State::read(&words).expect("our words");
             prop_assert_eq!(state.counts, counts);
             prop_assert_eq!(state.taken, taken);
+            prop_assert_eq!(state.last, row);
             let rows: Vec<_> = state.letters.iter().filter_map(|letter| letter.row).collect();
             prop_assert_eq!(rows, Vec::from(waiting));
         }

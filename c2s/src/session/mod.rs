@@ -45,8 +45,8 @@ use crate::Settings;
 pub(crate) use again::mark;
 use bytes::{Bytes, BytesMut};
 pub(crate) use frozen::{
-    Page, Saved, Standing, State, put_counts, put_letter, put_seat, put_standing, put_taken,
-    put_terms,
+    Page, Saved, Standing, State, put_counts, put_last, put_letter, put_seat, put_standing,
+    put_taken, put_terms,
 };
 pub(crate) use ledger::{Counts, Ledger};
 pub(crate) use manage::Resumed;
