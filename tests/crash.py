@@ -21,7 +21,7 @@ class History:
         self.seen_ids, self.asked, self.are = set(), collections.defaultdict(lambda: [["", False]]), {}
         self.halves, self.taken, self.archiving, self.wrong = set(), set(), True, []
         self.copies = collections.defaultdict(list)
-        self.lives, self.live = 0, collections.defaultdict(set)
+        self.lives, self.live, self.before = 0, collections.defaultdict(set), 0
         for line in lines:
             _, kind, *fields = line.rstrip("\n").split("\t")
             getattr(self, f"on_{kind}")(*fields)
@@ -62,7 +62,8 @@ class History:
     def on_copied(self, message, device, uid):
         self.streams[device][-1].append(message)
         self.copies[device].append(message)
-        self.live[device, len(self.streams[device]), self.lives].add(message)
+        if message not in self.sent or self.sent[message][0] >= self.before:  # whom else it had to copy what was sent before a kill is not known
+            self.live[device, len(self.streams[device]), self.lives].add(message)
         if uid:
             self.seen_ids.add((bare(device), message, uid))
 
@@ -79,6 +80,7 @@ class History:
         if what == "server":  # what it had not come to note is not held against it, nor what it had for whom
             self.taken.clear()
             self.lives += 1
+            self.before = len(self.sent)
 
     def on_ready(self, _milliseconds, what):
         self.on_killed(what)  # until then the one before was heard

@@ -393,7 +393,8 @@ impl<'a> Checker<'a> {
                 found.extend(lacks.map(|id| format!("{device} got what came around {id}, not it")));
             }
         };
-        for event in events {
+        let mut killed = None;
+        for (place, event) in events.iter().enumerate() {
             match event {
                 Event::Stream { device, resumed: false } => {
                     if let Some(mut before) = courses.insert(device, Default::default()) {
@@ -402,13 +403,18 @@ impl<'a> Checker<'a> {
                 }
                 // What it said last is heard after it was killed.
                 Event::Killed { what: "server" } | Event::Ready { what: "server", .. } => {
+                    killed = Some(place);
                     courses.iter_mut().for_each(|(device, courses)| ends(device, courses));
                 }
                 Event::Received { id, device, delayed, .. } => {
                     courses.entry(device).or_default()[0].comes(id, !delayed);
                 }
                 Event::Copied { id, device, .. } => {
-                    courses.entry(device).or_default()[1].comes(id, true);
+                    // On a stream that goes on: whom it had still to give copies of what was sent before it does not know.
+                    let sent = self.messages.get(id.as_str());
+                    let is_new =
+                        sent.is_none_or(|one| killed.is_none_or(|killed| one.place > killed));
+                    courses.entry(device).or_default()[1].comes(id, is_new);
                 }
                 _ => {}
             }
