@@ -65,11 +65,12 @@ pub struct Parts {
 /// The direct children; most stanzas have one or two.
 type Index = SmallVec<[Entry; 2]>;
 
-/// A direct child, by offsets into `inner`.
+/// A direct child. What it is called is asked for again and again, so it is at hand.
 #[derive(Clone)]
 struct Entry {
     ns: Text,
-    name: Span,
+    name: CompactString,
+    /// Where it stands in `inner`.
     span: Span,
 }
 
@@ -189,7 +190,7 @@ impl Stanza {
         }
         let entry = Entry {
             ns: Text::Known(ns),
-            name: Span::new(1, 1 + name.len()),
+            name: CompactString::const_new(name),
             span: Span::new(0, inner.len()),
         };
         Self::of(Head::new(kind), inner.freeze(), Index::from_iter([entry]))
@@ -208,10 +209,10 @@ impl Stanza {
     }
     /// The first direct child of this namespace and name.
     pub fn child(&self, ns: &str, name: &str) -> Option<Child<'_>> {
-        let found = self.index.iter().find(|entry| {
-            self.inner[entry.name.range()] == *name.as_bytes()
-                && entry.ns.bytes(&self.inner) == ns.as_bytes()
-        });
+        let found = self
+            .index
+            .iter()
+            .find(|entry| entry.name == name && entry.ns.bytes(&self.inner) == ns.as_bytes());
         found.map(|entry| self.entry(entry))
     }
     /// A direct child as a checked element, to be taken apart as the bytes that arrived.
@@ -237,8 +238,9 @@ impl Stanza {
         inner.extend_from_slice(element);
         let by = Span::new(0, self.inner.len()).end;
         let added = index(&parsed, element);
-        self.index.extend(added.into_iter().map(|entry| entry.moved(|span| span.on(by))));
-        self.inner = inner.freeze();
+        let parts = &mut *self;
+        parts.index.extend(added.into_iter().map(|e| Entry { span: e.span.on(by), ..e }));
+        parts.inner = inner.freeze();
         self
     }
     /// The same stanza without the children for which `drop` is true. Copies only where there is one.
@@ -257,7 +259,7 @@ impl Stanza {
                 copied = entry.span.end as usize;
                 gone += entry.span.end - entry.span.start;
             } else {
-                index.push(entry.clone().moved(|span| span.back(gone)));
+                index.push(Entry { span: entry.span.back(gone), ..entry.clone() });
             }
         }
         inner.extend_from_slice(&self.inner[copied..]);
@@ -346,7 +348,7 @@ impl Stanza {
     fn entry<'a>(&'a self, entry: &'a Entry) -> Child<'a> {
         Child {
             ns: entry.ns.str(&self.inner),
-            name: entry.name.str(&self.inner),
+            name: &entry.name,
             span: entry.span.range(),
             raw: &self.inner[entry.span.range()],
         }
@@ -446,17 +448,6 @@ impl<'a> Tag<'a> {
     }
 }
 
-impl Entry {
-    fn moved(mut self, by: impl Fn(Span) -> Span) -> Self {
-        if let Text::Span(span) = &mut self.ns {
-            *span = by(*span); // in the child's own start tag, so it moves along
-        }
-        self.name = by(self.name);
-        self.span = by(self.span);
-        self
-    }
-}
-
 /// The error of this kind to a stanza with these attributes. Nothing of the payload is repeated, since that may
 /// be what is wrong (RFC 6120 8.3.1).
 fn refuse(
@@ -483,10 +474,9 @@ fn index(parsed: &Parsed, raw: &[u8]) -> Index {
     let children = parsed.children.iter().map(|child| Entry {
         ns: match &parsed.namespaces[child.ns as usize] {
             _ if child.ns == parsed.inner_default() => Text::Known(ns::CLIENT),
-            Text::Span(span) if span.start >= start => Text::Span(span.back(start)),
             other => Text::copy(other.str(raw)),
         },
-        name: child.name.local.back(start),
+        name: child.name.local.str(raw).into(),
         span: child.span.back(start),
     });
     children.collect()

@@ -24,6 +24,8 @@ const NAME_END: u8 = 8;
 const URI: u8 = 16;
 /// What parsers would change or refuse in a text or a value, or may, going by the first byte alone.
 const UNSAFE: u8 = 32;
+/// What has to be looked at in an attribute's value.
+const RUN_END: u8 = 64;
 
 /// What each byte is good for: every byte of every tag is looked up here.
 static CLASSES: [u8; 256] = {
@@ -44,7 +46,9 @@ static CLASSES: [u8; 256] = {
                 b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
             );
         let unsafe_ = at < b' ' || matches!(at, b'&' | b'<' | b'>' | b'\'' | b'"' | 0xEF);
+        let run_end = matches!(at, b'&' | b'<' | b'\'' | b'"' | b'\r');
         classes[at as usize] = (unsafe_ as u8) * UNSAFE
+            + (run_end as u8) * RUN_END
             + (space as u8) * SPACE
             + (start as u8) * NAME_START
             + (name as u8) * NAME
@@ -69,6 +73,11 @@ pub(super) fn is_space(byte: u8) -> bool {
 /// Whether a name in a tag has ended before this byte.
 pub(super) fn ends_name(byte: u8) -> bool {
     is(byte, NAME_END)
+}
+
+/// Whether the checker has to look at this byte of an attribute's value.
+pub(super) fn ends_run(byte: u8) -> bool {
+    is(byte, RUN_END)
 }
 
 /// Whether the writer has to look at this byte.

@@ -10,7 +10,7 @@ use super::{
     text::{Span, Text},
 };
 use crate::ns;
-use memchr::{memchr_iter, memchr3, memmem};
+use memchr::{memchr3, memmem};
 use smallvec::SmallVec;
 use std::mem;
 
@@ -207,7 +207,8 @@ impl<'a> Pass<'a> {
             streams: SmallVec::new(),
             parsed: Box::default(),
         };
-        pass.parsed.namespaces.extend([Text::Known(""), Text::Known(ns::XML)]);
+        pass.parsed.namespaces.push(Text::Known("")); // NONE
+        pass.parsed.namespaces.push(Text::Known(ns::XML)); // XML
         if !scope.default.is_empty() {
             pass.parsed.outer_default = pass.namespace(Text::copy(&scope.default));
             pass.bind("", pass.parsed.outer_default);
@@ -295,12 +296,16 @@ impl<'a> Pass<'a> {
 
     fn end_tag(&mut self) -> Result<(), XmlError> {
         let start = self.at;
-        let name = QName::read(self.text, start + 2)?;
         let open = self.open.pop().expect("content ends with the root");
-        if self.text[name.full.range()] != self.text[open.name.range()] {
+        let bytes = self.text.as_bytes();
+        let name = &bytes[open.name.range()];
+        self.at = start + 2 + name.len();
+        let is_there = bytes[start + 2..].starts_with(name)
+            && bytes.get(self.at).is_none_or(|b| chars::ends_name(*b));
+        if !is_there {
+            QName::read(self.text, start + 2)?;
             return Err(XmlError::NotWellFormed("an end tag of another name"));
         }
-        self.at = name.end();
         self.spaces();
         if self.peek() != Some(b'>') {
             return Err(XmlError::NotWellFormed("an end tag without its end"));
@@ -447,20 +452,22 @@ impl<'a> Pass<'a> {
         let start = self.at + 1;
         self.at = start;
         loop {
-            match memchr3(quote, b'<', b'&', &bytes[self.at..]).map(|n| self.at + n) {
-                Some(at) if bytes[at] == quote => {
-                    self.at = at + 1;
-                    // Well-formed, but parsers stumble: rxml takes what follows for a line feed and throws it away
-                    // or refuses it, so that with one such stanza anybody could end the streams of its users.
-                    let mut returns = memchr_iter(b'\r', &bytes[start..at]);
-                    if returns.any(|n| bytes[start + n + 1] != b'\n') {
-                        return Err(XmlError::Restricted("a lone carriage return in a value"));
-                    }
-                    return Ok(Span::new(start, at));
+            self.at += bytes[self.at..].iter().take_while(|b| !chars::ends_run(**b)).count();
+            match bytes[self.at..] {
+                [b'&', ..] => self.at = chars::reference(self.text, self.at)?.1,
+                // Well-formed alone, too, but parsers stumble: rxml takes what follows for a line feed and throws it away
+                // or refuses it, so that with one such stanza anybody could end the streams of its users.
+                [b'\r', b'\n', ..] => self.at += 2,
+                [b'\r', ..] => {
+                    return Err(XmlError::Restricted("a lone carriage return in a value"));
                 }
-                Some(at) if bytes[at] == b'&' => self.at = chars::reference(self.text, at)?.1,
-                Some(_) => return Err(XmlError::NotWellFormed("a < in an attribute value")),
-                None => return Err(XmlError::NotWellFormed("a value without its end")),
+                [b'<', ..] => return Err(XmlError::NotWellFormed("a < in an attribute value")),
+                [byte, ..] if byte == quote => {
+                    self.at += 1;
+                    return Ok(Span::new(start, self.at - 1));
+                }
+                [_, ..] => self.at += 1, // the other quote
+                [] => return Err(XmlError::NotWellFormed("a value without its end")),
             }
         }
     }
