@@ -118,7 +118,7 @@ fn visits(plan: &Plan, kind: Kind, round: usize) -> Vec<Vec<&'static Work>> {
 }
 
 fn wish(plan: &Plan, visit: &[&Work]) -> Wish {
-    let users = if visit[0].is_alone() { plan.sessions.max(WARM) } else { 2 * MOST_PAIRS };
+    let users = if visit[0].is_alone() { plan.sessions + WARM } else { 2 * MOST_PAIRS };
     let people = People { users, rings: vec![RING] };
     Wish {
         program: plan.program.clone(),

@@ -79,14 +79,18 @@ pub async fn grow(
     let ring =
         Ring { prefix: 'r', people: PEOPLE, contacts: PRESENT, away: size.saturating_sub(PRESENT) };
     let people = match what {
-        What::Sessions => People { users: size.max(WARM), rings: Vec::new() },
-        What::Contacts => People { users: ring.away.max(WARM), rings: vec![ring] },
+        What::Sessions => People { users: size + WARM, rings: Vec::new() },
+        What::Contacts => People { users: ring.away + WARM, rings: vec![ring] },
     };
     let wish =
         Wish { program: program.to_owned(), archive: false, people, settings: String::new() };
     let server = Server::start(kind, &wish).await.with_context(|| kind.name())?;
     let Server { target, group, .. } = &server;
-    warm(target, *group, Door::Tcp).await?;
+    let others = match what {
+        What::Sessions => size,
+        What::Contacts => ring.away,
+    };
+    let _others = warm(target, *group, Door::Tcp, others).await?;
     let before = group.memory()?;
     let (memory, figures) = match what {
         What::Sessions => {

@@ -153,7 +153,7 @@ async fn run(options: Compare) -> anyhow::Result<()> {
     let seconds = begun.elapsed().as_secs();
     let report = Report { plan: &plan, results: &results, growth: &growth, machine, seconds };
     report.write(&options.output)?;
-    println!("{}", report.table());
+    println!("\n{}", report.tables().trim());
     println!("all of it is in {}", options.output.display());
     if options.publish {
         report.publish(&std::env::current_dir()?)?;

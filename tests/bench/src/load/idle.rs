@@ -5,11 +5,11 @@ use crate::{
     client::{Client, Door, Target},
     process::Group,
 };
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
-/// Sessions that come and go before anything is measured: what every server has once. Few, since what they leave to be used again is
-/// not measured. There must be as many users.
-pub const WARM: usize = 10;
+/// Sessions that are there before anything is measured, so that what a server has once does not count. There must be so many more
+/// users.
+pub const WARM: usize = 100;
 
 /// What sessions take.
 #[derive(Debug, Clone, Copy)]
@@ -40,25 +40,29 @@ pub async fn idle(
     door: Door,
     sessions: usize,
 ) -> anyhow::Result<(Taken, Vec<Client>)> {
-    warm(target, server, door).await?;
+    let _others = warm(target, server, door, sessions).await?;
     let before = server.memory()?;
-    let clients = enter(target, door, sessions).await?;
+    let clients = enter(target, door, 0..sessions).await?;
     settle(server).await?;
     Ok((Taken { before, after: server.memory()?, sessions }, clients))
 }
 
-/// Has some sessions come and go.
+/// Opens the sessions that are there before anything is measured, of the users after so many. They stay as long as what is given.
 ///
 /// # Errors
 /// One cannot log in.
-pub async fn warm(target: &Target, server: Group, door: Door) -> anyhow::Result<()> {
-    for client in enter(target, door, WARM).await? {
-        client.close().await?;
-    }
-    settle(server).await
+pub async fn warm(
+    target: &Target,
+    server: Group,
+    door: Door,
+    after: usize,
+) -> anyhow::Result<Vec<Client>> {
+    let clients = enter(target, door, after..after + WARM).await?;
+    settle(server).await?;
+    Ok(clients)
 }
 
-async fn enter(target: &Target, door: Door, sessions: usize) -> anyhow::Result<Vec<Client>> {
+async fn enter(target: &Target, door: Door, users: Range<usize>) -> anyhow::Result<Vec<Client>> {
     let is_floor = target.is_floor;
     let quiet = move |mut client: Client| async move {
         if !is_floor {
@@ -67,7 +71,7 @@ async fn enter(target: &Target, door: Door, sessions: usize) -> anyhow::Result<V
         client.rest().await?;
         Ok(client)
     };
-    log_in(target, door, (0..sessions).map(user), quiet).await
+    log_in(target, door, users.map(user), quiet).await
 }
 
 /// Waits until the server has nothing more to do, half a minute at most.

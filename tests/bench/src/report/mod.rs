@@ -65,10 +65,11 @@ impl Report<'_> {
         Ok(())
     }
 
-    /// The table of all rows.
+    /// The tables.
     #[must_use]
-    pub fn table(&self) -> String {
-        table::long(self)
+    pub fn tables(&self) -> String {
+        let long = if self.results.outcomes.is_empty() { String::new() } else { table::long(self) };
+        format!("{long}\n{}", table::growth(self))
     }
 
     /// The page. Plots are in this folder.

@@ -88,6 +88,9 @@ pub(super) fn short(report: &Report<'_>) -> String {
         let prosody: Vec<_> =
             values.iter().copied().filter(|(k, _)| *k != Kind::Ejabberd).collect();
         let ours = value_of(&values, Kind::Stonechat);
+        if ours.is_none() {
+            continue;
+        }
         let cells = [ours, row.best_peer(&prosody), value_of(&values, Kind::Ejabberd)];
         let [ours, prosody, ejabberd] = cells.map(|value| value.map_or("–".into(), number));
         writeln!(out, "| {}, {} | {ours} | {prosody} | {ejabberd} |", row.title, unit(row))
