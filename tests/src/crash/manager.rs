@@ -29,7 +29,8 @@ impl Manager {
         command
             .arg(format!("--set=upstream.server={server}"))
             .arg(format!("--set=http.listen=['{}:0']", server.ip()))
-            .arg("--set=upstream.tls=none");
+            // Asked to end, it does not wait for clients that are in a black hole.
+            .args(["--set=upstream.tls=none", "--set=limits.drain=1"]);
         let mut process = Process::start(&mut command, &folder.join("log"))?;
         let (listening, after) = process.ready().await.context("bosh-cm")?;
         let http = listening.get("http").context("it does not listen for http")?.parse()?;
