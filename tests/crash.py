@@ -22,6 +22,7 @@ class History:
         self.halves, self.taken, self.archiving, self.wrong = set(), set(), True, []
         self.copies = collections.defaultdict(list)
         self.lives, self.live, self.before = 0, collections.defaultdict(set), 0
+        self.resuming, self.by_resumption = set(), set()
         for line in lines:
             _, kind, *fields = line.rstrip("\n").split("\t")
             getattr(self, f"on_{kind}")(*fields)
@@ -29,6 +30,9 @@ class History:
     def on_stream(self, device, how):
         if how == "new":
             self.streams[device].append([])
+            self.resuming.discard(device)
+        else:
+            self.resuming.add(device)
 
     def on_failed(self, _device):
         pass
@@ -36,13 +40,18 @@ class History:
     def on_sent(self, message, device, to):
         assert message not in self.sent, f"{message} is used twice"
         self.sent[message] = (len(self.sent), device, to)
+        self.resuming.discard(device)
 
     def on_acked(self, message):
+        if message not in self.acked and self.sent[message][1] in self.resuming:
+            self.by_resumption.add(message)  # errors that were lost come after `<resumed/>`
         self.acked.add(message)
 
     def on_refused(self, message, _condition):
+        self.resuming.discard(self.sent[message][1])
+        first = message not in self.refused
         self.refused.add(message)
-        if message in self.acked:
+        if first and message in self.acked and message not in self.by_resumption:
             self.wrong.append(f"N6 {message} was acknowledged, and came back later")
 
     def on_doubt(self, message):
@@ -56,6 +65,7 @@ class History:
         if (device, message) in self.taken:
             self.wrong.append(f"N1 {device} had taken {message}, and got it once more")
         self.streams[device][-1].append(message)
+        self.resuming.discard(device)
         if uid:
             self.seen_ids.add((bare(device), message, uid))
 

@@ -150,9 +150,9 @@ pub struct Profile {
 /// Whether a store does its work, and how much at once. It says so in the log, when it changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Health {
-    /// The last that was to be read could not be.
+    /// Something could not be read, a short while ago.
     pub reads_fail: bool,
-    /// The last that was to be written could not be. While that is so it is tried every second, so that it is known when it can.
+    /// Something could not be written, a short while ago. While that is so it is tried every second, so that it is known when it can.
     pub writes_fail: bool,
     /// Commits that were written since it was opened: each carries all that waited for it, and is flushed once.
     pub commits: u64,

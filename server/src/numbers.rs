@@ -52,8 +52,7 @@ impl Numbers {
         let health = self.store.health();
         let about = "Commits of the store, each of which carries all that waited for it.";
         out.counter("stonechat_store_commits_total", about).count(&[], health.commits);
-        let about =
-            "1 where the last that was to be read from the store, or written to it, could not be.";
+        let about = "1 where something could not be read from the store, or written to it, a short while ago.";
         let failing = out.gauge("stonechat_store_failing", about);
         for (what, fails) in [("reads", health.reads_fail), ("writes", health.writes_fail)] {
             failing.count(&[("what", what)], usize::from(fails));

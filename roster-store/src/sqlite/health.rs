@@ -3,44 +3,80 @@
 
 use super::worker::Access;
 use crate::{Health, Result};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// All is well again once nothing has failed for so long: where there is little room left, small writes succeed between others
+/// that do not.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// How the work goes, as the threads see it.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
-    reads_fail: AtomicBool,
-    writes_fail: AtomicBool,
+    reads: Course,
+    writes: Course,
     commits: AtomicU64,
+}
+
+/// How one kind of work goes.
+#[derive(Debug, Default)]
+struct Course {
+    fails: AtomicBool,
+    last_failure: Mutex<Option<Instant>>,
 }
 
 impl Pulse {
     /// What came of the last that was read or written.
     pub(super) fn note(&self, access: Access, outcome: &Result<()>) {
-        let (fails, what) = match access {
-            Access::Read => (&self.reads_fail, "reads"),
-            Access::Write => (&self.writes_fail, "writes"),
+        let (course, what) = match access {
+            Access::Read => (&self.reads, "reads"),
+            Access::Write => (&self.writes, "writes"),
         };
         if access == Access::Write && outcome.is_ok() {
             self.commits.fetch_add(1, Ordering::Relaxed);
         }
-        if fails.swap(outcome.is_err(), Ordering::Relaxed) == outcome.is_err() {
-            return;
-        }
         match outcome {
-            Ok(()) => tracing::info!("{what} succeed again"),
-            Err(error) => tracing::error!(%error, "{what} fail"),
+            Err(error) => {
+                *course.last_failure() = Some(Instant::now());
+                if !course.fails.swap(true, Ordering::Relaxed) {
+                    tracing::error!(%error, "{what} fail");
+                }
+            }
+            Ok(()) if course.fails() => {
+                let quiet = course.last_failure().is_none_or(|last| last.elapsed() >= QUIET);
+                if quiet && course.fails.swap(false, Ordering::Relaxed) {
+                    tracing::info!("{what} succeed again");
+                }
+            }
+            Ok(()) => {}
         }
     }
 
     pub(super) fn writes_fail(&self) -> bool {
-        self.writes_fail.load(Ordering::Relaxed)
+        self.writes.fails()
     }
 
     pub(super) fn health(&self) -> Health {
         Health {
-            reads_fail: self.reads_fail.load(Ordering::Relaxed),
-            writes_fail: self.writes_fail(),
+            reads_fail: self.reads.fails(),
+            writes_fail: self.writes.fails(),
             commits: self.commits.load(Ordering::Relaxed),
         }
+    }
+}
+
+impl Course {
+    fn fails(&self) -> bool {
+        self.fails.load(Ordering::Relaxed)
+    }
+
+    fn last_failure(&self) -> MutexGuard<'_, Option<Instant>> {
+        // Nothing under the lock can panic.
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

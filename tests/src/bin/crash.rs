@@ -13,7 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 use tests::crash::{
-    Outcome, Plan, accounts, check::Covered, doom, planted, run, stream::Door, subject::Subject,
+    Ailment, Disk, Outcome, Plan, accounts, check::Covered, doom, planted, run, stream::Door,
+    subject::Subject,
 };
 use tokio::task::JoinSet;
 
@@ -81,6 +82,13 @@ struct Arguments {
     /// found out, as many as --runs says at most.
     #[arg(long, value_name = "FAULT", num_args = 0..)]
     planted: Option<Vec<String>>,
+    /// The disk under the server fails, instead of the server being killed: full, read-only, flush or aborted.
+    #[arg(long, requires = "disk", conflicts_with_all = ["network", "manager"])]
+    ailment: Option<Ailment>,
+
+    /// Where that disk is mounted: a small one, for nothing else.
+    #[arg(long, value_name = "FOLDER")]
+    disk: Option<PathBuf>,
 
     /// Runs at a time.
     #[arg(long, default_value_t = 1)]
@@ -106,6 +114,7 @@ struct Sum {
     managers: usize,
     after: Vec<Duration>,
     settled: Vec<Duration>,
+    recoveries: Vec<Duration>,
     broken: usize,
     /// Deaths at each site.
     deaths: BTreeMap<String, usize>,
@@ -235,6 +244,10 @@ impl Arguments {
             network: self.network,
             manager: self.manager.clone(),
             sites: None,
+            disk: self
+                .ailment
+                .zip(self.disk.clone())
+                .map(|(ailment, folder)| Disk { folder, ailment }),
             ours: self.first.is_empty(),
         }
     }
@@ -260,7 +273,7 @@ fn keep(arguments: &Arguments, place: &Path, plan: &Plan, good: bool) -> anyhow:
 
 impl Sum {
     fn add(&mut self, plan: &Plan, outcome: Outcome) -> io::Result<()> {
-        let Outcome { violations, covered, after, managers, deaths, settled } = outcome;
+        let Outcome { violations, covered, after, managers, deaths, recoveries, settled } = outcome;
         self.covered.sent += covered.sent;
         self.covered.acked += covered.acked;
         self.covered.refused += covered.refused;
@@ -270,6 +283,7 @@ impl Sum {
         self.managers += managers;
         self.after.extend(after);
         self.settled.push(settled);
+        self.recoveries.extend(recoveries);
         self.broken += usize::from(!violations.is_empty());
         for site in deaths {
             *self.deaths.entry(site).or_default() += 1;
@@ -284,6 +298,13 @@ impl Sum {
         let Covered { sent, acked, refused, resumed, anew } = self.covered;
         let [middle, _] = middle_and_most(&mut self.after);
         let [usual, most] = middle_and_most(&mut self.settled);
+        if !self.recoveries.is_empty() {
+            let [again, late] = middle_and_most(&mut self.recoveries);
+            say(&format!(
+                "the disk failed {} times; messages were kept again after {again:.0?} (median; at most {late:.0?})",
+                self.recoveries.len()
+            ))?;
+        }
         say(&format!(
             "{runs} runs in {took:.0?}, {} kills of the server, {} of the connection manager: {sent} messages sent, {acked} \
              acknowledged, {refused} refused; {resumed} streams resumed, {anew} begun; serving again after {middle:.0?} (median), all \

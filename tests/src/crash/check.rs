@@ -6,7 +6,7 @@
 use super::history::Event;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    fmt,
+    fmt, mem,
 };
 
 /// Milliseconds in which all that was acknowledged must be there, once nothing is wrong any more.
@@ -51,6 +51,8 @@ struct Message<'a> {
     acked: bool,
     refused: bool,
     doubt: bool,
+    /// It was acknowledged by `<resumed/>`, which errors that were lost on the way come after (XEP-0198 5).
+    resumed: bool,
 }
 
 /// Checks a whole history: all violations, none where all is well.
@@ -107,14 +109,30 @@ impl<'a> Checker<'a> {
             covered: Covered::default(),
             found: Vec::new(),
         };
+        // Devices that have just resumed their stream.
+        let mut resuming: HashSet<&str> = HashSet::new();
         for (place, event) in events.iter().enumerate() {
             match event {
-                Event::Stream { resumed: true, .. } => all.covered.resumed += 1,
-                Event::Stream { resumed: false, .. } => all.covered.anew += 1,
+                Event::Stream { device, resumed: true } => {
+                    all.covered.resumed += 1;
+                    resuming.insert(device);
+                }
+                Event::Stream { device, resumed: false } => {
+                    all.covered.anew += 1;
+                    resuming.remove(device.as_str());
+                }
                 Event::Sent { id, device, to } => {
                     all.covered.sent += 1;
-                    let message =
-                        Message { device, to, place, acked: false, refused: false, doubt: false };
+                    resuming.remove(device.as_str());
+                    let message = Message {
+                        device,
+                        to,
+                        place,
+                        acked: false,
+                        refused: false,
+                        doubt: false,
+                        resumed: false,
+                    };
                     if all.messages.insert(id, message).is_some() {
                         all.fails("the test itself", format!("{id} was sent twice as if new"));
                     }
@@ -122,6 +140,7 @@ impl<'a> Checker<'a> {
                 Event::Acked { id } => match all.messages.get_mut(id.as_str()) {
                     Some(message) => {
                         all.covered.acked += usize::from(!message.acked);
+                        message.resumed |= !message.acked && resuming.contains(message.device);
                         message.acked = true;
                     }
                     None => all.fails("N1", format!("{id} was acknowledged and never sent")),
@@ -129,8 +148,10 @@ impl<'a> Checker<'a> {
                 Event::Refused { id, .. } => match all.messages.get_mut(id.as_str()) {
                     Some(message) => {
                         all.covered.refused += 1;
-                        message.refused = true;
-                        if message.acked {
+                        resuming.remove(message.device);
+                        // Once is enough: an error may come again on another stream.
+                        let first = !mem::replace(&mut message.refused, true);
+                        if message.acked && first && !message.resumed {
                             all.fails("N6", format!("{id} came back after it was acknowledged"));
                         }
                     }
@@ -142,6 +163,7 @@ impl<'a> Checker<'a> {
                     }
                 }
                 Event::Received { id, device, uid, delayed } => {
+                    resuming.remove(device.as_str());
                     all.received.entry(device).or_default().push((id, *delayed));
                     if !delayed {
                         all.live.entry(device).or_default().push(id);

@@ -329,6 +329,15 @@ impl Device {
                 let owner = self.account.to_string();
                 self.history.note(Event::Done { owner, subject, value })?;
             }
+        } else if node.is(ns::CLIENT, "presence") && node.attr("type") == Some("error") {
+            // Its request is handled with that, and it is as it was.
+            let from = node.attr("from").unwrap_or_default();
+            let refused = format!("subscription to {from}");
+            for one in &mut self.unacked {
+                if matches!(&one.what, What::Done { subject, .. } if *subject == refused) {
+                    one.what = What::Other;
+                }
+            }
         } else if self.grants
             && node.is(ns::CLIENT, "presence")
             && node.attr("type") == Some("subscribe")

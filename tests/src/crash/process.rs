@@ -53,6 +53,11 @@ impl Process {
         Ok(Self { child, begun })
     }
 
+    /// Its number in the system, while it is there.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Waits until it is ready; gives where it listens, by kind of listener, and how long it took.
     ///
     /// # Errors

@@ -1,6 +1,10 @@
 //! One run: people chat, server, connection manager and network fail in the middle of it, they come back, and then it is
 //! asked what is there.
 
+mod disk;
+
+pub use disk::{Ailment, Disk};
+
 use super::{
     check::{Covered, Violation, check},
     device::Device,
@@ -16,6 +20,7 @@ use super::{
 };
 use crate::faults::Dice;
 use anyhow::{Context, bail};
+use disk::Ailing;
 use std::{
     collections::VecDeque,
     net::SocketAddr,
@@ -84,6 +89,8 @@ pub struct Plan {
     pub manager: Option<PathBuf>,
     /// The places of which it dies at one each time, where it can; it is killed from outside where it does not come by there.
     pub sites: Option<Arc<[String]>>,
+    /// The disk that fails under the server, as often as it would be killed otherwise.
+    pub disk: Option<Disk>,
     /// Whether the server is Stonechat, which promises something to BOSH clients without stream management, and has settings
     /// that vary from run to run.
     pub ours: bool,
@@ -102,6 +109,8 @@ pub struct Outcome {
     pub managers: usize,
     /// Where the server has died by itself, each time.
     pub deaths: Vec<String>,
+    /// How long it took until messages were kept again, each time the disk was well again.
+    pub recoveries: Vec<Duration>,
     /// How long it took from the end of the last fault until everybody had all that was acknowledged.
     pub settled: Duration,
 }
@@ -145,6 +154,10 @@ pub async fn run(
     }
     // Others leave in doubt what they cannot know.
     let resends = plan.ours && dice.among(0..4) > 0;
+    if let Some(disk) = &plan.disk {
+        disk.prepare(template)?;
+        subject.settings.extend([disk.setting(), "metrics.listen=['127.0.0.1:0']".into()]);
+    }
     let mut stand = Stand::start(subject, data, plan, history.clone()).await?;
     let (reports, mut reported) = mpsc::channel(PRESENT * 4);
     let (acked, mut so_far) = watch::channel(0);
@@ -195,7 +208,10 @@ pub async fn run(
             }
         }
         if kill < plan.kills {
-            stand.kill(&mut dice, plan, kill + 1 < plan.kills).await?;
+            match &plan.disk {
+                Some(disk) => stand.ail(disk, &mut dice).await?,
+                None => stand.kill(&mut dice, plan, kill + 1 < plan.kills).await?,
+            }
         }
     }
     stand.heal()?;
@@ -213,10 +229,14 @@ pub async fn run(
     while let Some(player) = players.join_next().await {
         player??;
     }
+    if let Some(disk) = &plan.disk {
+        stand.calm(disk).await?;
+    }
     let (after, managers, deaths) = (stand.after.clone(), stand.managers, deaths(&stand.data)?);
+    let recoveries = stand.recoveries.clone();
     stand.end().await?;
     let (violations, covered) = check(&history.events()?);
-    Ok(Outcome { violations, covered, after, managers, deaths, settled })
+    Ok(Outcome { violations, covered, after, managers, deaths, recoveries, settled })
 }
 
 /// Who plays: by device.
@@ -294,6 +314,11 @@ struct Stand {
     managers: usize,
     /// Where the server is to die by itself, after the next starts.
     dooms: VecDeque<Doom>,
+    /// What is the matter with the disk until the server has ended.
+    ailing: Option<Ailing>,
+    /// How often the disk has failed.
+    troubles: u32,
+    recoveries: Vec<Duration>,
 }
 
 impl Stand {
@@ -339,6 +364,9 @@ impl Stand {
             after: Vec::new(),
             managers: 0,
             dooms,
+            ailing: None,
+            troubles: 0,
+            recoveries: Vec::new(),
         })
     }
 
@@ -403,6 +431,9 @@ impl Stand {
             if let Some(doom) = self.server.doom.take().filter(|doom| !doom.has_come(&self.data)) {
                 self.dooms.push_front(doom);
             }
+        }
+        if let Some(ailing) = self.ailing.take() {
+            ailing.end().await?;
         }
         if manager && let Some((program, way, manager)) = &mut self.manager {
             // Perhaps before there is a server again.

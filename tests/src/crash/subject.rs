@@ -5,10 +5,11 @@ use super::{doom::Doom, process::Process, stream::Places};
 use crate::faults::Dice;
 use anyhow::{Context, ensure};
 use std::{
+    collections::HashMap,
     fs,
     future::pending,
     io,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -35,6 +36,8 @@ pub struct Subject {
 #[derive(Debug)]
 pub struct Running {
     process: Process,
+    /// Where it listens, by kind of listener.
+    listening: HashMap<String, String>,
     /// Where its doors are.
     pub places: Places,
     /// How long it took to be ready.
@@ -88,10 +91,9 @@ impl Subject {
             }
             ready => ready?,
         };
-        let address =
-            |kind| listening.get(kind).with_context(|| format!("it does not listen for {kind}"));
-        let (tcp, http) = (address("c2s")?.parse()?, address("http")?.parse()?);
-        Ok(Running { process, places: Places { tcp, http }, after, doom })
+        let places =
+            Places { tcp: address(&listening, "c2s")?, http: address(&listening, "http")? };
+        Ok(Running { process, listening, places, after, doom })
     }
 
     /// Starts it over this folder.
@@ -114,7 +116,25 @@ impl Subject {
     }
 }
 
+fn address(listening: &HashMap<String, String>, kind: &str) -> anyhow::Result<SocketAddr> {
+    let address = listening.get(kind).with_context(|| format!("it does not listen for {kind}"))?;
+    Ok(address.parse()?)
+}
+
 impl Running {
+    /// Its number in the system, while it is there.
+    pub fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// Where it listens for this.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn address(&self, kind: &str) -> anyhow::Result<SocketAddr> {
+        address(&self.listening, kind)
+    }
+
     /// Ends it and waits until it is gone, and all that it has started with it.
     ///
     /// # Errors
