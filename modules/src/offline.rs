@@ -66,8 +66,7 @@ impl Offline {
             sender.as_ref().is_some_and(|sender| wants(sender, to)) && (*delivered || pending);
         let archived = sent || received;
         let waits = pending && (archived || !delivered || *promised);
-        let fenced = archived || (waits && *outlives);
-        if !fenced && !waits {
+        if !archived && !waits {
             return None;
         }
         let stanza = Bytes::from(freeze(message));
@@ -105,7 +104,8 @@ impl Offline {
         let stanza_id = |party: &Party<'_>, id: MessageId| archive::stanza_id(party.account(), id);
         Some(Kept {
             receipt: written.map(|result| result.map_err(|error| refusal(&error))).boxed(),
-            fenced,
+            // Where it cannot be written the sender gets it back: nobody must have seen it by then.
+            fenced: true,
             again,
             row: recipient_id.map(|id| id.number()),
             sender_id: sender.as_ref().zip(sender_id).map(|(sender, id)| stanza_id(sender, id)),

@@ -129,6 +129,12 @@ impl Device {
         let h = answer.attr("h").map(str::parse).transpose()?;
         if answer.is(SM, "resumed") {
             self.history.note(Event::Stream { device: self.jid.clone(), resumed: true })?;
+            // What was refused may be told only now, behind this.
+            for one in &mut self.unacked {
+                if matches!(one.what, What::Done { .. }) {
+                    one.what = What::Other;
+                }
+            }
             self.count(h.ok_or_else(|| anyhow::anyhow!("resumed, and h is not told"))?)?;
             // XEP-0198 5: it was told with the request.
             for (_, ids) in mem::take(&mut self.told) {
