@@ -106,7 +106,9 @@ impl Disk {
             }
         }
         fs::copy(template.join("stonechat.db"), self.database())?;
-        Ok(())
+        // What it begins with is safe.
+        File::open(self.database())?.sync_all()?;
+        File::open(&self.folder)?.sync_all()
     }
 
     /// Begins to fail.
