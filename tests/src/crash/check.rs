@@ -524,7 +524,7 @@ impl<'a> Course<'a> {
 
     /// The first that did not come, of those in an archive that were to, between the first and the last that came live.
     fn lacks<'b>(&mut self, archive: &[&'b str], due: impl Fn(&str) -> bool) -> Option<&'b str> {
-        let live = std::mem::take(&mut self.live);
+        let live = mem::take(&mut self.live);
         let first = archive.iter().position(|id| live.contains(id))?;
         let last = archive.iter().rposition(|id| live.contains(id))?;
         archive[first..last].iter().find(|id| due(id) && !self.got.contains(**id)).copied()

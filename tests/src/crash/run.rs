@@ -154,6 +154,8 @@ pub async fn run(
     }
     // Others leave in doubt what they cannot know.
     let resends = plan.ours && dice.among(0..4) > 0;
+    // A refusal that was lost comes to the next stream, where nobody could tell it from that of what was sent again.
+    let resends = resends && plan.disk.is_none();
     if let Some(disk) = &plan.disk {
         disk.prepare(template)?;
         subject.settings.extend([disk.setting(), "metrics.listen=['127.0.0.1:0']".into()]);

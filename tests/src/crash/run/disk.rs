@@ -219,7 +219,7 @@ impl Stand {
         sleep(dice.millis(0..300)).await;
         if kill {
             self.ailing = Some(ailing);
-            self.end_and_start(Target::Server, Signal::Kill, None, None).await?;
+            self.end_and_start(Target::Server, Signal::Kill, None, false).await?;
             prober = Prober::enter(&self.server.places, self.troubles, &self.history).await?;
         } else {
             ailing.end().await?;
@@ -283,7 +283,7 @@ impl Prober {
     async fn enter(places: &Places, number: u32, history: &Arc<History>) -> anyhow::Result<Self> {
         let name = format!("probe{number}-{}", net::random::token());
         let (mut stream, account) = (login(places).await?, accounts().swap_remove(0));
-        let mut device = Device::new(account, false, history.clone());
+        let mut device = Device::new(account, false, false, history.clone());
         device.bound(&stream.bind(&name).await?)?;
         stream.send(format!("<enable xmlns='{SM}'/>")).await?;
         device.enabled(&stream.expect(SM, "enabled").await?);
