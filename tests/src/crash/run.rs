@@ -142,7 +142,8 @@ pub async fn run(
     let mut subject = subject.clone();
     let mut patience = if plan.network { ROUGH } else { CALM };
     patience.pause = u64::try_from(plan.pause.as_micros())?.max(1);
-    let never = plan.ours && dice.among(0..4) == 0;
+    // What no archive wants, and is being written when the disk begins to fail, comes back although somebody has it.
+    let never = plan.ours && dice.among(0..4) == 0 && plan.disk.is_none();
     if never && !subject.settings.iter().any(|set| set.starts_with("archive.default")) {
         subject.settings.push("archive.default=\"never\"".into());
         history.note(Event::Unarchived)?;
