@@ -104,9 +104,9 @@ impl Offline {
         let stanza_id = |party: &Party<'_>, id: MessageId| archive::stanza_id(party.account(), id);
         Some(Kept {
             receipt: written.map(|result| result.map_err(|error| refusal(&error))).boxed(),
-            // What no archive wants is seen at once and written beside that; but not while the store fails, when the sender would
-            // get back what somebody has.
-            fenced: archived || self.store.health().writes_fail,
+            // What no archive wants is seen at once and written beside that; but not by a session that goes on after a kill, nor
+            // while the store fails, when the sender would get back what somebody has.
+            fenced: archived || *outlives || self.store.health().writes_fail,
             again,
             row: recipient_id.map(|id| id.number()),
             sender_id: sender.as_ref().zip(sender_id).map(|(sender, id)| stanza_id(sender, id)),
