@@ -16,8 +16,8 @@ mod tests;
 use crate::{Result, StoreError};
 use bytes::BytesMut;
 use format::{
-    FILE_HEAD, FileHead, Key, LARGEST, Owner, PAGE, Place, RECORD_HEAD, SLOT_HEAD, read_records,
-    read_slot_head, seal, slot_head,
+    FILE_HEAD, FileHead, Key, LARGEST, Owner, PAGE, PAGE_BYTES, Place, RECORD_HEAD, SLOT_HEAD,
+    read_records, read_slot_head, seal, slot_head,
 };
 use std::{
     collections::HashMap,
@@ -166,7 +166,7 @@ impl Journal {
     /// There is no room, or the file cannot be written.
     pub fn begin(&self, stream: u32, words: &[u8]) -> Result<Slot> {
         // Most streams are idle, and their words fit into half of the first page.
-        let room = if words.len() < PAGE as usize / 2 { PAGE as usize } else { roomy(words) };
+        let room = if words.len() < PAGE_BYTES / 2 { PAGE_BYTES } else { roomy(words) };
         self.write_slot(Owner { stream, turn: 0 }, room, words)
     }
 
@@ -352,7 +352,7 @@ impl Slots {
 fn roomy(words: &[u8]) -> usize {
     let needed = SLOT_HEAD + RECORD_HEAD + words.len();
     let wished = (4 * needed).max(ROOMY);
-    let largest = (PAGE << LARGEST) as usize;
+    let largest = PAGE_BYTES << LARGEST;
     if wished > largest { needed } else { wished }
 }
 

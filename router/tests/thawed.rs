@@ -1,4 +1,5 @@
 //! Sessions that go on in another process (XEP-0198 5): what their clients have, what they are still to get, and whom they see.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 #[path = "common/drawer.rs"]
@@ -11,6 +12,10 @@ use std::{
     sync::{Arc, Mutex},
     time::SystemTime,
 };
+
+fn with(module: Arc<dyn Module>) -> World {
+    World::new(&[module])
+}
 
 /// Somebody who was available before the process began.
 fn thaw(world: &World, jid: &str) -> Actor {
@@ -32,7 +37,7 @@ fn message(number: i64) -> String {
 #[test]
 fn l07_what_waits_comes_once_and_what_was_acknowledged_does_not() {
     let drawer = Arc::new(Drawer::default());
-    let world = World::new(&[drawer.clone()]);
+    let world = with(drawer.clone());
     drawer.kept.lock().unwrap().extend((1..=5).map(|number| (number, message(number))));
     let mut juliet = thaw(&world, "juliet@localhost/balcony");
     let mut other = thaw(&world, "juliet@localhost/garden");
@@ -58,7 +63,7 @@ fn l07_what_waits_comes_once_and_what_was_acknowledged_does_not() {
 #[test]
 fn l11_each_session_gets_what_it_had_not_been_sent() {
     let drawer = Arc::new(Drawer { page: 2, ..Drawer::default() });
-    let world = World::new(&[drawer.clone()]);
+    let world = with(drawer.clone());
     let for_both = |number| message(number).replace("/balcony", "");
     drawer.kept.lock().unwrap().extend((1..=4).map(|number| (number, for_both(number))));
     drawer.kept.lock().unwrap().insert(5, message(5)); // for one of them
@@ -88,7 +93,7 @@ fn l11_each_session_gets_what_it_had_not_been_sent() {
 #[test]
 fn l07_what_nobody_takes_stays() {
     let drawer = Arc::new(Drawer::default());
-    let world = World::new(&[drawer.clone()]);
+    let world = with(drawer.clone());
     drawer.kept.lock().unwrap().insert(1, message(1));
     let mut juliet = thaw(&world, "juliet@localhost/balcony");
     juliet.send("<presence><priority>-1</priority></presence>");
@@ -154,7 +159,7 @@ impl Module for Notes {
 #[test]
 fn xep0198_5_it_is_known_who_goes_on_after_a_kill() {
     let notes = Arc::new(Notes::default());
-    let world = World::new(&[notes.clone()]);
+    let world = with(notes.clone());
     let romeo = world.connect("romeo@localhost/orchard");
     let juliet = world.connect("juliet@localhost/balcony");
     romeo.send(&message(1));

@@ -392,7 +392,7 @@ mod tests {
         // more acknowledged than sent
         put_counts(&mut words, Counts { handled: 0, acknowledged: 2 });
         assert!(State::read(&words).is_none());
-        let mut unknown = whole.clone();
+        let mut unknown = whole;
         word(&mut unknown, 99, |_| ());
         assert!(State::read(&unknown).is_none());
     }

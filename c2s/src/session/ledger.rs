@@ -25,7 +25,7 @@ pub(crate) struct Ledger {
     /// How many of the last of them are not written down yet, where that is done.
     fresh: usize,
     /// What was put of what the client has still to send again, by number, with its mark: where the server was killed.
-    heard: Option<Box<Vec<(u32, u64)>>>,
+    heard: Vec<(u32, u64)>,
     request: Request,
 }
 
@@ -98,7 +98,7 @@ impl Ledger {
             bytes: unacknowledged.iter().map(|letter| letter.stanza().weight()).sum(),
             unacknowledged,
             fresh: 0,
-            heard: (!heard.is_empty()).then(|| Box::new(heard)),
+            heard,
             request: Request::default(),
         }
     }
@@ -125,13 +125,12 @@ impl Ledger {
 
     /// Whether the stanza that was received last had been put before the server was killed: it is not done twice.
     pub(super) fn was_heard(&mut self, is: impl Fn(u64) -> bool) -> bool {
-        let Some(heard) = &mut self.heard else { return false };
-        let number = self.received;
-        let found = heard.iter().any(|(its, mark)| *its == number && is(*mark));
-        heard.retain(|(its, _)| !at_least(number, *its));
-        if heard.is_empty() {
-            self.heard = None;
+        if self.heard.is_empty() {
+            return false;
         }
+        let number = self.received;
+        let found = self.heard.iter().any(|(its, mark)| *its == number && is(*mark));
+        self.heard.retain(|(its, _)| !at_least(number, *its));
         found
     }
 

@@ -10,7 +10,9 @@
 //! ever taken for a record, and a record that was not written to its end is none.
 
 /// Slots begin at multiples of it, and the first behind the file's header.
-pub(super) const PAGE: u64 = 4_096;
+pub(super) const PAGE: u64 = PAGE_BYTES as u64;
+/// The same where it is counted in memory.
+pub(super) const PAGE_BYTES: usize = 4_096;
 /// There are slots of `PAGE << 0` to `PAGE << LARGEST` bytes: a stream's books hold what its client has not acknowledged
 /// (a MiB), one mailbox, and its seat.
 pub(super) const LARGEST: u8 = 12;

@@ -235,7 +235,7 @@ fn what_is_no_journal_is_none() {
 fn r03_the_file_is_bounded() {
     let shelf = Shelf::new();
     let (journal, _) = shelf.open();
-    let largest = vec![1; (PAGE << LARGEST) as usize - SLOT_HEAD - RECORD_HEAD];
+    let largest = vec![1; (PAGE_BYTES << LARGEST) - SLOT_HEAD - RECORD_HEAD];
     let slot = journal.begin(1, &largest).expect("as large as can be");
     assert_eq!(journal.read(&slot).expect("read"), largest);
     let too_large = [&largest[..], &[1]].concat();
