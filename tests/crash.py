@@ -22,6 +22,7 @@ class History:
         self.halves, self.taken, self.archiving, self.wrong = set(), set(), True, []
         self.copies = collections.defaultdict(list)
         self.lives, self.live, self.before = 0, collections.defaultdict(set), 0
+        self.begun = collections.defaultdict(int)
         self.resuming, self.by_resumption = set(), set()
         for line in lines:
             _, kind, *fields = line.rstrip("\n").split("\t")
@@ -29,6 +30,7 @@ class History:
 
     def on_stream(self, device, how):
         if how == "new":
+            self.begun[device] = self.lives
             self.streams[device].append([])
             self.resuming.discard(device)
         else:
@@ -72,7 +74,7 @@ class History:
     def on_copied(self, message, device, uid):
         self.streams[device][-1].append(message)
         self.copies[device].append(message)
-        if message not in self.sent or self.sent[message][0] >= self.before:  # whom else it had to copy what was sent before a kill is not known
+        if self.begun[device] == self.lives or message not in self.sent or self.sent[message][0] >= self.before:  # whom else it had to copy what was sent before a kill is not known
             self.live[device, len(self.streams[device]), self.lives].add(message)
         if uid:
             self.seen_ids.add((bare(device), message, uid))

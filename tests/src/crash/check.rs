@@ -415,10 +415,11 @@ impl<'a> Checker<'a> {
                 found.extend(lacks.map(|id| format!("{device} got what came around {id}, not it")));
             }
         };
-        let mut killed = None;
+        let (mut killed, mut began) = (None, HashMap::new());
         for (place, event) in events.iter().enumerate() {
             match event {
                 Event::Stream { device, resumed: false } => {
+                    began.insert(device.as_str(), place);
                     if let Some(mut before) = courses.insert(device, Default::default()) {
                         ends(device, &mut before);
                     }
@@ -433,9 +434,9 @@ impl<'a> Checker<'a> {
                 }
                 Event::Copied { id, device, .. } => {
                     // On a stream that goes on: whom it had still to give copies of what was sent before it does not know.
-                    let sent = self.messages.get(id.as_str());
-                    let is_new =
-                        sent.is_none_or(|one| killed.is_none_or(|killed| one.place > killed));
+                    let since = began.get(device.as_str()).copied().unwrap_or_default();
+                    let sent = self.messages.get(id.as_str()).map_or(place, |one| one.place);
+                    let is_new = killed.is_none_or(|killed| since > killed || sent > killed);
                     courses.entry(device).or_default()[1].comes(id, is_new);
                 }
                 _ => {}
