@@ -13,7 +13,7 @@ mod format;
 #[cfg(test)]
 mod tests;
 
-use crate::{Result, StoreError};
+use crate::{Result, StoreError, course::Course};
 use bytes::BytesMut;
 use format::{
     FILE_HEAD, FileHead, Key, LARGEST, Owner, PAGE, PAGE_BYTES, Place, RECORD_HEAD, SLOT_HEAD,
@@ -48,6 +48,7 @@ pub struct Journal {
     key: Key,
     slots: Mutex<Slots>,
     state: AtomicU8,
+    course: Course,
     /// The former one was closed in good order: whoever reads it after a power cut would believe it.
     was_closed: bool,
 }
@@ -81,6 +82,9 @@ struct Slots {
     /// Where the file ends.
     end: u64,
 }
+
+/// What the log calls what is done here.
+const WRITES: &str = "writes to the journal of streams";
 
 /// It is written to.
 const OPEN: u8 = 0;
@@ -129,6 +133,7 @@ impl Journal {
             key,
             slots: Mutex::new(Slots { end: PAGE, ..Slots::default() }),
             state: AtomicU8::new(OPEN),
+            course: Course::default(),
             was_closed: left.closed,
         };
         Ok((journal, left))
@@ -173,14 +178,14 @@ impl Journal {
     /// Appends a record, in one write. `false`: there is no room for it in the slot.
     ///
     /// # Errors
-    /// The file cannot be written: the slot is lost.
+    /// The file cannot be written: the slot is to be [ended](Self::end).
     pub fn append(&self, slot: &mut Slot, Record(record): &mut Record) -> Result<bool> {
         let Slot { place, owner, end } = *slot;
         if end as u64 + record.len() as u64 > place.bytes() {
             return Ok(false);
         }
         seal(self.key, place, owner, end, record);
-        self.write(place, record, place.at + end as u64)?;
+        self.write(record, place.at + end as u64)?;
         slot.end += record.len();
         Ok(true)
     }
@@ -204,27 +209,27 @@ impl Journal {
     /// Puts these words in the place of all that a stream has.
     ///
     /// # Errors
-    /// There is no room, or the file cannot be written: the slot is lost.
+    /// There is no room, or the file cannot be written: the slot is to be [ended](Self::end).
     pub fn replace(&self, slot: &mut Slot, words: &[u8]) -> Result<()> {
         let owner = Owner { turn: slot.owner.turn.wrapping_add(1), ..slot.owner };
         let former = std::mem::replace(slot, self.write_slot(owner, roomy(words), words)?);
         // Until here there are two, and the later one counts.
         faults::site!("stream-in-two-places");
-        self.end(former)
+        self.end(former);
+        Ok(())
     }
 
-    /// The stream is over.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn end(&self, slot: Slot) -> Result<()> {
-        if self.state.load(Ordering::Relaxed) == CLOSED {
-            return Ok(());
+    /// The stream is over, or cannot be continued: what its slot holds is not to be believed. Where not even that can be
+    /// written, nothing of the journal is.
+    pub fn end(&self, slot: Slot) {
+        if self.state.load(Ordering::Relaxed) != OPEN {
+            return;
         }
         let head = slot_head(self.key, slot.place, None);
-        self.write(slot.place, &head, slot.place.at)?;
-        self.slots().free[usize::from(slot.place.class)].push(slot.place.at);
-        Ok(())
+        match self.file.write_all_at(&head, slot.place.at) {
+            Ok(()) => self.slots().free[usize::from(slot.place.class)].push(slot.place.at),
+            Err(error) => self.give_up(&error),
+        }
     }
 
     /// Nothing is written any more: flushes all of it, so that it is believed even after a power cut.
@@ -250,29 +255,29 @@ impl Journal {
     }
 
     fn write_slot(&self, owner: Owner, room: usize, words: &[u8]) -> Result<Slot> {
-        let place = self.slots().take(room)?;
+        let place = self.slots().take(room);
+        self.course.note(WRITES, &place);
+        let place = place?;
         let mut bytes = Vec::with_capacity(SLOT_HEAD + RECORD_HEAD + words.len());
         bytes.extend_from_slice(&slot_head(self.key, place, Some(owner)));
         bytes.extend_from_slice(&[0; RECORD_HEAD]);
         bytes.extend_from_slice(words);
         seal(self.key, place, owner, SLOT_HEAD, &mut bytes[SLOT_HEAD..]);
-        self.write(place, &bytes, place.at)?;
+        if let Err(error) = self.write(&bytes, place.at) {
+            // A record that is not whole is none: nobody takes what stands there for a stream's words.
+            self.slots().free[usize::from(place.class)].push(place.at);
+            return Err(error);
+        }
         Ok(Slot { place, owner, end: bytes.len() })
     }
 
-    /// Writes. What a slot holds must not be believed where it could not be continued; where not even that can be written
-    /// nothing of the journal must.
-    fn write(&self, place: Place, bytes: &[u8], at: u64) -> Result<()> {
+    fn write(&self, bytes: &[u8], at: u64) -> Result<()> {
         if self.state.load(Ordering::Relaxed) != OPEN {
             return Err(StoreError::Failed("the journal is closed, or broken".into()));
         }
-        self.file.write_all_at(bytes, at).map_err(|error| {
-            let head = slot_head(self.key, place, None);
-            if let Err(error) = self.file.write_all_at(&head, place.at) {
-                self.give_up(&error);
-            }
-            failed(&error)
-        })
+        let written = self.file.write_all_at(bytes, at).map_err(|error| failed(&error));
+        self.course.note(WRITES, &written);
+        written
     }
 
     fn give_up(&self, error: &io::Error) {

@@ -10,6 +10,7 @@ mod account;
 mod activity;
 mod archive;
 mod blocking;
+mod course;
 mod documents;
 mod journal;
 mod law;

@@ -14,7 +14,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
-use tracing::error;
+use tracing::debug;
 use xmpp_core::{Stanza, sasl::Credentials};
 
 /// Handled stanzas after which they are written even where the stream says nothing, and messages put after which the store may
@@ -94,7 +94,7 @@ impl Entry {
         let slot = match journal.begin(stream, &words) {
             Ok(slot) => slot,
             Err(error) => {
-                error!(jid = %claim.jid(), %error, "a stream does not outlive this process");
+                debug!(jid = %claim.jid(), %error, "a stream does not outlive this process");
                 return None;
             }
         };
@@ -192,7 +192,7 @@ impl Entry {
         ledger.noted();
         (self.counts, self.stands) = (counts, true);
         if let Err(error) = written {
-            error!(jid = %claim.jid(), %error, "a stream does not outlive this process any more");
+            debug!(jid = %claim.jid(), %error, "a stream does not outlive this process any more");
             self.end();
         }
     }
@@ -205,10 +205,8 @@ impl Entry {
 
     /// It does not go on: what is written of it is not believed.
     fn end(&mut self) {
-        if let (Some(slot), Some(journal)) = (self.slot.take(), self.door.journal())
-            && let Err(error) = journal.end(slot)
-        {
-            error!(%error, "a stream's place in the journal is lost");
+        if let (Some(slot), Some(journal)) = (self.slot.take(), self.door.journal()) {
+            journal.end(slot);
         }
     }
 }

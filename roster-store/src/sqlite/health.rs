@@ -1,19 +1,8 @@
-//! Whether the database can be read and written: said in the log when that changes, and not for each operation that fails. A full
-//! disk would be a line for each message.
+//! Whether the database can be read and written.
 
 use super::worker::Access;
-use crate::{Health, Result};
-use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
-
-/// All is well again once nothing has failed for so long: where there is little room left, small writes succeed between others
-/// that do not.
-const QUIET: Duration = Duration::from_secs(2);
+use crate::{Health, Result, course::Course};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How the work goes, as the threads see it.
 #[derive(Debug, Default)]
@@ -21,13 +10,6 @@ pub(super) struct Pulse {
     reads: Course,
     writes: Course,
     commits: AtomicU64,
-}
-
-/// How one kind of work goes.
-#[derive(Debug, Default)]
-struct Course {
-    fails: AtomicBool,
-    last_failure: Mutex<Option<Instant>>,
 }
 
 impl Pulse {
@@ -40,21 +22,7 @@ impl Pulse {
         if access == Access::Write && outcome.is_ok() {
             self.commits.fetch_add(1, Ordering::Relaxed);
         }
-        match outcome {
-            Err(error) => {
-                *course.last_failure() = Some(Instant::now());
-                if !course.fails.swap(true, Ordering::Relaxed) {
-                    tracing::error!(%error, "{what} fail");
-                }
-            }
-            Ok(()) if course.fails() => {
-                let quiet = course.last_failure().is_none_or(|last| last.elapsed() >= QUIET);
-                if quiet && course.fails.swap(false, Ordering::Relaxed) {
-                    tracing::info!("{what} succeed again");
-                }
-            }
-            Ok(()) => {}
-        }
+        course.note(what, outcome);
     }
 
     pub(super) fn writes_fail(&self) -> bool {
@@ -67,16 +35,5 @@ impl Pulse {
             writes_fail: self.writes.fails(),
             commits: self.commits.load(Ordering::Relaxed),
         }
-    }
-}
-
-impl Course {
-    fn fails(&self) -> bool {
-        self.fails.load(Ordering::Relaxed)
-    }
-
-    fn last_failure(&self) -> MutexGuard<'_, Option<Instant>> {
-        // Nothing under the lock can panic.
-        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
