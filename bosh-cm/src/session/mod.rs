@@ -535,9 +535,10 @@ impl Session {
             let mut pending = Vec::new();
             if !self.several {
                 let waiting = self.outbox.drain().map(|(_, payload)| payload);
-                // What the server takes back it would give again (XEP-0198 4).
+                // What the server takes back it would give again; and what comes behind that may speak of it, as an
+                // acknowledgement does of the error before it (XEP-0198 4).
                 let returns = !self.is_closed();
-                pending.extend(waiting.filter(|payload| !(returns && payload.counted)));
+                pending.extend(waiting.take_while(|payload| !(returns && payload.counted)));
             }
             pending.extend(error);
             let status = end.condition().map_or(200, |one| one.status(self.modern));

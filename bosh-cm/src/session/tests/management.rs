@@ -177,6 +177,16 @@ fn row_76_what_waits_for_a_client_that_leaves_is_left_to_the_server() {
     assert_eq!(talk.written(), written);
 }
 
+/// XEP-0198 4: an acknowledgement without the error that stands before it would tell of a message that is nowhere.
+#[test]
+fn n1_who_leaves_hears_of_no_acknowledgement_without_the_error_before_it() {
+    let mut talk = bound();
+    talk.send(104, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>").server(ENABLED).answer();
+    talk.server(&ack(1)).server(&inherited("refused")).server(&ack(2));
+    talk.on(105, 105, "type='terminate'", "");
+    assert_eq!(talk.answer(), (105, format!("<body type='terminate'>{}</body>", ack(1))));
+}
+
 #[test]
 fn row_76_the_last_stanzas_of_a_stream_that_the_server_ends_are_given_all_the_same() {
     let mut talk = managed("hold='1' wait='60'");
