@@ -68,8 +68,8 @@ impl Log {
         if let Err(error) = folded {
             tracing::debug!(%error, "the log cannot be folded into the database");
         }
-        // In vain: not again before it is twice as long.
-        self.limit = LONG.max(2 * length());
+        // In vain: again once so much more is written that the waiting is of no account beside it.
+        self.limit = LONG.max(length() + LONG / 4);
     }
 }
 

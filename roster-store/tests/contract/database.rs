@@ -363,7 +363,7 @@ fn r03_the_log_does_not_grow_without_end_while_somebody_always_reads() {
         over.store(true, Ordering::Relaxed);
         longest
     });
-    // Of 100 MB; where the readers were slow once it is tried again at twice the length.
+    // Of 100 MB; where the readers were slow it is tried again a little later.
     assert!(longest <= 2 * LONG + LONG / 8, "{longest}");
 }
 
