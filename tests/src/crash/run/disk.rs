@@ -39,7 +39,7 @@ const BITES: Duration = Duration::from_secs(60);
 const LEFT: u64 = 100_000;
 /// Lines of the log that come once in a process, however often the disk fails: that the certificate is made by itself, that
 /// the journal of streams is lost.
-const ONCE: usize = 6;
+const ONCE: usize = 4;
 
 /// What is the matter with the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
