@@ -45,5 +45,5 @@ async def prosody(folder, config, ports, accounts):
                         await asyncio.sleep(0.05)  # another server's start cannot be waited for otherwise
         yield
     finally:
-        child.terminate()
+        child.kill()  # while its clients leave it may miss a SIGTERM, and never end
         await child.wait()

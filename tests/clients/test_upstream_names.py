@@ -247,7 +247,7 @@ def main(folder):
     resolv = folder / "resolv.conf"
     resolv.write_text("nameserver 127.0.0.1\noptions timeout:2\n")
     subprocess.run(["mount", "--bind", resolv, "/etc/resolv.conf"], check=True)
-    asyncio.run(play(folder))
+    asyncio.run(asyncio.wait_for(play(folder), 100))
 
 
 if __name__ == "__main__":
