@@ -278,7 +278,9 @@ impl World {
 
     /// The network is slow, but not so slow that the session ends of inactivity: that is no loss.
     fn time_passes(&mut self, seconds: u64) {
-        if self.silence + seconds >= Terms::default().inactivity.as_secs() {
+        let late = |silence| silence + seconds >= Terms::default().inactivity.as_secs();
+        // Of those under way some may be repeats that nobody waits for any more: they do not arrive.
+        while late(self.silence) {
             if self.requests.is_empty() {
                 return;
             }
