@@ -95,6 +95,9 @@ impl AsyncWrite for Attended {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // Who reads it is in this task, and gets on when this end is read or flushed. A task that wakes itself is put behind all
+        // others, and another thread is woken for it.
+        self.pipe.outward().reader = None;
         let wrote = Pin::new(&mut self.pipe).poll_write_vectored(cx, pieces);
         if wrote.is_ready() {
             return wrote;

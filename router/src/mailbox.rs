@@ -62,9 +62,15 @@ impl Mailbox {
         Poll::Pending
     }
 
-    /// The next mail if there is one now.
+    /// The next mail if there is one now. Without any the task is not woken before it has polled again: it is awake, and what
+    /// it causes itself it will see.
     pub fn try_next(&mut self) -> Option<Mail> {
-        lock(&self.post.queue).take()
+        let mut queue = lock(&self.post.queue);
+        let mail = queue.take();
+        if mail.is_none() {
+            queue.waker = None;
+        }
+        mail
     }
 
     /// The client says whether somebody is looking at it (XEP-0352 4.2); at first somebody is.
