@@ -1,12 +1,9 @@
 //! The same work for one server after the other, several rounds of it.
 
 use crate::{
-    load::{
-        Times,
-        idle::{WARM, settle},
-    },
-    servers::{Kind, People, Server, Wish},
-    work::{Metric, Outcome, RING, Work},
+    load::{Times, idle::settle},
+    servers::{Kind, Server, Wish},
+    work::{Metric, Outcome, Work},
 };
 use anyhow::{Context, bail};
 use std::{
@@ -16,8 +13,6 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// Most pairs of any chat.
-const MOST_PAIRS: usize = 250;
 /// How long one piece of work may take, logins included.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -118,12 +113,10 @@ fn visits(plan: &Plan, kind: Kind, round: usize) -> Vec<Vec<&'static Work>> {
 }
 
 fn wish(plan: &Plan, visit: &[&Work]) -> Wish {
-    let users = if visit[0].is_alone() { plan.sessions + WARM } else { 2 * MOST_PAIRS };
-    let people = People { users, rings: vec![RING] };
     Wish {
         program: plan.program.clone(),
         archive: visit[0].is_archived(),
-        people,
+        people: visit[0].people(plan.sessions),
         settings: String::new(),
     }
 }

@@ -5,17 +5,20 @@ use crate::{
     load::{
         Figures, Times,
         chat::{Chat, Pace, chat},
-        idle::{idle, settle},
+        idle::{WARM, idle, settle},
         login::logins,
         ping_pong::ping_pong,
         presence::{Ring, presence},
     },
-    servers::{Kind, Server},
+    servers::{Kind, People, Server},
 };
 use std::{collections::BTreeMap, fmt};
 
 /// The people of [`Task::Presence`].
 pub const RING: Ring = Ring { prefix: 'p', people: 100, contacts: 20, away: 0 };
+
+/// Most pairs of any chat.
+const MOST_PAIRS: usize = 250;
 
 /// One piece of work.
 #[derive(Debug, Clone, Copy)]
@@ -175,7 +178,17 @@ impl Work {
     /// Whether it needs a server that has done nothing else, and is done in one round only: memory varies little.
     #[must_use]
     pub fn is_alone(&self) -> bool {
-        matches!(self.task, Task::Idle(_))
+        matches!(self.task, Task::Idle(_) | Task::Empty)
+    }
+
+    /// The people that it needs, where it is to measure so many idle sessions.
+    #[must_use]
+    pub fn people(&self, sessions: usize) -> People {
+        match self.task {
+            Task::Empty => People { users: 0, rings: Vec::new() },
+            Task::Idle(_) => People { users: sessions + WARM, rings: Vec::new() },
+            _ => People { users: 2 * MOST_PAIRS, rings: vec![RING] },
+        }
     }
 
     /// Whether this server can do it.
