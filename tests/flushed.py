@@ -6,7 +6,7 @@
 CALLS are those below, which servers of all kinds read, write and flush with; for Stonechat those of replay.py do. Streams must be plain
 TCP, and each message says its id in its body, as those of `crash` do. A message counts as safe once a write that carries its body had
 ended before a flush of the same file began, and that flush has returned. With a suffix, such as `-wal`, only files whose names
-end so are believed.
+end so are believed. What was refused before needs no flush.
 """
 
 import re
@@ -24,7 +24,7 @@ FILE = re.compile(r"^\d+<(/[^>]*)>")
 MESSAGE = re.compile(r"([a-z]\w*-\d+) says that")
 STANZA = re.compile(r"<(enable|resume|message|iq|presence)[ >/](?:[^>]*? id='([^']+)')?")
 ACK = re.compile(r"<a [^>]*?h=['\"](\d+)|<resumed [^>]*?h=['\"](\d+)")
-ERROR = re.compile(r"<message [^>]*?type=['\"]error['\"][^>]*?>")
+ERROR = re.compile(r"<message (?=[^>]*?type=['\"]error['\"])[^>]*? id=['\"]([^'\"]+)")
 ESCAPE = re.compile(r'\\(["\\nrtvf]|[0-7]{1,3})')
 
 
@@ -53,7 +53,7 @@ class Connection:
 class Trace:
     def __init__(self, suffix=""):
         self.suffix = suffix
-        self.written, self.flushing, self.safe = {}, {}, set()
+        self.written, self.flushing, self.safe, self.refused = {}, {}, set(), set()
         self.connections, self.pending = {}, {}
         self.acks, self.covered, self.flushes, self.wrong = 0, 0, 0, []
 
@@ -98,7 +98,7 @@ class Trace:
 
     def leaves(self, rest):
         connection, data = self.connection(rest), text(rest)
-        refused = len(ERROR.findall(data))
+        self.refused.update(ERROR.findall(data))
         for ack in ACK.finditer(data):
             if ack[0].startswith("<resumed"):
                 # Another connection counted until now: what it covered was looked at there.
@@ -110,12 +110,12 @@ class Trace:
             for message in connection.waiting[:more]:
                 if message is None:
                     continue
-                self.acknowledged(message, refused)
+                self.acknowledged(message)
             del connection.waiting[:more]
 
-    def acknowledged(self, message, refused):
+    def acknowledged(self, message):
         self.covered += 1
-        if message not in self.safe and not refused:
+        if message not in self.safe and message not in self.refused:
             self.wrong.append(f"{message} was acknowledged before it was flushed")
 
     def read(self, file):

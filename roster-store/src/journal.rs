@@ -284,12 +284,14 @@ impl Journal {
         if self.state.swap(BROKEN, Ordering::Relaxed) == BROKEN {
             return;
         }
-        tracing::error!(%error, "the journal cannot be written: no stream outlives this process");
-        for path in &self.paths {
-            if let Err(error) = remove(path) {
-                let path = path.display();
-                tracing::error!(%error, %path, "remove this file before the next start");
-            }
+        let left: Vec<_> = self.paths.iter().filter(|path| remove(path).is_err()).collect();
+        if left.is_empty() {
+            tracing::error!(%error, "the journal cannot be written: no stream outlives this process");
+        } else {
+            tracing::error!(
+                %error, remove = ?left,
+                "the journal cannot be written: no stream outlives this process; remove it before the next start"
+            );
         }
     }
 

@@ -198,12 +198,14 @@ pub async fn run(
         // At any moment, not only where something has just been acknowledged.
         let moment = plan.load + Duration::from_micros(dice.among(0..100_000));
         let under_load = async {
-            so_far.wait_for(|acked| *acked >= enough).await?;
+            while *so_far.borrow() < enough {
+                timeout(PATIENCE * 4, so_far.changed()).await.context("nobody gets on")??;
+            }
             sleep(moment).await;
             anyhow::Ok(())
         };
         tokio::select! {
-            reached = timeout(PATIENCE * 4, under_load) => reached.context("nobody gets on")??,
+            reached = under_load => reached?,
             fallen = stand.server.fallen() => fallen?,
             ended = players.join_next() => {
                 ended.context("nobody plays")???;
