@@ -106,7 +106,10 @@ impl Router {
         let fenced = kept.as_ref().is_some_and(|kept| kept.fenced || plan == Plan::Keep)
             && !faults::planted!("deliver_before_commit");
         let mut tickets = Tickets::new();
-        if copied && let Some(sender) = sender.as_mut() {
+        if let Some(sender) = sender.as_mut()
+            // By the time that it is kept, somebody may want a copy who does not yet.
+            && (copied || fenced && !self.lane_is_full(sender, &message))
+        {
             let id = kept.as_ref().and_then(|kept| kept.sender_id.as_ref());
             let sent = with_id(message.clone(), id);
             if fenced {

@@ -118,6 +118,23 @@ fn l12_a_copy_leaves_with_the_message_and_not_before() {
 }
 
 #[test]
+fn who_comes_while_a_message_is_written_gets_its_copy_too() {
+    let (world, drawer, _) = world(Drawer { archive: true, ..Drawer::default() });
+    let romeo = world.connect("romeo@localhost/orchard");
+    let mut juliet = world.connect("juliet@localhost/balcony");
+    let gates = [drawer.next_waits(), drawer.next_waits()];
+    let mut first = romeo.start(&to("balcony", "1"));
+    assert!(!first.go(), "no archive that he reads now has it yet");
+    let mut other = world.connect("romeo@localhost/copy");
+    let mut second = romeo.start(&to("balcony", "2"));
+    assert!(!second.go());
+    gates.iter().for_each(open);
+    assert!(first.go() && second.go());
+    assert_eq!(juliet.ids(), ["1", "2"]);
+    assert_eq!(other.ids(), ["sent-1", "sent-2"]);
+}
+
+#[test]
 fn what_is_kept_is_seen_in_copy_once_it_is_written() {
     let (world, drawer, _) = world(Drawer::default());
     let romeo = world.connect("romeo@localhost/orchard");
