@@ -52,7 +52,26 @@ pub(super) enum Next<S> {
     WebSocket(Guest, Begun<S>),
 }
 
+/// How a request is to be read and answered.
+struct Manner {
+    version: Version,
+    is_head: bool,
+    length: Option<u64>,
+    stays: bool,
+    waits: bool,
+}
+
+impl Manner {
+    fn of(head: &Head) -> Self {
+        let Head { request, length, stays, waits } = head;
+        let is_head = request.method() == Method::HEAD;
+        Self { version: request.version(), is_head, length: *length, stays: *stays, waits: *waits }
+    }
+}
+
 /// Serves the requests of a connection, one after the other. From `shutdown` on it takes no further one.
+///
+/// What is rare, and what waits for an answer, has a box of its own: a connection takes the memory of what it does.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     peer: &Peer,
@@ -69,33 +88,31 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         () = shutdown.cancelled() => return Next::Nothing,
     }
     loop {
-        let head = timeout(site.patience, line.head(site.head_bytes, shutdown)).await;
-        let head = match head.unwrap_or_else(|_| line.late()) {
-            Ok(Some(head)) => head,
-            Ok(None) => return Next::Nothing,
-            Err(fault) => {
-                line.refuse(fault, site).await;
-                return Next::Nothing;
+        // The head is of no use any more once it is judged, and a request may be held for long.
+        let (asked, Manner { version, is_head, length, stays, waits }) = {
+            let head = timeout(site.patience, line.head(site.head_bytes, shutdown)).await;
+            match head.unwrap_or_else(|_| line.late()) {
+                Ok(Some(head)) => (site.ask(&head.request, peer), Manner::of(&head)),
+                Ok(None) => return Next::Nothing,
+                Err(fault) => {
+                    Box::pin(line.refuse(fault, site)).await;
+                    return Next::Nothing;
+                }
             }
         };
-        let Head { request, length, stays, waits } = head;
-        let (version, is_head) = (request.version(), request.method() == Method::HEAD);
-        let asked = site.ask(&request, peer);
-        // A request may be held for long, and its head is of no use any more.
-        drop(request);
         let mut whole = length == Some(0);
         let (reply, pushed) = match asked {
             Asked::Reply(reply) => (reply, None),
             Asked::WebSocket(reply, guest) if whole => {
                 // For who does not take it the end does not wait.
-                let accepted = guest.unless_killed(line.answer(reply, is_head, "upgrade")).await;
-                return match accepted {
+                let answer = line.answer(reply, is_head, "upgrade");
+                return match Box::pin(guest.unless_killed(answer)).await {
                     Some(Ok(())) => Next::WebSocket(guest, line.into_begun()),
                     Some(Err(_)) | None => Next::Nothing,
                 };
             }
             Asked::WebSocket(..) => {
-                line.refuse(Fault::Malformed, site).await;
+                Box::pin(line.refuse(Fault::Malformed, site)).await;
                 return Next::Nothing;
             }
             Asked::Post(post) => match timeout(site.patience, line.body(length, site, waits)).await
@@ -105,7 +122,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                     let pressed = Notify::new();
                     let answered = tokio::select! {
                         biased;
-                        answered = site.post(post, body, pressed.notified()) => answered,
+                        answered = Box::pin(site.post(post, body, pressed.notified())) => answered,
                         () = line.follow(&pressed) => None,
                     };
                     let Some(answered) = answered else { return Next::Nothing };
@@ -131,7 +148,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             site.manager.delivered(since);
         }
         if !stays {
-            line.end(whole, site.patience).await;
+            Box::pin(line.end(whole, site.patience)).await;
             return Next::Nothing;
         }
     }
