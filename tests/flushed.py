@@ -40,6 +40,10 @@ class Connection:
         self.unread, self.counting, self.waiting, self.acked = "", False, [], 0
 
     def received(self, data):
+        if (header := data.rfind("<stream:stream ")) >= 0:
+            # It may be another connection from an address that was used before.
+            self.__init__()
+            data = data[header:]
         self.unread += data
         end = self.unread.rfind(">") + 1
         for name, id_ in STANZA.findall(self.unread[:end]):
