@@ -278,6 +278,7 @@ impl Sum {
         self.covered.acked += covered.acked;
         self.covered.refused += covered.refused;
         self.covered.resumed += covered.resumed;
+        self.covered.failed += covered.failed;
         self.covered.anew += covered.anew;
         self.kills += after.len();
         self.managers += managers;
@@ -295,7 +296,7 @@ impl Sum {
     }
 
     fn say(&mut self, runs: u64, took: Duration) -> io::Result<()> {
-        let Covered { sent, acked, refused, resumed, anew } = self.covered;
+        let Covered { sent, acked, refused, resumed, failed, anew } = self.covered;
         let [middle, _] = middle_and_most(&mut self.after);
         let [usual, most] = middle_and_most(&mut self.settled);
         if !self.recoveries.is_empty() {
@@ -307,8 +308,8 @@ impl Sum {
         }
         say(&format!(
             "{runs} runs in {took:.0?}, {} kills of the server, {} of the connection manager: {sent} messages sent, {acked} \
-             acknowledged, {refused} refused; {resumed} streams resumed, {anew} begun; serving again after {middle:.0?} (median), all \
-             there after {usual:.1?} (median; at most {most:.1?}); {} runs broke a rule",
+             acknowledged, {refused} refused; {resumed} streams resumed, {failed} not, {anew} begun; serving again after {middle:.0?} (median), \
+             all there after {usual:.1?} (median; at most {most:.1?}); {} runs broke a rule",
             self.kills, self.managers, self.broken
         ))
     }

@@ -38,6 +38,8 @@ pub struct Covered {
     pub refused: usize,
     /// Streams that were resumed.
     pub resumed: usize,
+    /// Those that were not, though their clients asked.
+    pub failed: usize,
     /// Streams that began anew.
     pub anew: usize,
 }
@@ -186,8 +188,8 @@ impl<'a> Checker<'a> {
                 Event::Settled { after } if *after > VISIBLE => {
                     all.fails("N6", format!("it took {after} ms until all was there"));
                 }
+                Event::Failed { .. } => all.covered.failed += 1,
                 Event::Taken { .. }
-                | Event::Failed { .. }
                 | Event::Asked { .. }
                 | Event::Done { .. }
                 | Event::Killed { .. }
