@@ -101,7 +101,7 @@ fn without(event: &Event) -> Vec<Event> {
 fn a_good_history_breaks_no_rule_and_is_counted() {
     let (found, covered) = check(&good());
     assert_eq!(found, []);
-    assert_eq!(covered, Covered { sent: 2, acked: 2, refused: 0, resumed: 2, anew: 2 });
+    assert_eq!(covered, Covered { sent: 2, acked: 2, refused: 0, resumed: 2, failed: 0, anew: 2 });
 }
 
 #[test]
