@@ -86,9 +86,9 @@ class Trace(flushed.Trace):
             offset = int(rest[literal.end():].split(", ")[2].partition(")")[0])
             file.changes.append((began, self.now, ("write", offset, data)))
 
-    def acknowledged(self, message, refused):
-        super().acknowledged(message, refused)
-        if not refused:
+    def acknowledged(self, message):
+        super().acknowledged(message)
+        if message not in self.refused:
             self.promised.append((self.now, message))
 
     def leaves(self, rest):
