@@ -50,7 +50,7 @@ class History:
         self.acked.add(message)
 
     def on_refused(self, message, _condition):
-        if message not in self.sent:
+        if not message:
             return  # others send errors that do not say for what
         self.resuming.discard(self.sent[message][1])
         first = message not in self.refused

@@ -52,23 +52,6 @@ pub(super) enum Next<S> {
     WebSocket(Guest, Begun<S>),
 }
 
-/// How a request is to be read and answered.
-struct Manner {
-    version: Version,
-    is_head: bool,
-    length: Option<u64>,
-    stays: bool,
-    waits: bool,
-}
-
-impl Manner {
-    fn of(head: &Head) -> Self {
-        let Head { request, length, stays, waits } = head;
-        let is_head = request.method() == Method::HEAD;
-        Self { version: request.version(), is_head, length: *length, stays: *stays, waits: *waits }
-    }
-}
-
 /// Serves the requests of a connection, one after the other. From `shutdown` on it takes no further one.
 ///
 /// What is rare, and what waits for an answer, has a box of its own: a connection takes the memory of what it does.
@@ -89,10 +72,14 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     }
     loop {
         // The head is of no use any more once it is judged, and a request may be held for long.
-        let (asked, Manner { version, is_head, length, stays, waits }) = {
+        let (asked, version, is_head, length, stays, waits) = {
             let head = timeout(site.patience, line.head(site.head_bytes, shutdown)).await;
             match head.unwrap_or_else(|_| line.late()) {
-                Ok(Some(head)) => (site.ask(&head.request, peer), Manner::of(&head)),
+                Ok(Some(Head { request, length, stays, waits })) => {
+                    let is_head = request.method() == Method::HEAD;
+                    let asked = site.ask(&request, peer);
+                    (asked, request.version(), is_head, length, stays, waits)
+                }
                 Ok(None) => return Next::Nothing,
                 Err(fault) => {
                     Box::pin(line.refuse(fault, site)).await;
