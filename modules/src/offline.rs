@@ -11,7 +11,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::{FutureExt, future::ready};
 use roster_store::{MessageId, NewMessage, Origin, Put, Store, StoreError, Taken};
-use router::{At, Backlog, BoxFuture, Declare, Keeping, Kept, Module, Party, Source};
+use router::{At, Backlog, BoxFuture, Declare, Keeping, Kept, Module, Party, Source, Unkept};
 use sha1::{Digest, Sha1};
 use std::sync::Arc;
 use xmpp_core::{BareJid, Jid, Stanza, StanzaError, error::StanzaCondition, ns};
@@ -103,7 +103,7 @@ impl Offline {
             owners.map(|is_there| is_there.then(|| ids.next()).flatten());
         let stanza_id = |party: &Party<'_>, id: MessageId| archive::stanza_id(party.account(), id);
         Some(Kept {
-            receipt: written.map(|result| result.map_err(|error| refusal(&error))).boxed(),
+            receipt: written.map(|result| result.map_err(unkept)).boxed(),
             // What no archive wants is seen at once and written beside that; but not by a session that goes on after a kill, nor
             // while the store fails, when the sender would get back what somebody has.
             fenced: archived || *outlives || self.store.health().writes_fail,
@@ -185,6 +185,15 @@ fn origin(message: &Stanza) -> Option<Origin> {
     digest.update([0]);
     digest.update(message.inner());
     digest.finalize().first_chunk().copied().map(Origin::of)
+}
+
+fn unkept(why: roster_store::Unkept) -> Unkept {
+    match why {
+        roster_store::Unkept::Failed(error) => Unkept::Refused(refusal(&error)),
+        roster_store::Unkept::InDoubt(later) => {
+            Unkept::InDoubt(later.map(|error| Err(Unkept::Refused(refusal(&error)))).boxed())
+        }
+    }
 }
 
 fn refusal(error: &StoreError) -> StanzaError {

@@ -126,9 +126,11 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
             let received = NewMessage { owner: recipient.clone(), pending: true, ..sender.clone() };
             let (taken, put) = store.put(as_sent(vec![sender, received], messages + n));
             let settled = store.settle(recipient, vec![taken.ids()[1].number()]);
-            [put, settled]
+            (put, settled)
         });
-        all(puts.flatten().collect())?;
+        let (puts, settled): (Vec<_>, Vec<_>) = puts.unzip();
+        all(puts)?;
+        all(settled)?;
     }
     let n = u32::try_from(count)?;
     writeln!(
@@ -200,7 +202,7 @@ fn cpu_time() -> Option<Duration> {
     Some(Duration::from_millis((ticks(11)? + ticks(12)?) * 10)) // a hundred a second
 }
 
-fn all(futures: Vec<BoxFuture<Result<()>>>) -> Result<()> {
+fn all<E>(futures: Vec<BoxFuture<Result<(), E>>>) -> Result<(), E> {
     block_on(join_all(futures)).into_iter().collect()
 }
 

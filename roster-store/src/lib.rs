@@ -29,7 +29,9 @@ pub use archive::{Archives, Edge, Page, Query, Retention};
 pub use blocking::BlockLists;
 pub use documents::{Document, DocumentKey, Documents};
 pub use journal::{Journal, LeftStreams, Record, Slot};
-pub use messages::{Kept, MessageId, MessageIdError, Messages, NewMessage, Origin, Put, Taken};
+pub use messages::{
+    Kept, MessageId, MessageIdError, Messages, NewMessage, Origin, Put, Taken, Unkept,
+};
 pub use notice::{Motd, Notices};
 pub use preferences::{ArchivePreferences, Policy, Preferences};
 pub use roster::{

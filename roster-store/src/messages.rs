@@ -9,9 +9,12 @@ pub use origin::Origin;
 pub(crate) use id::{BLOCK, Numbers, STRIDE};
 pub(crate) use origin::{Noted, ORIGINS, Origins, WINDOW};
 
-use crate::{BoxFuture, Result, Source};
+use crate::{BoxFuture, Result, Source, StoreError};
 use bytes::Bytes;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    fmt::{self, Debug, Formatter},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 use xmpp_core::{BareJid, Jid};
 
 /// What one stanza puts into stores.
@@ -59,6 +62,27 @@ impl Taken {
     }
 }
 
+/// Why a message is not kept.
+#[derive(thiserror::Error)]
+pub enum Unkept {
+    /// Nothing was changed.
+    #[error(transparent)]
+    Failed(#[from] StoreError),
+    /// It could not be flushed, nor taken back: nobody knows whether the next process will find it. Complete once it is certain
+    /// that none will, with what had failed.
+    #[error("nobody knows whether it is kept")]
+    InDoubt(BoxFuture<StoreError>),
+}
+
+impl Debug for Unkept {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => f.debug_tuple("Failed").field(error).finish(),
+            Self::InDoubt(_) => f.debug_struct("InDoubt").finish_non_exhaustive(),
+        }
+    }
+}
+
 /// A message for one owner, on its way into the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {
@@ -101,7 +125,7 @@ pub trait Messages: Send + Sync {
     /// Takes in what one stanza puts into stores: all or none, in one transaction. Their ids are known at once, and rise with
     /// every call; the future completes when all is safe. [`StoreError::Full`](crate::StoreError::Full)`("offline messages")`
     /// where one that is only pending and that nobody gets now finds no room; then none is kept.
-    fn put(&self, put: Put) -> (Taken, BoxFuture<Result<()>>);
+    fn put(&self, put: Put) -> (Taken, BoxFuture<Result<(), Unkept>>);
     /// Those pending after this number, oldest first: so many at most, and so many bytes of stanzas, but one where there is one. And
     /// whether there may be more. With every write queued before this call and none queued after it.
     fn pending(

@@ -42,7 +42,7 @@ pub use info::{Extension, Identity, Info, Offer};
 pub use mailbox::{Letter, Mail, Mailbox};
 pub use module::{
     Answer, At, Backlog, Discovery, Keeping, Kept, Leaving, Module, Party, Receipt, Reply, Request,
-    Side, Source, Urgency, Xep,
+    Side, Source, Unkept, Urgency, Xep,
 };
 pub use settling::Settling;
 

@@ -169,8 +169,23 @@ pub struct Leaving<'a> {
     pub at: SystemTime,
 }
 
-/// Completes when the message is safe; an error goes to its sender, and what is fenced is not delivered.
-pub type Receipt = BoxFuture<'static, Result<(), StanzaError>>;
+/// Completes when the message is safe; where it is not, what is fenced is not delivered.
+pub type Receipt = BoxFuture<'static, Result<(), Unkept>>;
+
+/// Why a message is not kept.
+pub enum Unkept {
+    /// Its sender gets this error.
+    Refused(StanzaError),
+    /// Nobody knows whether it will be found after a restart: its sender hears nothing and the stanza does not count as handled,
+    /// until this knows more.
+    InDoubt(Receipt),
+}
+
+impl From<StanzaError> for Unkept {
+    fn from(error: StanzaError) -> Self {
+        Self::Refused(error)
+    }
+}
 
 /// How soon a session whose user is not looking must get a stanza (XEP-0352 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

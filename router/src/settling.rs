@@ -1,6 +1,6 @@
 //! What a stanza has caused and is not done yet: in the hands of the task that sent it.
 
-use crate::{BoxFuture, Receipt, Router, account::Account, route::After};
+use crate::{BoxFuture, Receipt, Router, Unkept, account::Account, route::After};
 use futures_util::FutureExt;
 use smallvec::SmallVec;
 use std::{
@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
-use xmpp_core::{Stanza, StanzaError};
+use xmpp_core::Stanza;
 
 /// What one stanza has caused and is not done yet: the store is still writing. Complete when all of it is safe, and every
 /// error that it caused is in the sender's mailbox: the stanza counts as handled then (XEP-0198 4). For nearly all stanzas
@@ -103,7 +103,7 @@ impl Wait {
 
 impl Written {
     /// Lets the lanes go on.
-    fn settle(&self, router: &Arc<Router>, result: Result<(), StanzaError>) -> After {
+    fn settle(&self, router: &Arc<Router>, result: Result<(), Unkept>) -> After {
         let mut after = After::default();
         faults::site!("receipt");
         for (account, ticket) in &self.tickets {
@@ -112,8 +112,13 @@ impl Written {
             router.pump(account, &mut state, &mut after);
         }
         faults::site!("lanes-pumped");
-        if let Err(error) = result {
-            after.refuse_with(self.message.clone(), error);
+        match result {
+            Ok(()) => {}
+            Err(Unkept::Refused(error)) => after.refuse_with(self.message.clone(), error),
+            Err(Unkept::InDoubt(receipt)) => {
+                let (message, tickets) = (self.message.clone(), Tickets::new());
+                after.written(router, Self { receipt, message, tickets });
+            }
         }
         after
     }

@@ -375,6 +375,30 @@ fn an_archived_message_that_could_not_be_written_is_not_delivered() {
 }
 
 #[test]
+fn a_message_in_doubt_is_neither_handled_nor_refused_and_holds_up_nobody() {
+    let drawer = Arc::new(Drawer { archive: true, full: true.into(), ..Drawer::default() });
+    drawer.doubts.store(true, Ordering::Relaxed);
+    let world = over(&drawer);
+    let mut romeo = world.online("romeo@localhost/orchard");
+    let mut juliet = world.online("juliet@localhost/balcony");
+    let (failed, certain) = (drawer.next_waits(), drawer.next_waits());
+    let mut send = romeo.start(&chat("1"));
+    assert!(!send.go());
+    drawer.full.store(false, Ordering::Relaxed);
+    drawer.doubts.store(false, Ordering::Relaxed);
+    romeo.send(&chat("2"));
+    juliet.nothing();
+    open(&failed);
+    assert!(!send.go(), "it does not count as handled");
+    assert_eq!(ids(&mut juliet), ["2"], "what waits behind it goes on");
+    romeo.nothing();
+    open(&certain);
+    assert!(send.go());
+    assert!(romeo.one().contains("<resource-constraint"));
+    juliet.nothing();
+}
+
+#[test]
 fn an_archived_message_whose_session_is_gone_when_it_is_written_is_kept() {
     let drawer = Arc::new(Drawer { archive: true, ..Drawer::default() });
     let world = over(&drawer);

@@ -106,7 +106,7 @@ impl Shelf {
         shelves.jobs.push_back(Job::Put { id, row, done: done.clone() });
         let receipt = filled(done).map(|kept| {
             let error = StanzaError::new(StanzaCondition::ResourceConstraint);
-            if kept { Ok(()) } else { Err(error) }
+            if kept { Ok(()) } else { Err(error.into()) }
         });
         Some(Kept {
             receipt: receipt.boxed(),

@@ -2,7 +2,7 @@
 
 use super::{Memory, State};
 use crate::{
-    BoxFuture, Kept, MessageId, Messages, NewMessage, Put, Result, Taken,
+    BoxFuture, Kept, MessageId, Messages, NewMessage, Put, Result, Taken, Unkept,
     law::{self, AccountId, MessageRows},
     messages::Noted,
 };
@@ -65,7 +65,7 @@ impl MessageRows for State {
 }
 
 impl Messages for Memory {
-    fn put(&self, put: Put) -> (Taken, BoxFuture<Result<()>>) {
+    fn put(&self, put: Put) -> (Taken, BoxFuture<Result<(), Unkept>>) {
         let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
         let (numbers, origins) = &mut *intake;
         let noted = put.noted(origins);
@@ -85,7 +85,7 @@ impl Messages for Memory {
         if let (Err(_), Some((origin, Noted::New(place)))) = (&result, noted) {
             origins.forget(origin, place);
         }
-        (Taken::New(ids), Box::pin(ready(result)))
+        (Taken::New(ids), Box::pin(ready(result.map_err(Unkept::from))))
     }
     fn pending(
         &self,

@@ -73,9 +73,14 @@ impl Origins {
         Noted::New(self.last)
     }
 
+    /// Whether it is known by this place.
+    pub(crate) fn knows(&self, origin: Origin, place: i64) -> bool {
+        self.known.get(&origin) == Some(&place)
+    }
+
     /// It was not kept: the next one is new.
     pub(crate) fn forget(&mut self, origin: Origin, place: i64) {
-        if self.known.get(&origin) == Some(&place) {
+        if self.knows(origin, place) {
             self.known.remove(&origin);
         }
     }

@@ -3,15 +3,19 @@
 use super::{
     Sqlite,
     rows::{Tx, microseconds, number, size, time},
-    worker::{Access, Job},
+    worker::Job,
 };
 use crate::{
     BoxFuture, Kept, MessageId, Messages, NewMessage, Origin, Put, Result, StoreError, Taken,
+    Unkept,
     law::{self, AccountId, MessageRows},
     messages::{Noted, ORIGINS, STRIDE, WINDOW},
 };
 use rusqlite::{OptionalExtension, Row, params};
-use std::{future::ready, sync::PoisonError};
+use std::{
+    future::{pending, ready},
+    sync::PoisonError,
+};
 use xmpp_core::BareJid;
 
 /// Bits of a number in the id of a row; the account's stand above.
@@ -39,13 +43,29 @@ pub(super) fn message_id(row: i64, salt: i64) -> MessageId {
 }
 
 impl Messages for Sqlite {
-    fn put(&self, put: Put) -> (Taken, BoxFuture<Result<()>>) {
+    fn put(&self, put: Put) -> (Taken, BoxFuture<Result<(), Unkept>>) {
         let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
         let (numbers, origins) = &mut *intake;
         let noted = put.noted(origins).filter(|_| !faults::planted!("resend_is_new"));
         if let Some((origin, Noted::Again(place))) = noted {
             // In its order: if the first is not kept, this one is not either.
-            return (Taken::Again, self.read_in_order(move |tx| tx.has_origin(origin, place)));
+            let first = self.read_in_order(move |tx| tx.has_origin(origin, place));
+            let shared = self.intake.clone();
+            let kept = async move {
+                let result = first.await;
+                let intake = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                match result {
+                    // What has failed for certain is forgotten: the first is in doubt, and this one for good.
+                    Err(StoreError::NotFound) if intake.1.knows(origin, place) => {
+                        Err(Unkept::InDoubt(Box::pin(pending())))
+                    }
+                    Err(StoreError::NotFound) => {
+                        Err(StoreError::Failed("what came first could not be kept".into()).into())
+                    }
+                    result => Ok(result?),
+                }
+            };
+            return (Taken::Again, Box::pin(kept));
         }
         let caps = self.caps;
         let bytes = put.messages.iter().map(|message| message.stanza.len()).sum();
@@ -73,7 +93,7 @@ impl Messages for Sqlite {
             tx.note_used(numbered.iter().map(|(id, _)| id.number()).max().unwrap_or(0))
         };
         let shared = self.intake.clone();
-        let (job, kept) = Job::watched(Access::Write, operation, move |kept: &Result<()>| {
+        let (job, kept) = Job::put(operation, move |kept: &Result<()>| {
             if let (Err(_), Some((origin, Noted::New(place)))) = (kept, noted) {
                 let mut intake = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 intake.1.forget(origin, place);
@@ -85,7 +105,7 @@ impl Messages for Sqlite {
                 if let Some((origin, Noted::New(place))) = noted {
                     origins.forget(origin, place);
                 }
-                Box::pin(ready(Err(error)))
+                Box::pin(ready(Err(error.into())))
             }
         };
         (Taken::New(ids), kept)
@@ -131,12 +151,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Nothing, where what has this origin is in the store.
+    /// Nothing, where what has this origin is in the store; else [`StoreError::NotFound`].
     fn has_origin(&self, origin: Origin, place: i64) -> Result<()> {
         let mut statement = self.sql("SELECT 1 FROM origin WHERE id = ?1 AND key = ?2")?;
         match statement.exists([place, origin.key()])? {
             true => Ok(()),
-            false => Err(StoreError::Failed("what came first could not be kept".into())),
+            false => Err(StoreError::NotFound),
         }
     }
 

@@ -10,9 +10,11 @@
 //!
 //! What a failed commit has left in the log is another matter: if only the flush failed it is all there, and after a kill the next
 //! process would take it for committed, although the senders have heard that it is not kept. So before they hear so a
-//! commit of no importance, a trial, writes over its beginning; that need not be flushed, nor even succeed, to be what the
-//! next process finds. Only a power cut between the failed flush and the next good one can bring it back: what was refused then is
-//! there. While writes fail a trial is made every second, so that it is known when they succeed again.
+//! commit of no importance, a trial, writes over its beginning; that need not be flushed to be what the next process finds.
+//! Only a power cut between the failed flush and the next good one can bring it back: what was refused then is there. Where
+//! nothing can be written any more (a file system that has made itself read-only between the two), nobody can say what the next
+//! process will find. Such a message is in doubt ([`Unkept`]) until something has been written there. While writes fail a trial
+//! is made every second, so that it is known when they succeed again.
 
 use super::{
     health::Pulse,
@@ -21,11 +23,12 @@ use super::{
     queue::Queue,
     rows::Tx,
 };
-use crate::{BoxFuture, Result, StoreError};
+use crate::{BoxFuture, Result, StoreError, Unkept};
 use futures_channel::oneshot;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode, ffi};
 use std::{
-    io,
+    future::pending,
+    io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
@@ -57,39 +60,78 @@ impl Job {
         access: Access,
         operation: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> (Self, BoxFuture<Result<T>>) {
-        Self::watched(access, operation, |_| ())
+        let (job, outcome) = Self::of(access, operation, |_| ());
+        let result = async {
+            match outcome.await {
+                Ok(Outcome::Known(result)) => result,
+                Ok(Outcome::InDoubt(error, _)) => Err(error),
+                Err(oneshot::Canceled) => Err(failed("the thread has ended")),
+            }
+        };
+        (job, Box::pin(result))
     }
 
-    /// The same; its result is shown to `watch` before anybody else hears of it.
-    pub(super) fn watched<T: Send + 'static>(
+    /// A job that puts messages. What is known of them in the end is shown to `watch` before anybody else hears of it.
+    pub(super) fn put(
+        operation: impl FnMut(&mut Tx<'_>) -> Result<()> + Send + 'static,
+        watch: impl FnOnce(&Result<()>) + Send + 'static,
+    ) -> (Self, BoxFuture<Result<(), Unkept>>) {
+        let (job, outcome) = Self::of(Access::Write, operation, watch);
+        let result = async {
+            match outcome.await {
+                Ok(Outcome::Known(result)) => Ok(result?),
+                Ok(Outcome::InDoubt(_, later)) => Err(Unkept::InDoubt(Box::pin(failure(later)))),
+                Err(oneshot::Canceled) => Err(failed("the thread has ended").into()),
+            }
+        };
+        (job, Box::pin(result))
+    }
+
+    fn of<T: Send + 'static>(
         access: Access,
         operation: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
         watch: impl FnOnce(&Result<T>) + Send + 'static,
-    ) -> (Self, BoxFuture<Result<T>>) {
-        let (reply, result) = oneshot::channel();
-        let work = Box::new(Task { operation, watch, result: None, reply });
-        let result = async { result.await.unwrap_or_else(|_| Err(failed("the thread has ended"))) };
-        (Self { access, work }, Box::pin(result))
+    ) -> (Self, oneshot::Receiver<Outcome<T>>) {
+        let (reply, outcome) = oneshot::channel();
+        let work = Box::new(Task { operation, watch, result: None, reply, in_doubt: false });
+        (Self { access, work }, outcome)
+    }
+}
+
+/// What is known of an operation.
+enum Outcome<T> {
+    Known(Result<T>),
+    /// It has failed, but the next process may find it done. If that becomes impossible, it is told there.
+    InDoubt(StoreError, oneshot::Receiver<Outcome<T>>),
+}
+
+/// That it has failed after all, and why.
+async fn failure(later: oneshot::Receiver<Outcome<()>>) -> StoreError {
+    match later.await {
+        Ok(Outcome::Known(Err(error))) => error,
+        _ => pending().await, // the thread has ended, and the next process will know
     }
 }
 
 /// Starts the thread that writes. It ends when its queue is closed and empty.
 pub(super) fn writer(
-    mut conn: Connection,
+    conn: Connection,
     mut log: Log,
     queue: Arc<Queue<Job>>,
     pulse: Arc<Pulse>,
     alive: impl Send + 'static,
 ) -> io::Result<()> {
     start("store-writer", queue, alive, move |queue| {
-        while let Some(batch) = queue.take(BATCH, pulse.writes_fail().then_some(TRIAL)) {
+        let mut doubts = Doubts::default();
+        let unwell = |doubts: &Doubts| pulse.writes_fail() || !doubts.0.is_empty();
+        while let Some(batch) = queue.take(BATCH, unwell(&doubts).then_some(TRIAL)) {
             if batch.is_empty() {
-                pulse.note(Access::Write, &try_out(&conn));
+                pulse.note(Access::Write, &try_out(&conn, &mut doubts));
                 continue;
             }
             faults::site!("batch-taken");
             let access = if any_writes(&batch) { Access::Write } else { Access::Read };
-            let outcome = commit(&mut conn, batch);
+            let outcome = commit(&conn, batch, &mut doubts);
             pulse.note(access, &outcome);
             log.keep_short(&conn, BUSY);
         }
@@ -148,43 +190,92 @@ fn any_writes(jobs: &[Job]) -> bool {
     jobs.iter().any(|job| job.access == Access::Write)
 }
 
+/// Writes whose commit has failed, and that the next process may find in the log all the same.
+#[derive(Default)]
+struct Doubts(Vec<(Job, StoreError)>);
+
+impl Doubts {
+    /// It will not: they have failed.
+    fn dispel(&mut self) {
+        for (job, error) in self.0.drain(..) {
+            job.work.finish(Err(error));
+        }
+    }
+    /// That is not known: who waits for them may do something else meanwhile.
+    fn tell(&mut self) {
+        for (job, error) in &mut self.0 {
+            job.work.doubt(error);
+        }
+    }
+}
+
+/// How much of a commit stands in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Less than all: nothing, to whoever reads it.
+    Part,
+    /// Perhaps all.
+    Unknown,
+    /// All, flushed or not.
+    Whole,
+}
+
+impl Extent {
+    fn of(committed: &rusqlite::Result<usize>) -> Self {
+        let Err(error) = committed else { return Self::Whole };
+        match error.sqlite_error().map(|error| (error.code, error.extended_code)) {
+            // Its last step; or a step of beginning the log anew, after which nothing of the old one counts.
+            Some((_, ffi::SQLITE_IOERR_FSYNC)) => Self::Whole,
+            Some((_, ffi::SQLITE_IOERR_WRITE)) => Self::Part,
+            Some((ErrorCode::DiskFull | ErrorCode::ReadOnly, _)) => Self::Part,
+            Some((ErrorCode::ConstraintViolation | ErrorCode::DatabaseBusy, _)) => Self::Part,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// Runs the jobs in one transaction and completes them when it is committed. If it cannot be, those that only read run
 /// again without the others: who is here can still be known.
-fn commit(conn: &mut Connection, mut jobs: Vec<Job>) -> Result<()> {
+fn commit(conn: &Connection, mut jobs: Vec<Job>, doubts: &mut Doubts) -> Result<()> {
     let writes = any_writes(&jobs);
-    let committed = transact(conn, if writes { "BEGIN IMMEDIATE" } else { "BEGIN" }, &mut jobs);
+    let mut extent = Extent::Part;
+    let committed = transact(conn, writes, &mut jobs, &mut extent);
     if writes && let Err(error) = &committed {
-        for job in jobs.extract_if(.., |job| job.access == Access::Write) {
-            job.work.finish(Err(error.clone()));
+        let failed = jobs.extract_if(.., |job| job.access == Access::Write);
+        let mut failed = Doubts(failed.map(|job| (job, error.clone())).collect());
+        match extent {
+            Extent::Part => failed.dispel(),
+            Extent::Unknown | Extent::Whole => doubts.0.append(&mut failed.0),
         }
-        commit(conn, jobs)?;
+        commit(conn, jobs, doubts)?;
     } else {
         for job in jobs {
             faults::site!("before-reply");
             job.work.finish(committed.clone());
         }
     }
+    // Also when a commit has succeeded: where nothing was to be changed it has written nothing.
+    if writes
+        && !doubts.0.is_empty()
+        && let Err(error) = try_out(conn, doubts)
+    {
+        tracing::debug!(%error, count = doubts.0.len(), "what became of some writes is not known");
+        doubts.tell();
+    }
     committed
 }
 
-fn transact(conn: &mut Connection, begin: &str, jobs: &mut [Job]) -> Result<()> {
-    let mut commits = false;
-    let outcome = attempt(conn, begin, jobs, &mut commits);
+/// `extent`: how much of it has come into the log.
+fn transact(conn: &Connection, writes: bool, jobs: &mut [Job], extent: &mut Extent) -> Result<()> {
+    let begin = if writes { "BEGIN IMMEDIATE" } else { "BEGIN" };
+    let outcome = attempt(conn, begin, jobs, extent);
     if outcome.is_err() && !conn.is_autocommit() {
         conn.prepare_cached("ROLLBACK")?.execute([])?;
-    }
-    if let Err(error) = &outcome
-        && commits
-        && any_writes(jobs)
-        && let Err(again) = try_out(conn)
-    {
-        tracing::debug!(%error, %again, "a commit failed, and what it left stands in the log at least in part");
     }
     outcome
 }
 
-/// `commits`: whether it came as far as that.
-fn attempt(conn: &Connection, begin: &str, jobs: &mut [Job], commits: &mut bool) -> Result<()> {
+fn attempt(conn: &Connection, begin: &str, jobs: &mut [Job], extent: &mut Extent) -> Result<()> {
     conn.prepare_cached(begin)?.execute([])?;
     let mut count = 0;
     let mut fault = Ok(());
@@ -212,8 +303,9 @@ fn attempt(conn: &Connection, begin: &str, jobs: &mut [Job], commits: &mut bool)
         }
     }
     faults::site!("before-commit");
-    *commits = true;
-    conn.prepare_cached("COMMIT")?.execute([])?;
+    let committed = conn.prepare_cached("COMMIT")?.execute([]);
+    *extent = Extent::of(&committed);
+    committed?;
     faults::site!("after-commit");
     if let Err(error) = fault {
         tracing::error!(count, %error, "operations failed by themselves");
@@ -221,10 +313,15 @@ fn attempt(conn: &Connection, begin: &str, jobs: &mut [Job], commits: &mut bool)
     Ok(())
 }
 
-/// A commit of no importance.
-fn try_out(conn: &Connection) -> Result<()> {
-    conn.prepare_cached("UPDATE counter SET value = value + 1 WHERE name = 'trials'")?
-        .execute([])?;
+/// A commit of no importance, which takes its place in the log.
+fn try_out(conn: &Connection, doubts: &mut Doubts) -> Result<()> {
+    let mut trial =
+        conn.prepare_cached("UPDATE counter SET value = value + 1 WHERE name = 'trials'")?;
+    let tried = trial.execute([]);
+    if Extent::of(&tried) == Extent::Whole {
+        doubts.dispel();
+    }
+    tried?;
     Ok(())
 }
 
@@ -233,6 +330,8 @@ trait Work: Send {
     fn run(&mut self, conn: &Connection) -> Result<()>;
     /// Whether it has succeeded.
     fn is_done(&self) -> bool;
+    /// Completes the future: it has failed, and may be done.
+    fn doubt(&mut self, error: &StoreError);
     /// Completes the future: with the result, or with why there was no commit.
     fn finish(self: Box<Self>, committed: Result<()>);
 }
@@ -241,7 +340,8 @@ struct Task<T, F, W> {
     operation: F,
     watch: W,
     result: Option<Result<T>>,
-    reply: oneshot::Sender<Result<T>>,
+    reply: oneshot::Sender<Outcome<T>>,
+    in_doubt: bool,
 }
 
 impl<T, F, W> Work for Task<T, F, W>
@@ -262,12 +362,19 @@ where
     fn is_done(&self) -> bool {
         matches!(self.result, Some(Ok(_)))
     }
+    fn doubt(&mut self, error: &StoreError) {
+        if !mem::replace(&mut self.in_doubt, true) {
+            let (reply, outcome) = oneshot::channel();
+            let first = mem::replace(&mut self.reply, reply);
+            first.send(Outcome::InDoubt(error.clone(), outcome)).ok();
+        }
+    }
     fn finish(self: Box<Self>, committed: Result<()>) {
         let Self { watch, result, reply, .. } = *self;
         let result = committed.and_then(|()| result.expect("what is committed has been run"));
         watch(&result);
         // Who has dropped the future does not want to know.
-        reply.send(result).ok();
+        reply.send(Outcome::Known(result)).ok();
     }
 }
 
@@ -301,12 +408,12 @@ mod tests {
 
     /// Runs the operations as one batch.
     fn batch<T>(
-        conn: &mut Connection,
+        conn: &Connection,
         operations: impl IntoIterator<Item = (Job, BoxFuture<Result<T>>)>,
     ) -> Vec<Result<T>> {
         let (jobs, results): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
         // Its outcome is each write's own.
-        commit(conn, jobs).ok();
+        commit(conn, jobs, &mut Doubts::default()).ok();
         let now = |result: BoxFuture<_>| {
             futures_util::FutureExt::now_or_never(result).expect("every future is completed")
         };
@@ -315,11 +422,9 @@ mod tests {
 
     #[test]
     fn what_fails_takes_only_itself_back() {
-        let mut conn = database();
-        let results = batch(
-            &mut conn,
-            [insert("a"), count(), insert("a"), insert("b"), count(), insert("c")],
-        );
+        let conn = database();
+        let results =
+            batch(&conn, [insert("a"), count(), insert("a"), insert("b"), count(), insert("c")]);
         assert_eq!(results[..2], [Ok(1), Ok(1)]);
         assert!(matches!(results[2], Err(StoreError::Failed(_))));
         assert_eq!(results[3..], [Ok(2), Ok(2), Ok(3)]);
@@ -327,31 +432,31 @@ mod tests {
 
     #[test]
     fn a_fault_inside_an_operation_is_rolled_back_and_reported() {
-        let mut conn = database();
+        let conn = database();
         let faulty = Job::new(Access::Write, |tx| {
             tx.0.execute("INSERT INTO word VALUES ('half')", [])?;
             panic!("planted here")
         });
-        let results = batch(&mut conn, [insert("a"), faulty, insert("b"), count()]);
+        let results = batch(&conn, [insert("a"), faulty, insert("b"), count()]);
         assert_eq!(results, [Ok(1), Err(failed("a fault inside")), Ok(2), Ok(2)]);
     }
 
     #[test]
     fn a_full_disk_fails_the_writes_serves_the_reads_and_heals() {
-        let mut conn = database();
+        let conn = database();
         let pages: i64 = conn.query_row("PRAGMA page_count", [], |r| r.get(0)).expect("a count");
         conn.pragma_update(None, "max_page_count", pages).expect("set");
         let long = "long ".repeat(10_000);
-        let results = batch(&mut conn, [count(), insert(&long), count()]);
+        let results = batch(&conn, [count(), insert(&long), count()]);
         assert!(matches!(results[1], Err(StoreError::Failed(_))), "{results:?}");
         assert_eq!((&results[0], &results[2]), (&Ok(0), &Ok(0)));
         conn.pragma_update(None, "max_page_count", 1_000).expect("set");
-        assert_eq!(batch(&mut conn, [insert(&long), count()])[1], Ok(1));
+        assert_eq!(batch(&conn, [insert(&long), count()])[1], Ok(1));
     }
 
     #[test]
     fn a_commit_that_fails_fails_every_write_in_it_and_no_read() {
-        let mut conn = database();
+        let conn = database();
         conn.execute_batch(
             "PRAGMA foreign_keys = ON;
              CREATE TABLE child (word TEXT REFERENCES word DEFERRABLE INITIALLY DEFERRED)",
@@ -361,24 +466,24 @@ mod tests {
             tx.0.execute("INSERT INTO child VALUES ('nobody')", [])?; // noticed at the commit
             Ok(0)
         });
-        let results = batch(&mut conn, [insert("a"), orphan, count()]);
+        let results = batch(&conn, [insert("a"), orphan, count()]);
         assert!(matches!(&results[..2], [Err(StoreError::Failed(_)), Err(StoreError::Failed(_))]));
         assert_eq!(results[2], Ok(0), "read again, without what was not committed");
-        assert_eq!(batch(&mut conn, [insert("a"), count()]), [Ok(1), Ok(1)]);
+        assert_eq!(batch(&conn, [insert("a"), count()]), [Ok(1), Ok(1)]);
     }
 
     #[test]
     fn what_sqlite_rolls_back_by_itself_is_neither_done_nor_reported_as_done() {
-        let mut conn = database();
+        let conn = database();
         // As it does when it cannot read: inside the batch only, not when the reads run again.
         let mut first = true;
         let rollback = Job::new(Access::Read, move |tx| {
-            if std::mem::take(&mut first) {
+            if mem::take(&mut first) {
                 tx.0.execute_batch("ROLLBACK")?;
             }
             Ok(0)
         });
-        let results = batch(&mut conn, [insert("a"), rollback, insert("b"), count()]);
+        let results = batch(&conn, [insert("a"), rollback, insert("b"), count()]);
         assert!(matches!(results[0], Err(StoreError::Failed(_))), "{results:?}");
         assert!(matches!(results[2], Err(StoreError::Failed(_))), "{results:?}");
         assert_eq!((&results[1], &results[3]), (&Ok(0), &Ok(0)));

@@ -2,7 +2,7 @@
 
 use crate::{
     messages::{ALL, waiting},
-    stage::{Stage, block_on, credentials, jid, show},
+    stage::{Stage, block_on, credentials, jid, show, written},
 };
 use roster_store::{Notice, Revoked, StoreError, Verb};
 
@@ -47,7 +47,7 @@ pub(crate) fn what_is_unknown_is_not_found(stage: &mut Stage) {
     assert_eq!(stage.run(|s| s.remove_item(nobody, &jid(ROMEO))), Err(not_found.clone()));
     assert_eq!(stage.run(|s| s.requests(nobody)), Err(not_found.clone()));
     let hello = vec![waiting(nobody.as_str(), b"hello")];
-    assert_eq!(stage.run(|s| s.put(hello.into()).1), Err(not_found.clone()));
+    assert_eq!(written(stage.next().put(hello.into()).1), Err(not_found.clone()));
     assert_eq!(stage.run(|s| s.pending(nobody, 0, 1, ALL)), Err(not_found.clone()));
     assert_eq!(stage.run(|s| s.settle(nobody, vec![1])), Err(not_found.clone()));
     assert_eq!(stage.run(|s| s.count(nobody)), Err(not_found));

@@ -2,7 +2,7 @@
 
 use crate::{
     messages::waiting,
-    stage::{CAPS, block_on, credentials, jid, open},
+    stage::{CAPS, block_on, credentials, jid, open, written},
 };
 use roster_store::{
     Accounts, Caps, DocumentKey, Durability, Left, Messages, NewMessage, Origin, Policy,
@@ -275,13 +275,13 @@ fn n2_what_is_sent_again_before_the_first_has_failed_fails_with_it() {
     other.execute_batch("BEGIN IMMEDIATE").expect("locked");
     let ((_, first), (taken, second)) = (put(), put());
     other.execute_batch("ROLLBACK").expect("unlocked");
-    assert_eq!(block_on(first), Err(StoreError::NotFound), "there is no Juliet");
+    assert_eq!(written(first), Err(StoreError::NotFound), "there is no Juliet");
     assert_eq!(taken, Taken::Again);
-    assert!(matches!(block_on(second), Err(StoreError::Failed(_))));
+    assert!(matches!(written(second), Err(StoreError::Failed(_))));
     block_on(store.create(&juliet, credentials(0))).expect("created");
     let (taken, third) = put();
     assert!(matches!(taken, Taken::New(_)));
-    assert_eq!(block_on(third), Ok(()));
+    assert_eq!(written(third), Ok(()));
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn what_a_kill_left_in_the_log_is_in_the_database_before_it_is_served() {
     assert_eq!(length(&log(&copy)), 0);
     assert_eq!(block_on(copied.count(&juliet)), Ok(1));
     let (taken, kept) = copied.put(put());
-    assert_eq!((taken, block_on(kept)), (Taken::Again, Ok(())));
+    assert_eq!((taken, written(kept)), (Taken::Again, Ok(())));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Rules of messages that wait for a client, and of their ids.
 
-use crate::stage::{Stage, block_on, jid};
+use crate::stage::{Stage, block_on, jid, written};
 use roster_store::{Kept, MessageId, NewMessage, Origin, Put, Query, StoreError, Taken};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -33,7 +33,7 @@ pub(crate) fn put(
     messages: Vec<NewMessage>,
 ) -> Result<Vec<MessageId>, StoreError> {
     let (taken, put) = stage.next().put(messages.into());
-    block_on(put).map(|()| taken.ids())
+    written(put).map(|()| taken.ids())
 }
 
 fn keep(stage: &mut Stage, owner: &str, stanza: &[u8]) -> Result<i64, StoreError> {
@@ -253,7 +253,7 @@ pub(crate) fn n2_what_could_not_be_kept_is_new_the_next_time(stage: &mut Stage) 
     assert!(kept && taken != Taken::Again);
     assert_eq!((archive(stage, ROMEO), archive(stage, JULIET)), (1, 1));
     let empty = Put { messages: vec![], origin: Some(Origin::of([9; 8])), source: None };
-    assert_eq!(block_on(stage.next().put(empty).1), Ok(()));
+    assert_eq!(written(stage.next().put(empty).1), Ok(()));
     assert_ne!(say(stage, 9, UNIX_EPOCH, true).0, Taken::Again, "nothing was kept of that one");
 }
 

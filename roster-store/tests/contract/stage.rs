@@ -1,8 +1,8 @@
 //! Stores to try the rules on, and short words for calling them.
 
 use roster_store::{
-    BoxFuture, Caps, Change, Durability, Parting, Removal, Result, Roster, Store,
-    SubscriptionOutcome, Verb, memory::Memory, sqlite::Sqlite,
+    BoxFuture, Caps, Change, Durability, Parting, Removal, Result, Roster, Store, StoreError,
+    SubscriptionOutcome, Unkept, Verb, memory::Memory, sqlite::Sqlite,
 };
 use std::{
     future::Future,
@@ -194,4 +194,12 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
             Poll::Pending => thread::park(),
         }
     }
+}
+
+/// What became of messages that were put.
+pub(crate) fn written(put: BoxFuture<Result<(), Unkept>>) -> Result<(), StoreError> {
+    block_on(put).map_err(|why| match why {
+        Unkept::Failed(error) => error,
+        Unkept::InDoubt(_) => panic!("nobody knows"),
+    })
 }

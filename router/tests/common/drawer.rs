@@ -8,7 +8,7 @@
 
 use crate::common::{self, Actor, stanza, xml};
 use futures_util::FutureExt;
-use router::{Backlog, BoxFuture, Declare, Keeping, Kept, Module};
+use router::{Backlog, BoxFuture, Declare, Keeping, Kept, Module, Unkept};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -49,6 +49,8 @@ pub struct Drawer {
     /// Gates of the next writes and reads; without one they complete at once.
     pub gates: Mutex<VecDeque<Gate>>,
     pub full: AtomicBool,
+    /// Where it is full, the first gate lets it say that it does not know, and the second that it is.
+    pub doubts: AtomicBool,
     /// Keeps what is delivered, too, before anybody sees it.
     pub archive: bool,
     /// Messages read at a time; all of them where it is 0.
@@ -86,10 +88,18 @@ impl Drawer {
             }
         }
         let gate = self.gate();
+        let doubts = self.doubts.load(Ordering::Relaxed).then(|| self.gate());
         let receipt = async move {
             passed(gate).await;
-            let error = StanzaError::new(StanzaCondition::ResourceConstraint);
-            if full { Err(error) } else { Ok(()) }
+            let refused = || Err(StanzaError::new(StanzaCondition::ResourceConstraint).into());
+            match doubts {
+                _ if !full => Ok(()),
+                None => refused(),
+                Some(gate) => {
+                    let later = passed(gate).map(move |()| refused());
+                    Err(Unkept::InDoubt(later.boxed()))
+                }
+            }
         };
         let id = |name: &str| {
             let id = format!("<id xmlns='urn:example' by='{name}' number='{number}'/>");
