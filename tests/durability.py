@@ -45,7 +45,7 @@ SERVERS = {
 LOAD = ["--acked", "1", "--load", "1000", "--pause", "2", "--again", "0"]
 # In sequence: one message at a time, mostly.
 SEQUENCE = ["--acked", "40", "--pause", "3000"]
-KILLS_OF_A_RUN = 15
+KILLS_OF_A_RUN = 5
 FLUSHES = 500
 
 # What the second checker says, by its first words, and what it is called in the table.

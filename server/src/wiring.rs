@@ -195,8 +195,9 @@ impl Server {
 
     /// Takes no new connections, tells every client `system-shutdown`, waits for them to go, and closes the store.
     pub async fn stop(self) {
-        // The manager first: its sessions are clients of the door, and tell their own clients why they end; and before its
-        // listeners, which whoever asks meanwhile asks.
+        self.door.close();
+        // Before the rest of the door: its sessions are clients of the door, and tell their own clients why they end; and before
+        // its listeners, which whoever asks meanwhile asks.
         self.manager.shut(GOODBYE).await;
         self.stop.cancel();
         self.door.shut().await;

@@ -44,6 +44,10 @@ const UNWRITTEN: usize = 262_144;
 /// (XEP-0124 12).
 const POLLING_EXTRA: Duration = Duration::from_secs(30);
 
+/// How long a client that holds requests may be silent when the manager stops: longer than any answer takes to be followed by the next
+/// request. One that is away hears nothing, and the rest of the server would wait for it in vain.
+const ABSENCE: Duration = Duration::from_secs(2);
+
 /// A session. Poll for effects after [`Session::open`] and after every [`Session::handle`].
 pub struct Session {
     terms: Arc<Terms>,
@@ -198,7 +202,7 @@ impl Session {
         if self.over {
             return None;
         }
-        let idle = (!self.window.is_open()).then(|| self.idle_since + self.patience);
+        let idle = (!self.window.is_open()).then(|| self.idle_since + self.patience());
         let streams = self.streams.iter().filter_map(Stream::deadline);
         streams.chain(self.window.deadline()).chain(idle).min()
     }
@@ -206,6 +210,16 @@ impl Session {
     /// Whether more from this stream's server is welcome: not while the client is behind.
     pub fn reads(&self, id: StreamId) -> bool {
         self.stream(id).is_some() && !self.outbox.is_full()
+    }
+
+    /// How long the client may be silent now.
+    fn patience(&self) -> Duration {
+        match &self.ending {
+            Some((End::Condition(Condition::SystemShutdown), _)) if self.hold > 0 => {
+                self.patience.min(ABSENCE)
+            }
+            _ => self.patience,
+        }
     }
 
     /// Whether the client understands terminal conditions (XEP-0124 17.1).
@@ -368,7 +382,7 @@ impl Session {
             let Some(held) = self.window.take() else { break };
             self.respond(now, held, Batch::default());
         }
-        if !self.over && !self.window.is_open() && self.idle_since + self.patience <= now {
+        if !self.over && !self.window.is_open() && self.idle_since + self.patience() <= now {
             self.finish(End::Inactive);
         }
     }

@@ -12,9 +12,12 @@ use net::{
 };
 use roster_store::{Accounts, Journal, Sessions};
 use router::{Offer, Router};
-use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -43,9 +46,12 @@ pub struct Door {
     /// The last number of a stream there.
     pub(super) last_stream: AtomicU32,
     pub(super) resumptions: Arc<Resumptions>,
-    /// The sessions that may be resumed, once the door shuts.
-    pub(super) left: Mutex<Vec<Parked>>,
+    /// The sessions that may be resumed once the door is closed, and for how long.
+    pub(super) left: Mutex<Vec<(Parked, Duration)>>,
+    /// It is closed.
     stop: CancellationToken,
+    /// It is shut.
+    end: CancellationToken,
     streams: TaskTracker,
     /// Sessions without a connection.
     pub(super) waiting: TaskTracker,
@@ -84,6 +90,7 @@ impl Door {
             accounts,
             tls,
             stop: CancellationToken::new(),
+            end: CancellationToken::new(),
             streams: TaskTracker::new(),
             waiting: TaskTracker::new(),
             count: AtomicU64::new(0),
@@ -103,7 +110,7 @@ impl Door {
         self.enter(Box::new(stream), origin, None)
     }
 
-    /// Accepts the connections of a listener and serves each in a task of its own, until [`Door::shut`].
+    /// Accepts the connections of a listener and serves each in a task of its own, until [`Door::close`].
     /// `direct_tls`: TLS comes before the stream (XEP-0368).
     pub async fn listen(self: Arc<Self>, listener: Listener, direct_tls: bool) {
         loop {
@@ -142,11 +149,18 @@ impl Door {
         self.logins[usize::from(!succeeded)].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Tells every client `system-shutdown` (RFC 6120 4.9.3.20) and waits until they are gone, or for
-    /// [`Settings::shutdown_timeout`]. Streams that are not done by then end with the runtime. Sessions that may be resumed are
-    /// left to the next process, which [takes them up](Self::take_up).
-    pub async fn shut(&self) {
+    /// Takes no more connections, and tells clients of the listeners `system-shutdown` (RFC 6120 4.9.3.20). From here on no
+    /// session's time to be resumed runs out. Streams handed to [`Self::serve`] go on: who brought them has to end them, and may
+    /// have a client of its own to tell why.
+    pub fn close(&self) {
         self.stop.cancel();
+    }
+
+    /// The same for all streams; waits until they are gone, or for [`Settings::shutdown_timeout`]. Streams that are not done by then end
+    /// with the runtime. Sessions that may be resumed are left to the next process, which [takes them up](Self::take_up).
+    pub async fn shut(&self) {
+        self.close();
+        self.end.cancel();
         self.streams.close();
         self.waiting.close();
         let all = async {
@@ -169,9 +183,9 @@ impl Door {
         self.last_stream.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
-    /// The door shuts: this session is left to the next process.
-    pub(super) fn leave(&self, parked: Parked) {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).push(parked);
+    /// The door closes: this session is left to the next process, to be resumed within so much time.
+    pub(super) fn leave(&self, parked: Parked, rest: Duration) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).push((parked, rest));
     }
 
     fn enter(
@@ -186,9 +200,14 @@ impl Door {
         streams.track_future(Driver::new(self, io, origin, permit, number).serve())
     }
 
-    /// Done once the door shuts. One for each stream: a shared one would make them wait for each other.
-    pub(super) fn stop(&self) -> CancellationToken {
+    /// Done once the door closes. One for each session: a shared one would make them wait for each other.
+    pub(super) fn closing(&self) -> CancellationToken {
         self.stop.child_token()
+    }
+
+    /// The same once it shuts.
+    pub(super) fn shutting(&self) -> CancellationToken {
+        self.end.child_token()
     }
 }
 

@@ -73,7 +73,7 @@ impl Driver {
             wire: Wire::new(io),
             credentials: None,
             seat: None,
-            stop: door.stop(),
+            stop: if permit.is_some() { door.closing() } else { door.shutting() },
             address: origin.address,
             permit,
             door,

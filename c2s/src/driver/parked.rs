@@ -10,7 +10,7 @@ use crate::{
     session::{Ledger, Standing},
 };
 use router::{Claim, Letter, Mail, Mailbox};
-use std::{future::poll_fn, sync::Arc};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 use tokio::time::{self, Instant};
 use tracing::info;
 use xmpp_core::{
@@ -66,6 +66,14 @@ impl Parked {
         }
     }
 
+    /// From now on it waits for so long; that is written down next.
+    pub(super) fn stand(&mut self, door: &Door, rest: Duration) {
+        if let Some(entry) = &mut self.entry {
+            let until = Some(door.router.environment().now() + rest);
+            entry.stand(Standing { until, stale: self.stale });
+        }
+    }
+
     /// What its client resumes it with.
     pub(super) fn token(&self) -> &str {
         self.ledger.terms().map_or("", |terms| &terms.token)
@@ -86,11 +94,7 @@ impl Door {
     /// The same, until then.
     pub(super) fn park_until(self: &Arc<Self>, mut parked: Parked, ticket: Ticket, until: Instant) {
         ticket.park();
-        let rest = until.saturating_duration_since(Instant::now());
-        if let Some(entry) = &mut parked.entry {
-            let until = Some(self.router.environment().now() + rest);
-            entry.stand(Standing { until, stale: parked.stale });
-        }
+        parked.stand(self, until.saturating_duration_since(Instant::now()));
         self.waiting.spawn(Arc::clone(self).keep(parked, ticket, until));
     }
 
@@ -110,7 +114,7 @@ impl Door {
         mut ticket: Ticket,
         until: Instant,
     ) {
-        let stop = self.stop();
+        let stop = self.closing();
         let mut goes_on = parked.take_in(&self.settings);
         let wish = loop {
             if !goes_on {
@@ -132,7 +136,9 @@ impl Door {
                 },
                 () = stop.cancelled() => match ticket.leave() {
                     Err(wish) => break Some(wish),
-                    Ok(()) => return self.leave(parked),
+                    Ok(()) => {
+                        return self.leave(parked, until.saturating_duration_since(Instant::now()));
+                    }
                 },
             }
         };

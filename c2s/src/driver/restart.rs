@@ -149,14 +149,15 @@ impl Door {
     pub(super) async fn leave_behind(&self) {
         let left = mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
         let Some(journal) = self.journal() else {
-            for parked in left {
+            for (parked, _) in left {
                 self.give_up(parked).await;
             }
             return;
         };
         let mut kept = Vec::new();
-        for mut parked in left {
+        for (mut parked, rest) in left {
             parked.take_mail();
+            parked.stand(self, rest);
             parked.note(true);
             match &parked.entry {
                 Some(entry) if entry.is_written() => kept.push(parked),

@@ -190,6 +190,24 @@ fn row_28_every_session_is_told_that_the_connection_manager_stops() {
 }
 
 #[test]
+fn a_client_that_is_away_when_the_manager_stops_is_not_waited_for() {
+    let mut talk = Talk::usual();
+    talk.after(1).tell(Event::Shutdown);
+    assert_eq!(talk.end, None);
+    assert_eq!(talk.written(), "</stream:stream>");
+    talk.after(1);
+    assert_eq!(talk.end, Some(End::Inactive));
+    let mut talk = Talk::usual();
+    talk.after(3).tell(Event::Shutdown);
+    talk.after(0);
+    assert_eq!(talk.end, Some(End::Inactive));
+    let mut talk = Talk::asked("hold='0'");
+    talk.server(HEADER).server(FEATURES).after(3).tell(Event::Shutdown);
+    talk.after(9);
+    assert_eq!(talk.end, None, "it asks as seldom as it may");
+}
+
+#[test]
 fn row_22_a_client_without_ver_gets_the_old_codes() {
     let legacy = || {
         let mut talk = Talk::asked("");

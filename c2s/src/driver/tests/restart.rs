@@ -4,8 +4,26 @@ use super::{
     managed::{ASK, MAX, a, cut, message, patient},
     world::Verona,
 };
+use crate::Settings;
 use std::time::Duration;
 use tokio::time;
+
+#[tokio::test(start_paused = true)]
+async fn no_session_runs_out_while_the_server_stops() {
+    let settings = Settings { resume: Duration::from_secs(1), ..Settings::new("verona.lit") };
+    let mut verona = Verona::with(settings).await;
+    let (mut romeo, romeo_task, _) = verona.managed("romeo").await;
+    let (juliet, juliet_task, token) = verona.managed("juliet").await;
+    cut(juliet, juliet_task).await;
+    verona.door.close();
+    // Somebody inside the process has clients of his own to see off.
+    time::sleep(Duration::from_secs(5)).await;
+    romeo.sync().await;
+    cut(romeo, romeo_task).await;
+    verona.restart().await;
+    let (mut juliet, _task) = verona.visitor("juliet").await;
+    juliet.resume(&token, 0).await;
+}
 
 #[tokio::test(start_paused = true)]
 async fn l14_sessions_go_on_in_the_next_process() {
