@@ -186,6 +186,10 @@ impl Session {
                 self.leave_all();
                 let end = End::Condition(Condition::SystemShutdown);
                 self.ending.get_or_insert((end, None));
+                if self.hold > 0 {
+                    self.inactivity = ABSENCE;
+                    self.patience = ABSENCE;
+                }
                 self.settle(now);
             }
         }
@@ -202,7 +206,7 @@ impl Session {
         if self.over {
             return None;
         }
-        let idle = (!self.window.is_open()).then(|| self.idle_since + self.patience());
+        let idle = (!self.window.is_open()).then(|| self.idle_since + self.patience);
         let streams = self.streams.iter().filter_map(Stream::deadline);
         streams.chain(self.window.deadline()).chain(idle).min()
     }
@@ -210,16 +214,6 @@ impl Session {
     /// Whether more from this stream's server is welcome: not while the client is behind.
     pub fn reads(&self, id: StreamId) -> bool {
         self.stream(id).is_some() && !self.outbox.is_full()
-    }
-
-    /// How long the client may be silent now.
-    fn patience(&self) -> Duration {
-        match &self.ending {
-            Some((End::Condition(Condition::SystemShutdown), _)) if self.hold > 0 => {
-                self.patience.min(ABSENCE)
-            }
-            _ => self.patience,
-        }
     }
 
     /// Whether the client understands terminal conditions (XEP-0124 17.1).
@@ -382,7 +376,7 @@ impl Session {
             let Some(held) = self.window.take() else { break };
             self.respond(now, held, Batch::default());
         }
-        if !self.over && !self.window.is_open() && self.idle_since + self.patience() <= now {
+        if !self.over && !self.window.is_open() && self.idle_since + self.patience <= now {
             self.finish(End::Inactive);
         }
     }

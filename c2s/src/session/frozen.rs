@@ -115,7 +115,8 @@ pub(crate) fn put_seat(out: &mut BytesMut, seat: &Frozen) {
 /// How it stands.
 pub(crate) fn put_standing(out: &mut BytesMut, standing: Standing) {
     word(out, STANDING, |out| {
-        out.put_u64(standing.until.map_or(0, seconds));
+        // Not before its time is over: rounded up.
+        out.put_u64(standing.until.map_or(0, |until| seconds(until + ALMOST)));
         out.put_u8(standing.stale.into());
     });
 }
@@ -288,6 +289,9 @@ fn stanza(says: &[u8]) -> Option<Stanza> {
     Stanza::parse(&element).ok().flatten()
 }
 
+/// A second, nearly.
+const ALMOST: Duration = Duration::from_nanos(999_999_999);
+
 fn seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
@@ -361,8 +365,10 @@ mod tests {
         let seat = begin(&mut words, counts);
         put_saved(&mut words, &message("1 & 2"), true, Some(7));
         put_saved(&mut words, &message("3"), false, None);
-        let standing = Standing { until: Some(UNIX_EPOCH + Duration::from_secs(9)), stale: true };
-        put_standing(&mut words, standing);
+        let until = UNIX_EPOCH + Duration::from_secs(9);
+        let standing = Standing { until: Some(until), stale: true };
+        let sooner = Some(until - Duration::from_millis(999));
+        put_standing(&mut words, Standing { until: sooner, ..standing });
         let read = State::read(&words).expect("our words");
         assert_eq!(read.seat.jid, seat.jid);
         assert_eq!(read.seat.since, seat.since);

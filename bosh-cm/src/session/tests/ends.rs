@@ -201,6 +201,10 @@ fn a_client_that_is_away_when_the_manager_stops_is_not_waited_for() {
     talk.after(3).tell(Event::Shutdown);
     talk.after(0);
     assert_eq!(talk.end, Some(End::Inactive));
+    let mut talk = Talk::usual();
+    talk.server("</stream:stream>").tell(Event::Shutdown);
+    talk.after(2);
+    assert_eq!(talk.end, Some(End::Inactive), "nor to be told of something else");
     let mut talk = Talk::asked("hold='0'");
     talk.server(HEADER).server(FEATURES).after(3).tell(Event::Shutdown);
     talk.after(9);
