@@ -23,7 +23,7 @@ class History:
         self.copies = collections.defaultdict(list)
         self.lives, self.live, self.before = 0, collections.defaultdict(set), 0
         self.begun = collections.defaultdict(int)
-        self.resuming, self.by_resumption = set(), set()
+        self.resuming, self.by_resumption, self.lasting = set(), set(), False
         for line in lines:
             _, kind, *fields = line.rstrip("\n").split("\t")
             getattr(self, f"on_{kind}")(*fields)
@@ -36,8 +36,9 @@ class History:
         else:
             self.resuming.add(device)
 
-    def on_failed(self, _device):
-        pass
+    def on_failed(self, device):
+        if self.lasting:
+            self.wrong.append(f"XEP-0198 {device} could not resume its stream")
 
     def on_sent(self, message, device, to):
         assert message not in self.sent, f"{message} is used twice"
@@ -108,6 +109,9 @@ class History:
 
     def on_unarchived(self):
         self.archiving = False
+
+    def on_lasting(self):
+        self.lasting = True
 
     def on_archived(self, owner, message, uid):
         self.archives[owner].append((message, uid))

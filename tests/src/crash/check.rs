@@ -99,6 +99,7 @@ fn bare(device: &str) -> &str {
 
 impl<'a> Checker<'a> {
     fn new(events: &'a [Event]) -> Self {
+        let lasting = events.contains(&Event::Lasting);
         let mut all = Self {
             archives_all: !events.contains(&Event::Unarchived),
             messages: HashMap::new(),
@@ -188,7 +189,12 @@ impl<'a> Checker<'a> {
                 Event::Settled { after } if *after > VISIBLE => {
                     all.fails("N6", format!("it took {after} ms until all was there"));
                 }
-                Event::Failed { .. } => all.covered.failed += 1,
+                Event::Failed { device } => {
+                    all.covered.failed += 1;
+                    if lasting {
+                        all.fails("XEP-0198", format!("{device} could not resume its stream"));
+                    }
+                }
                 Event::Taken { .. }
                 | Event::Asked { .. }
                 | Event::Done { .. }
@@ -199,7 +205,8 @@ impl<'a> Checker<'a> {
                 | Event::Is { .. }
                 | Event::Half { .. }
                 | Event::Left { .. }
-                | Event::Unarchived => {}
+                | Event::Unarchived
+                | Event::Lasting => {}
             }
         }
         all

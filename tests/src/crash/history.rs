@@ -158,6 +158,8 @@ pub enum Event {
     },
     /// Nothing is archived in this run: messages are kept until they have reached their recipients.
     Unarchived,
+    /// Streams last longer in this run than anybody is away, and only processes fail: whoever asks resumes.
+    Lasting,
 }
 
 /// Collects events, from all clients of a run at once.
@@ -301,6 +303,7 @@ impl fmt::Display for Event {
             Self::Half { owner, contact, half } => write!(f, "half\t{owner}\t{contact}\t{half}"),
             Self::Left { owner, id } => write!(f, "left\t{owner}\t{id}"),
             Self::Unarchived => f.write_str("unarchived"),
+            Self::Lasting => f.write_str("lasting"),
         }
     }
 }

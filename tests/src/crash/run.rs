@@ -152,6 +152,8 @@ pub async fn run(
         // Some come back in time, some too late, some at that moment.
         subject.settings.push("limits.sm_resume=1".into());
         patience.away = 1_500_000;
+    } else if plan.ours && !plan.network && plan.disk.is_none() {
+        history.note(Event::Lasting)?;
     }
     // Others leave in doubt what they cannot know.
     let resends = plan.ours && dice.among(0..4) > 0;

@@ -247,6 +247,15 @@ fn n1_where_nothing_is_archived_messages_have_to_come_all_the_same() {
 }
 
 #[test]
+fn l14_where_streams_last_whoever_asks_resumes() {
+    let mut events = good();
+    events.push(Event::Failed { device: "romeo@localhost/a".into() });
+    assert_eq!(rules(&events), Vec::<&str>::new());
+    events.insert(0, Event::Lasting);
+    assert_eq!(rules(&events), ["XEP-0198"]);
+}
+
+#[test]
 fn n2_a_message_is_in_an_archive_once() {
     let mut events = good();
     events.push(archived("romeo", "2", "v3"));
