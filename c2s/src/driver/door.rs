@@ -156,6 +156,11 @@ impl Door {
         self.stop.cancel();
     }
 
+    /// Whether it takes no more connections.
+    pub(super) fn is_closed(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// The same for all streams; waits until they are gone, or for [`Settings::shutdown_timeout`]. Streams that are not done by then end
     /// with the runtime. Sessions that may be resumed are left to the next process, which [takes them up](Self::take_up).
     pub async fn shut(&self) {

@@ -210,7 +210,11 @@ impl Driver {
             })),
             Effect::Resume(account, token) => Some(Box::pin(async move {
                 let outcome = self.resume(&account, &token).await;
-                self.handle(Event::Resumed(outcome));
+                self.handle(match outcome {
+                    // The session is left to the next process: it is there, only not here any more.
+                    Err(_) if self.door.is_closed() => Event::Shutdown,
+                    outcome => Event::Resumed(outcome),
+                });
             })),
             Effect::Close(_) => unreachable!("the loop ends with it"),
         }

@@ -20,6 +20,10 @@ async fn no_session_runs_out_while_the_server_stops() {
     time::sleep(Duration::from_secs(5)).await;
     romeo.sync().await;
     cut(romeo, romeo_task).await;
+    let (mut juliet, _task) = verona.visitor("juliet").await;
+    juliet.ask_for(&token, 0).await;
+    let goodbye = juliet.rest().await;
+    assert!(goodbye.contains("<system-shutdown ") && !goodbye.contains("<failed "), "{goodbye}");
     verona.restart().await;
     let (mut juliet, _task) = verona.visitor("juliet").await;
     juliet.resume(&token, 0).await;
