@@ -4,10 +4,11 @@
 //!
 //! ```text
 //!   Unasked ──a resource is bound, and the client goes on──► Asked ──<enabled/>──► Counting
-//!      │                                                       └──<failed/>──┐
-//!      └──the client asks itself──────────────────────────────────────────────┴──► Left
+//!    │   ▲                                                     └─────<failed/>───► Left
+//!    │   └──<failed/>──┐
+//!    └──the client asks itself──► Wished
 //!
-//!   Unasked, Left ──<enabled/>, <resumed/>──► Theirs
+//!   Unasked, Wished, Left ──<enabled/>, <resumed/>──► Theirs
 //! ```
 
 use super::request::Request;
@@ -39,7 +40,9 @@ pub(super) enum Management {
     Asked,
     /// The server counts.
     Counting(Ledger),
-    /// Nothing of ours: the client has asked, or means to, or the server has refused.
+    /// The client has asked, and does not know yet.
+    Wished,
+    /// Nothing of ours: the server has refused.
     Left,
     /// It is the client's own affair: it may come back to a stream that was not closed (XEP-0198 7).
     Theirs,
@@ -100,11 +103,11 @@ impl Management {
     pub(super) fn hear(&mut self, manageable: bool, request: &Request) -> Heard {
         let manages = !request.management.is_empty();
         match self {
-            Self::Unasked if !manageable => Heard::Payloads,
             Self::Unasked if manages => {
-                *self = Self::Left;
+                *self = Self::Wished;
                 Heard::Payloads
             }
+            Self::Unasked if !manageable => Heard::Payloads,
             Self::Unasked if request.speaks() => {
                 *self = Self::Asked;
                 Heard::Enable
@@ -117,11 +120,15 @@ impl Management {
     /// The server says something of stream management: whether it is nothing to the client, and what to answer.
     pub(super) fn learn(&mut self, nonza: Nonza) -> (bool, Option<Bytes>) {
         match (&*self, nonza) {
-            (Self::Unasked | Self::Left, Nonza::Enabled | Nonza::Resumed) => {
+            (Self::Unasked | Self::Wished | Self::Left, Nonza::Enabled | Nonza::Resumed) => {
                 *self = Self::Theirs;
                 return (false, None);
             }
-            (Self::Unasked | Self::Left | Self::Theirs, _) => return (false, None),
+            (Self::Wished, Nonza::Failed) => {
+                *self = Self::Unasked;
+                return (false, None);
+            }
+            (Self::Unasked | Self::Wished | Self::Left | Self::Theirs, _) => return (false, None),
             (Self::Asked, Nonza::Enabled) => *self = Self::Counting(Ledger::default()),
             (Self::Asked, Nonza::Failed) => *self = Self::Left,
             // XEP-0198 4: at once, with what is certain so far.
@@ -138,7 +145,7 @@ impl Management {
 
     /// Whether the client may come back to the stream by another way.
     pub(super) fn is_theirs(&self) -> bool {
-        matches!(self, Self::Theirs)
+        matches!(self, Self::Wished | Self::Theirs)
     }
 
     /// Whether the server is about to wait for news of what it has sent.

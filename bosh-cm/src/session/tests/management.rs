@@ -127,6 +127,16 @@ fn l10_a_stream_that_its_client_manages_is_left_and_not_closed() {
     let mut talk = theirs();
     talk.tell(Event::Shutdown);
     assert_eq!(talk.written(), "");
+    // The answer may be on its way.
+    for asked in
+        ["<enable xmlns='urn:xmpp:sm:3'/>", "<resume xmlns='urn:xmpp:sm:3' previd='x' h='0'/>"]
+    {
+        let mut talk = bound();
+        talk.send(104, asked);
+        assert_eq!(talk.written(), asked);
+        talk.tell(Event::Shutdown);
+        assert_eq!(talk.written(), "");
+    }
     let mut talk = theirs();
     talk.on(106, 106, "type='terminate'", "");
     assert_eq!(talk.written(), "</stream:stream>", "it is the client that closes it");
