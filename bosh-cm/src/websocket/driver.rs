@@ -137,7 +137,8 @@ impl Guest {
             Some(end) => info!(session = number, ?end, "session ends"),
             None => info!(session = number, "session cut off"),
         }
-        client.close().await;
+        // Boxed, or the session would have room for it all its life.
+        Box::pin(client.close()).await;
     }
 }
 

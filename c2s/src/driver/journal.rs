@@ -13,6 +13,7 @@ use std::{
     cell::RefCell,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::SystemTime,
 };
 use tracing::debug;
 use xmpp_core::{Stanza, sasl::Credentials};
@@ -125,7 +126,16 @@ impl Entry {
     }
 
     /// How the stream stands from now on.
-    pub(super) fn stand(&mut self, standing: Standing) {
+    pub(super) fn stand(&mut self, until: Option<SystemTime>, stale: bool) {
+        self.stand_so(Standing { until, stale, ..self.standing });
+    }
+
+    /// Whether more may be on its way than is written from now on.
+    pub(super) fn fall_behind(&mut self, behind: bool) {
+        self.stand_so(Standing { behind, ..self.standing });
+    }
+
+    fn stand_so(&mut self, standing: Standing) {
         self.stands &= standing == self.standing;
         self.standing = standing;
     }
@@ -141,9 +151,9 @@ impl Entry {
         Source { stream: self.stream, number, mark: session::mark(message), handled }
     }
 
-    /// Whether more is handled and not written than should be.
+    /// Whether more is handled and not written than should be, or how the stream stands is not.
     pub(super) fn lags(&self, ledger: &Ledger) -> bool {
-        ledger.counts().handled.wrapping_sub(self.counts.handled) >= LAG
+        !self.stands || ledger.counts().handled.wrapping_sub(self.counts.handled) >= LAG
     }
 
     /// Writes what is new, before anybody sees it. `whole`: whatever handled stanzas have caused is in the books;

@@ -1,7 +1,7 @@
 //! Puts the client's words to SASL: credentials from the store, passwords hashed off the reactor.
 
 use super::{Door, Driver, journal::mark, parked::Parked, seat::Seat};
-use crate::session::{Answer, Ask, Event, Exchange, Resumed, Standing};
+use crate::session::{Answer, Ask, Event, Exchange, Resumed};
 use net::random;
 use router::ClaimError;
 use std::{net::IpAddr, sync::Arc, time::Instant};
@@ -91,7 +91,7 @@ impl Driver {
             self.door.router.show_contacts(&claim);
         }
         if let Some(entry) = &mut entry {
-            entry.stand(Standing::default());
+            entry.stand(None, false);
         }
         let mut seat = Seat::new(claim, mailbox, 0);
         seat.entry = entry;

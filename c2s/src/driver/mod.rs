@@ -165,6 +165,7 @@ impl Driver {
             return;
         };
         let speaks = !self.session.output().is_empty();
+        entry.fall_behind(!self.session.keeps_up());
         if let Some(ledger) = self.session.books()
             && (speaks || entry.lags(ledger))
         {
@@ -257,6 +258,8 @@ impl Driver {
         let settled = if parks {
             seat.settle().await
         } else {
+            // The next process must not find it, perhaps beside one that has taken its place; farewells take their time.
+            seat.entry = None;
             // What can still be written is the client's.
             let last_words = self.wire.last_words(&mut self.session, self.clock, FAREWELL);
             tokio::join!(seat.settle(), last_words).0

@@ -5,10 +5,7 @@ use super::{
     journal::Entry,
     resumptions::{Heir, Ticket, Wish},
 };
-use crate::{
-    Settings,
-    session::{Ledger, Standing},
-};
+use crate::{Settings, session::Ledger};
 use router::{Claim, Letter, Mail, Mailbox};
 use std::{future::poll_fn, sync::Arc, time::Duration};
 use tokio::time::{self, Instant};
@@ -62,6 +59,7 @@ impl Parked {
     /// Writes down what is new. `whole`: whatever its handled stanzas have caused is in the books.
     pub(super) fn note(&mut self, whole: bool) {
         if let Some(entry) = &mut self.entry {
+            entry.fall_behind(!whole);
             entry.note(&mut self.ledger, &self.claim, whole, true);
         }
     }
@@ -69,8 +67,7 @@ impl Parked {
     /// From now on it waits for so long; that is written down next.
     pub(super) fn stand(&mut self, door: &Door, rest: Duration) {
         if let Some(entry) = &mut self.entry {
-            let until = Some(door.router.environment().now() + rest);
-            entry.stand(Standing { until, stale: self.stale });
+            entry.stand(Some(door.router.environment().now() + rest), self.stale);
         }
     }
 

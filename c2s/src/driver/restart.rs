@@ -62,6 +62,7 @@ impl Door {
                 continue;
             };
             state.standing.stale |= !closed;
+            state.standing.behind &= !closed;
             let heard = heard.remove(&stream).unwrap_or_default();
             taken_up.extend(self.take_up_one(stream, state, heard).await);
         }
@@ -122,6 +123,9 @@ impl Door {
             Ok(_) => return refuse(&"another password, or another account"),
             Err(error) => return refuse(&error),
         }
+        if standing.behind {
+            return refuse(&"more was on its way than is written");
+        }
         let (claim, mut mailbox) = match self.router.thaw(seat).await {
             Ok(claimed) => claimed,
             Err(error) => return refuse(&error),
@@ -132,7 +136,7 @@ impl Door {
         });
         let (token, max) = (terms.token.clone(), terms.max);
         let mut ledger = Box::new(Ledger::restored(Some(terms), counts, letters.collect(), heard));
-        let Standing { until, stale } = standing;
+        let Standing { until, stale, .. } = standing;
         let before = Before { stream, standing, taken, last };
         let entry = Entry::go_on(self, &claim, &mut ledger, its_mark, &before);
         claim.manage(entry.is_some());

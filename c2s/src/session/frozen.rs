@@ -48,6 +48,8 @@ pub(crate) struct Standing {
     pub(crate) until: Option<SystemTime>,
     /// The server was killed since its client last saw its contacts' presence.
     pub(crate) stale: bool,
+    /// More may be on its way to the client than is written: other sessions may have got that for good.
+    pub(crate) behind: bool,
 }
 
 /// What is true at the end of a row of words.
@@ -117,7 +119,7 @@ pub(crate) fn put_standing(out: &mut BytesMut, standing: Standing) {
     word(out, STANDING, |out| {
         // Not before its time is over: rounded up.
         out.put_u64(standing.until.map_or(0, |until| seconds(until + ALMOST)));
-        out.put_u8(standing.stale.into());
+        out.put_u8(u8::from(standing.stale) | u8::from(standing.behind) << 1);
     });
 }
 
@@ -227,7 +229,8 @@ impl State {
         let mut standing = page.standing;
         let until = standing.try_get_u64().ok()?;
         let until = if until == 0 { None } else { Some(time(until)?) };
-        let standing = Standing { until, stale: standing.try_get_u8().ok()? != 0 };
+        let flags = standing.try_get_u8().ok()?;
+        let standing = Standing { until, stale: flags & 1 != 0, behind: flags & 2 != 0 };
         Some(Self {
             seat: seat(page.seat)?,
             terms: Terms { token, max },
@@ -366,7 +369,7 @@ mod tests {
         put_saved(&mut words, &message("1 & 2"), true, Some(7));
         put_saved(&mut words, &message("3"), false, None);
         let until = UNIX_EPOCH + Duration::from_secs(9);
-        let standing = Standing { until: Some(until), stale: true };
+        let standing = Standing { until: Some(until), stale: false, behind: true };
         let sooner = Some(until - Duration::from_millis(999));
         put_standing(&mut words, Standing { until: sooner, ..standing });
         let read = State::read(&words).expect("our words");

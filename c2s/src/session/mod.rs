@@ -275,9 +275,12 @@ impl Session {
     /// Whether a stanza can be taken: what the client does not read or acknowledge waits in the mailbox, which is bounded.
     /// The end of the session needs no room.
     pub(crate) fn has_room(&self) -> bool {
-        !matches!(self.stage, Stage::Closed)
-            && self.stream.output.len() < OUTPUT_MAX
-            && self.stream.has_room()
+        !matches!(self.stage, Stage::Closed) && self.keeps_up()
+    }
+
+    /// Whether its client takes what there is for it.
+    pub(crate) fn keeps_up(&self) -> bool {
+        self.stream.output.len() < OUTPUT_MAX && self.stream.has_room()
     }
 
     /// The letters that the client is known to have by now: acknowledged or, where the stream is not managed, written.

@@ -26,6 +26,9 @@ const STATEMENTS: usize = 64;
 /// is written twice for want of room.
 const WRITER_CACHE: i64 = 16 * 1024;
 
+/// The same for each that reads: what leads to the rows. These themselves are seldom read twice, and the system has them in memory.
+const READER_CACHE: i64 = 256;
+
 /// Opens the database for writing, making and upgrading it as needed, and gives its masking key.
 pub(super) fn writable(path: &Path, durability: Durability) -> Result<(Connection, [u8; 32])> {
     let cannot = |error: &dyn Display| unusable(path, format_args!("cannot be opened: {error}"));
@@ -53,7 +56,9 @@ pub(super) fn writable(path: &Path, durability: Durability) -> Result<(Connectio
 
 /// Opens the database, which is open for writing already, for reading.
 pub(super) fn readable(path: &Path) -> Result<Connection> {
-    Ok(connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    conn.pragma_update(None, "cache_size", -READER_CACHE)?;
+    Ok(conn)
 }
 
 /// Takes the right to serve the database, which one process has at a time, until the file is closed. Not a lock of the database

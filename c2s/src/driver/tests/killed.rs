@@ -5,6 +5,7 @@ use super::{
     managed::{ASK, a, cut, message, patient},
     world::Verona,
 };
+use crate::Settings;
 use std::mem;
 use tokio::runtime::Builder;
 use xmpp_core::sasl::Credentials;
@@ -88,6 +89,58 @@ fn l05_what_comes_for_a_stream_that_waits_is_written_too() {
         let (mut juliet, _task) = verona.visitor("juliet").await;
         assert_eq!(juliet.resume(&token, 0).await, 0);
         assert_eq!(bodies(&juliet.hear("<body>2</body>").await), ["1", "2"]);
+    });
+}
+
+/// What its books have no room for is in memory only, and another session may have got it for good.
+#[test]
+fn l19_a_stream_behind_which_more_waited_than_was_written_does_not_go_on() {
+    let settings = || Settings { unacked: 4, ..patient() };
+    for (count, goes_on) in [(2, true), (5, false)] {
+        let (mut verona, token) = until_killed(async {
+            let verona = Verona::with(settings()).await;
+            let (mut romeo, _task) = verona.resident("romeo").await;
+            let (mut juliet, task, token) = verona.managed("juliet").await;
+            romeo.say(&message("0")).await;
+            juliet.hear("<body>0</body>").await;
+            juliet.say(&a(1)).await;
+            juliet.sync().await;
+            cut(juliet, task).await;
+            for number in 1..=count {
+                romeo.say(&message(&number.to_string())).await;
+            }
+            romeo.sync().await;
+            mem::forget(romeo);
+            (verona, token)
+        });
+        until_killed(async {
+            verona.begin().await;
+            let (mut juliet, _task) = verona.visitor("juliet").await;
+            if goes_on {
+                juliet.resume(&token, 1).await;
+            } else {
+                juliet.fail_to_resume(&token).await;
+            }
+        });
+    }
+}
+
+#[test]
+fn xep0198_5_of_two_streams_at_one_address_the_later_goes_on() {
+    let (mut verona, token) = until_killed(async {
+        let verona = Verona::new().await;
+        let (old, _task, _) = verona.managed("juliet").await;
+        let (mut new, _task) = verona.visitor("juliet").await;
+        new.bind("home").await;
+        let token = new.enable().await;
+        new.sync().await;
+        mem::forget((old, new)); // the old one has not closed its side
+        (verona, token)
+    });
+    until_killed(async {
+        verona.begin().await;
+        let (mut juliet, _task) = verona.visitor("juliet").await;
+        juliet.resume(&token, 1).await;
     });
 }
 
