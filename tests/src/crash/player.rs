@@ -9,7 +9,7 @@ use super::{
 use crate::faults::Dice;
 use anyhow::ensure;
 use script::Lost;
-use std::{net::SocketAddr, time::Duration};
+use std::{mem, net::SocketAddr, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until, timeout, timeout_at},
@@ -90,6 +90,8 @@ pub(super) struct Player {
     pub(super) reports: mpsc::Sender<()>,
     /// Whether it has.
     pub(super) reported: bool,
+    /// It has begun to say that it leaves.
+    pub(super) closes: bool,
     /// What everybody knows.
     pub(super) world: watch::Receiver<World>,
 }
@@ -180,7 +182,8 @@ impl Player {
         while let Some(node) = stream.arrived().filter(|node| node.ns != ns::STREAMS) {
             self.device.handle(&node)?;
         }
-        if let Ok(End::Leave) = end {
+        // Whether the server has heard of it or not.
+        if mem::take(&mut self.closes) {
             self.device.forget()?;
         }
         end
@@ -231,6 +234,7 @@ impl Player {
                     match self.whim()? {
                         Whim::Say(words) => stream.send(words).await?,
                         Whim::End(End::Leave) => {
+                            self.closes = true;
                             stream.leave().await?;
                             return Ok(End::Leave);
                         }

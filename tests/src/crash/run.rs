@@ -188,6 +188,7 @@ pub async fn run(
             acked: acked.clone(),
             reports: reports.clone(),
             reported: false,
+            closes: false,
             world: stand.world.subscribe(),
         };
         players.spawn(player.play());
