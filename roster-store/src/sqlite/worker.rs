@@ -195,6 +195,10 @@ fn any_writes(jobs: &[Job]) -> bool {
 struct Doubts(Vec<(Job, StoreError)>);
 
 impl Doubts {
+    /// Tries to be rid of them, if there are any.
+    fn clear_up(&mut self, conn: &Connection) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { try_out(conn, self) }
+    }
     /// It will not: they have failed.
     fn dispel(&mut self) {
         for (job, error) in self.0.drain(..) {
@@ -239,13 +243,20 @@ impl Extent {
 fn commit(conn: &Connection, mut jobs: Vec<Job>, doubts: &mut Doubts) -> Result<()> {
     let writes = any_writes(&jobs);
     let mut extent = Extent::Part;
-    let committed = transact(conn, writes, &mut jobs, &mut extent);
+    // Before that nothing else is certain either, not even that there was nothing to change.
+    let certain = if writes { doubts.clear_up(conn) } else { Ok(()) };
+    let committed = certain.and_then(|()| transact(conn, writes, &mut jobs, &mut extent));
     if writes && let Err(error) = &committed {
         let failed = jobs.extract_if(.., |job| job.access == Access::Write);
         let mut failed = Doubts(failed.map(|job| (job, error.clone())).collect());
-        match extent {
-            Extent::Part => failed.dispel(),
-            Extent::Unknown | Extent::Whole => doubts.0.append(&mut failed.0),
+        if extent == Extent::Part {
+            failed.dispel();
+        } else {
+            doubts.0.append(&mut failed.0);
+            if let Err(error) = doubts.clear_up(conn) {
+                tracing::debug!(%error, count = doubts.0.len(), "what became of some writes is not known");
+                doubts.tell();
+            }
         }
         commit(conn, jobs, doubts)?;
     } else {
@@ -253,14 +264,6 @@ fn commit(conn: &Connection, mut jobs: Vec<Job>, doubts: &mut Doubts) -> Result<
             faults::site!("before-reply");
             job.work.finish(committed.clone());
         }
-    }
-    // Also when a commit has succeeded: where nothing was to be changed it has written nothing.
-    if writes
-        && !doubts.0.is_empty()
-        && let Err(error) = try_out(conn, doubts)
-    {
-        tracing::debug!(%error, count = doubts.0.len(), "what became of some writes is not known");
-        doubts.tell();
     }
     committed
 }
