@@ -337,10 +337,13 @@ impl<'a> Pass<'a> {
 
         let uses = self.parsed.uses.len();
         let prefix = name.prefix(self.text);
-        let ns = match prefix {
-            "xmlns" => return Err(XmlError::BadPrefix("the prefix xmlns")),
-            "" => self.default_namespace(),
-            _ => self.resolve(prefix)?,
+        // Not matched with `""`: see `Element::attr_ns`.
+        let ns = if prefix.is_empty() {
+            self.default_namespace()
+        } else if prefix == "xmlns" {
+            return Err(XmlError::BadPrefix("the prefix xmlns"));
+        } else {
+            self.resolve(prefix)?
         };
         self.resolve_attributes()?;
         match level {
@@ -433,12 +436,12 @@ impl<'a> Pass<'a> {
             self.spaces();
             let value = self.value()?;
             let whole = Span::new(name.full.start as usize, self.at);
-            match name.prefix(self.text) {
-                "xmlns" => self.declare(name.local, value, whole, first_binding, root)?,
-                "" if full == "xmlns" => {
-                    self.declare(Span::default(), value, whole, first_binding, root)?;
-                }
-                _ => self.attributes.push(Attr { name, ns: NONE, value }),
+            if full == "xmlns" {
+                self.declare(Span::default(), value, whole, first_binding, root)?;
+            } else if name.prefix(self.text) == "xmlns" {
+                self.declare(name.local, value, whole, first_binding, root)?;
+            } else {
+                self.attributes.push(Attr { name, ns: NONE, value });
             }
         }
     }

@@ -235,6 +235,7 @@ impl Element {
     }
 
     fn declare(&self, prefix: &str, ns: NsId, out: &mut BytesMut) {
+        out.reserve(" xmlns:=''".len() + prefix.len() + self.namespace(ns).len());
         out.extend_from_slice(if prefix.is_empty() { b" xmlns" } else { b" xmlns:" });
         out.extend_from_slice(prefix.as_bytes());
         out.extend_from_slice(b"='");

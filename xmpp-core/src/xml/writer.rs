@@ -52,6 +52,10 @@ impl Writer {
     pub fn new() -> Self {
         Self::default()
     }
+    /// One that takes so many bytes without growing.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { out: BytesMut::with_capacity(bytes), ..Self::default() }
+    }
     /// Opens an element.
     pub fn open(&mut self, name: &'static str) -> &mut Self {
         self.end_tag();
