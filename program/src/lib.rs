@@ -12,6 +12,11 @@ use std::{
 };
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
+/// What one thread takes and another gives back, as messages on their way through the store, costs no lock here.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Where the configuration comes from, as the command line says it.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Source {

@@ -32,7 +32,7 @@ use std::process::ExitCode;
 pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command()? {
         Command::Run(run) => {
-            log_to_stderr()?;
+            program::log_to_stderr("info")?;
             if run.ephemeral {
                 let ephemeral = run.into_ephemeral()?;
                 block_on(serve::run(async || ephemeral.clone().start().await))?;
@@ -41,7 +41,7 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Demo => {
-            log_to_stderr()?;
+            program::log_to_stderr("info")?;
             block_on(demo::run())?;
         }
         Command::User(user) => block_on(users::run(user.action, print))?,
@@ -52,7 +52,7 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Script(arguments) => {
             // What the server in memory has to say is for those who ask for it.
             if std::env::var_os("RUST_LOG").is_some() {
-                log_to_stderr()?;
+                program::log_to_stderr("info")?;
             }
             return block_on(script::run(arguments));
         }
@@ -82,9 +82,4 @@ fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
         .build()
         .context("no runtime")?
         .block_on(future)
-}
-
-fn log_to_stderr() -> anyhow::Result<()> {
-    // The migrations of the store are told one by one otherwise.
-    program::log_to_stderr("info,refinery_core=warn")
 }

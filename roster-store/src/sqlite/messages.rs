@@ -208,14 +208,18 @@ impl Tx<'_> {
 
     fn settle(&mut self, owner: &BareJid, numbers: &[i64]) -> Result<()> {
         let account = law::account(self, owner)?;
-        let mut arrived = self.sql("DELETE FROM pending WHERE id = ?1 RETURNING bytes")?;
+        // Not `RETURNING`, for which SQLite would make a table each time.
+        let mut weigh = self.sql("SELECT bytes FROM pending WHERE id = ?1")?;
+        let mut arrived = self.sql("DELETE FROM pending WHERE id = ?1")?;
         let mut forget = self.sql("DELETE FROM message WHERE id = ?1")?;
         let (mut count, mut bytes) = (0, 0);
         for &number in numbers.iter().filter(|number| (1..=MessageId::LAST).contains(*number)) {
             let id = row_id(account, number);
-            let only: Option<Option<i64>> = arrived.query_row([id], |row| row.get(0)).optional()?;
+            let only: Option<Option<i64>> = weigh.query_row([id], |row| row.get(0)).optional()?;
+            let Some(only) = only else { continue };
+            arrived.execute([id])?;
             faults::site!("pending-row-gone");
-            if let Some(Some(weight)) = only {
+            if let Some(weight) = only {
                 forget.execute([id])?;
                 count += 1;
                 bytes += weight;

@@ -1,8 +1,10 @@
 //! Opening the database: whose it is, how it is kept, what its schema must be.
 
-use super::log;
+use super::{
+    log,
+    rows::{number, size},
+};
 use crate::{Durability, Result, StoreError};
-use refinery::error::Kind;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::{
     fmt::Display,
@@ -15,6 +17,15 @@ use std::{
 
 /// Says that a database is ours: "Stnc".
 const APPLICATION_ID: i32 = 0x5374_6E63;
+
+/// What each version of the schema has over the one before; `PRAGMA user_version` says how many of them are done. None is ever
+/// changed, once a release has it.
+const SCHEMA: [&str; 4] = [
+    include_str!("../../migrations/V1__accounts_rosters_offline.sql"),
+    include_str!("../../migrations/V2__documents_blocks_activity.sql"),
+    include_str!("../../migrations/V3__message_of_the_day.sql"),
+    include_str!("../../migrations/V4__messages.sql"),
+];
 
 /// How long to wait for another process that writes. Ours never hold the lock for long; past this the batch fails.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
@@ -136,18 +147,35 @@ fn configure(conn: &Connection, durability: Durability) -> rusqlite::Result<()> 
     conn.pragma_update(None, "cache_size", -WRITER_CACHE) // negative: KiB
 }
 
+/// Brings the schema from the version that the database says it has to the last there is.
 fn migrate(conn: &mut Connection, path: &Path) -> Result<()> {
+    let cannot =
+        |error: rusqlite::Error| unusable(path, format_args!("cannot be upgraded: {error}"));
     // In one transaction: a kill half-way leaves no half schema.
-    match schema::migrations::runner().set_grouped(true).run(conn) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(match error.kind() {
-            Kind::MissingVersion(_) | Kind::DivergentVersion(..) => unusable(
-                path,
-                "was written by another version of Stonechat: use that version, or restore a backup",
-            ),
-            other => unusable(path, format_args!("cannot be upgraded: {other}")),
-        }),
+    let whole = conn.transaction().map_err(cannot)?;
+    let version = version(&whole).map_err(cannot)?;
+    let Some(missing) = SCHEMA.get(version..) else {
+        return Err(unusable(
+            path,
+            "was written by a newer version of Stonechat: use that version, or restore a backup",
+        ));
+    };
+    missing.iter().try_for_each(|step| whole.execute_batch(step)).map_err(cannot)?;
+    if !missing.is_empty() {
+        whole.pragma_update(None, "user_version", number(SCHEMA.len())).map_err(cannot)?;
     }
+    whole.commit().map_err(cannot)
+}
+
+fn version(conn: &Connection) -> rusqlite::Result<usize> {
+    // The first builds noted it in a table.
+    if conn.table_exists(None, "refinery_schema_history")? {
+        let sql = "SELECT max(version) FROM refinery_schema_history";
+        let version: i64 = conn.query_row(sql, [], |row| row.get(0))?;
+        conn.pragma_update(None, "user_version", version)?;
+        conn.execute_batch("DROP TABLE refinery_schema_history")?;
+    }
+    conn.pragma_query_value(None, "user_version", |row| size(row, 0))
 }
 
 /// The key that was made with the database.
@@ -163,11 +191,6 @@ fn foreign(path: &Path) -> StoreError {
 
 pub(super) fn unusable(path: &Path, why: impl Display) -> StoreError {
     StoreError::Unusable(format!("{} {why}", path.display()).into())
-}
-
-#[allow(missing_docs, unreachable_pub, clippy::unwrap_used)] // not ours: the macro writes it
-mod schema {
-    refinery::embed_migrations!("migrations");
 }
 
 #[cfg(test)]
@@ -191,15 +214,23 @@ mod tests {
         }
     }
 
+    /// A database as an older version leaves it.
+    fn of_version(version: usize, path: &Path) -> Connection {
+        create(path).expect("made");
+        let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("opened");
+        assert!(is_ours(&conn).expect("read"));
+        for step in &SCHEMA[..version] {
+            conn.execute_batch(step).expect("made");
+        }
+        conn.pragma_update(None, "user_version", number(version)).expect("set");
+        conn
+    }
+
     #[test]
     fn a_database_of_the_first_schema_is_upgraded_with_all_that_is_in_it() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("store.db");
-        create(&path).expect("made");
-        let mut conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("opened");
-        assert!(is_ours(&conn).expect("read"));
-        let first = schema::migrations::runner().set_target(refinery::Target::Version(1));
-        first.run(&mut conn).expect("made");
+        let conn = of_version(1, &path);
         conn.execute_batch("INSERT INTO account (jid, roster_version) VALUES ('juliet@x', 7)")
             .expect("written");
         drop(conn);
@@ -214,14 +245,26 @@ mod tests {
     }
 
     #[test]
+    fn a_database_of_the_first_builds_is_upgraded() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("store.db");
+        let conn = of_version(4, &path);
+        conn.execute_batch(
+            "PRAGMA user_version = 0;
+             CREATE TABLE refinery_schema_history (version INT4 PRIMARY KEY, name, applied_on, checksum);
+             INSERT INTO refinery_schema_history (version) VALUES (1), (2), (3), (4)",
+        )
+        .expect("as they left it");
+        drop(conn);
+        let (conn, _) = writable(&path, Durability::Process).expect("opened");
+        assert_eq!(version(&conn), Ok(4));
+    }
+
+    #[test]
     fn messages_of_the_third_schema_still_wait_after_the_upgrade() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("store.db");
-        create(&path).expect("made");
-        let mut conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("opened");
-        assert!(is_ours(&conn).expect("read"));
-        let third = schema::migrations::runner().set_target(refinery::Target::Version(3));
-        third.run(&mut conn).expect("made");
+        let conn = of_version(3, &path);
         conn.execute_batch(
             "INSERT INTO account (id, jid, offline_count, offline_bytes) VALUES (2, 'j@x', 2, 7), (3, 'r@x', 1, 3);
              INSERT INTO offline (account, received, stanza) VALUES (2, 10, x'61'), (3, 20, x'626262'), (2, 30, x'636363636363')",

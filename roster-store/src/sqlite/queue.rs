@@ -23,13 +23,24 @@ struct Inner<J> {
     jobs: VecDeque<(J, usize)>,
     bytes: usize,
     open: bool,
+    /// So many threads wait for jobs.
+    idle: usize,
+    /// So many of them have been told that there are some: each is told once, since that is a system call.
+    called: usize,
     /// It has refused some since it was last empty.
     refuses: bool,
 }
 
 impl<J> Queue<J> {
     pub(super) fn new() -> Self {
-        let inner = Inner { jobs: VecDeque::new(), bytes: 0, open: true, refuses: false };
+        let inner = Inner {
+            jobs: VecDeque::new(),
+            bytes: 0,
+            open: true,
+            idle: 0,
+            called: 0,
+            refuses: false,
+        };
         Self { inner: Mutex::new(inner), ready: Condvar::new() }
     }
 
@@ -47,8 +58,12 @@ impl<J> Queue<J> {
         }
         inner.bytes += bytes;
         inner.jobs.push_back((job, bytes));
+        let call = inner.called < inner.idle;
+        inner.called += usize::from(call);
         drop(inner);
-        self.ready.notify_one();
+        if call {
+            self.ready.notify_one();
+        }
         Ok(())
     }
 
@@ -60,17 +75,21 @@ impl<J> Queue<J> {
             if !inner.open {
                 return None;
             }
-            inner = match patience {
-                None => self.ready.wait(inner).unwrap_or_else(PoisonError::into_inner),
+            inner.idle += 1;
+            let timed_out;
+            (inner, timed_out) = match patience {
+                None => (self.ready.wait(inner).unwrap_or_else(PoisonError::into_inner), false),
                 Some(patience) => {
                     let woken = self.ready.wait_timeout(inner, patience);
                     let (inner, waited) = woken.unwrap_or_else(PoisonError::into_inner);
-                    if waited.timed_out() && inner.jobs.is_empty() && inner.open {
-                        return Some(Vec::new());
-                    }
-                    inner
+                    (inner, waited.timed_out())
                 }
             };
+            inner.idle -= 1;
+            inner.called = inner.called.saturating_sub(1);
+            if timed_out && inner.jobs.is_empty() && inner.open {
+                return Some(Vec::new());
+            }
         }
         let count = inner.jobs.len().min(max);
         let mut freed = 0;

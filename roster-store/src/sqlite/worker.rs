@@ -55,7 +55,8 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// A job and the future of its result. The operation runs again if it only read and its transaction failed.
+    /// A job and the future of its result. The operation runs again if it only read and its transaction failed, and if another
+    /// one in its transaction failed half-way.
     pub(super) fn new<T: Send + 'static>(
         access: Access,
         operation: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
@@ -134,6 +135,8 @@ pub(super) fn writer(
             let outcome = commit(&conn, batch, &mut doubts);
             pulse.note(access, &outcome);
             log.keep_short(&conn, BUSY);
+            // Whoever has work to do first: what comes of it goes with the next commit.
+            thread::yield_now();
         }
         faults::site!("stop-before-checkpoint");
         // Everything into one file, so that a copy of it is a backup.
@@ -271,33 +274,68 @@ fn commit(conn: &Connection, mut jobs: Vec<Job>, doubts: &mut Doubts) -> Result<
 /// `extent`: how much of it has come into the log.
 fn transact(conn: &Connection, writes: bool, jobs: &mut [Job], extent: &mut Extent) -> Result<()> {
     let begin = if writes { "BEGIN IMMEDIATE" } else { "BEGIN" };
-    let outcome = attempt(conn, begin, jobs, extent);
-    if outcome.is_err() && !conn.is_autocommit() {
-        conn.prepare_cached("ROLLBACK")?.execute([])?;
+    let mut outcome = attempt(conn, begin, Care::Together, jobs, extent);
+    if let Ok(Attempt::Spoiled) = outcome {
+        outcome = roll_back(conn).and_then(|()| attempt(conn, begin, Care::Apart, jobs, extent));
     }
-    outcome
+    if outcome.is_err() && !conn.is_autocommit() {
+        roll_back(conn)?;
+    }
+    outcome.map(drop)
 }
 
-fn attempt(conn: &Connection, begin: &str, jobs: &mut [Job], extent: &mut Extent) -> Result<()> {
+fn roll_back(conn: &Connection) -> Result<()> {
+    conn.prepare_cached("ROLLBACK")?.execute([])?;
+    Ok(())
+}
+
+/// What becomes of an operation that fails after it has written something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// Nothing is kept. That is seldom, and costs nothing where it does not happen.
+    Together,
+    /// It takes only itself back: each that writes has a savepoint, for which SQLite copies every page that it changes.
+    Apart,
+}
+
+/// A transaction in which nothing of SQLite's has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    Committed,
+    /// An operation has failed half-way, and would have to be taken back by itself.
+    Spoiled,
+}
+
+fn attempt(
+    conn: &Connection,
+    begin: &str,
+    care: Care,
+    jobs: &mut [Job],
+    extent: &mut Extent,
+) -> Result<Attempt> {
     conn.prepare_cached(begin)?.execute([])?;
     let mut count = 0;
     let mut fault = Ok(());
     for job in jobs {
         faults::site!("before-operation");
-        // A savepoint for each that writes, so that what fails takes only itself back.
-        let writes = job.access == Access::Write;
-        if writes {
+        let apart = care == Care::Apart && job.access == Access::Write;
+        if apart {
             conn.prepare_cached("SAVEPOINT operation")?.execute([])?;
         }
+        let before = conn.total_changes();
         let done = job.work.run(conn);
         if conn.is_autocommit() {
             // SQLite itself rolls everything back on a full disk and the like.
             return done.and(Err(failed("the transaction was rolled back")));
         }
-        if writes && !job.work.is_done() {
+        let spoils = !job.work.is_done() && conn.total_changes() != before;
+        if spoils && !apart {
+            return Ok(Attempt::Spoiled);
+        }
+        if spoils {
             conn.prepare_cached("ROLLBACK TO operation")?.execute([])?;
         }
-        if writes {
+        if apart {
             conn.prepare_cached("RELEASE operation")?.execute([])?;
         }
         if done.is_err() {
@@ -313,7 +351,7 @@ fn attempt(conn: &Connection, begin: &str, jobs: &mut [Job], extent: &mut Extent
     if let Err(error) = fault {
         tracing::error!(count, %error, "operations failed by themselves");
     }
-    Ok(())
+    Ok(Attempt::Committed)
 }
 
 /// A commit of no importance, which takes its place in the log.
@@ -354,7 +392,7 @@ where
     W: FnOnce(&Result<T>) + Send,
 {
     fn run(&mut self, conn: &Connection) -> Result<()> {
-        // What the operation wrote is rolled back, and it is never run again: nothing sees a broken state.
+        // What the operation wrote is rolled back, and what it holds it does not change: nothing sees a broken state.
         let result = catch_unwind(AssertUnwindSafe(|| (self.operation)(&mut Tx(conn))));
         let result = self.result.insert(result.unwrap_or_else(|_| Err(failed("a fault inside"))));
         match result {
