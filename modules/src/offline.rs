@@ -41,7 +41,7 @@ impl Module for Offline {
 impl Offline {
     /// What is kept of a message: for the recipient until a client has it, and in the archives of both where they want it.
     fn keep(&self, keeping: &Keeping<'_>) -> Option<Kept> {
-        let Keeping { sender, recipient, message, delivered, promised, outlives, source, at } =
+        let Keeping { sender, recipient, message, delivered, promised, outlives, source, .. } =
             keeping;
         if chat_state::says_nothing_else(message) {
             // XEP-0160 3: gone, and not worth an error either; the next one would be as well.
@@ -69,11 +69,11 @@ impl Offline {
         if !archived && !waits {
             return None;
         }
-        let stanza = Bytes::from(freeze(message));
+        let (stanza, at) = (Bytes::from(freeze(message)), keeping.at());
         let new = |party: &Party<'_>, with: &Jid, archived, pending| NewMessage {
             owner: party.account().clone(),
             with: with.clone(),
-            at: *at,
+            at,
             stanza: stanza.clone(),
             archived,
             pending,

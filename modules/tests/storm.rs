@@ -89,7 +89,7 @@ fn everything_comes_once_and_in_order(store: &Arc<dyn Store>) {
                     let xml = format!(
                         "<message to='juliet@localhost' type='chat' id='{number}'><body>x</body></message>"
                     );
-                    wait(async { router.dispatch(&claim, stanza(&xml), None).await.await });
+                    wait(async { router.dispatch(&claim, stanza(&xml), None).await.await.tell() });
                 }
                 assert!(mailbox.try_next().is_none(), "nothing came back");
                 wait(router.release(claim, mailbox, Vec::new()));
@@ -102,7 +102,7 @@ fn everything_comes_once_and_in_order(store: &Arc<dyn Store>) {
             let (claim, mut mailbox) = wait(router.claim(&account, Some("x"))).unwrap();
             let polls = if round % 3 == 0 && !last { 1 } else { usize::MAX };
             let login = run(
-                async { router.dispatch(&claim, stanza("<presence/>"), None).await.await },
+                async { router.dispatch(&claim, stanza("<presence/>"), None).await.await.tell() },
                 polls,
             );
             let take = match login {
@@ -153,7 +153,7 @@ fn subscriptions_settle(store: &Arc<dyn Store>) {
                 let (claim, mailbox) =
                     wait(router.claim(&name(own).parse().unwrap(), Some("x"))).unwrap();
                 let send = |xml: &str| {
-                    wait(async { router.dispatch(&claim, stanza(xml), None).await.await })
+                    wait(async { router.dispatch(&claim, stanza(xml), None).await.await.tell() })
                 };
                 send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>");
                 send("<presence/>");

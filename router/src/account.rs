@@ -143,17 +143,21 @@ impl Account {
     }
 
     /// Whether the state is known now.
-    pub(crate) fn is_known(&self, now: Duration) -> bool {
+    pub(crate) fn is_known(&self, now: impl FnOnce() -> Duration) -> bool {
         self.known(now, |_| ()).is_some()
     }
 
-    /// Looks at the state if it is known now.
-    pub(crate) fn known<T>(&self, now: Duration, look: impl FnOnce(&State) -> T) -> Option<T> {
+    /// Looks at the state if it is known now: for most, for ever, and nobody asks what time it is.
+    pub(crate) fn known<T>(
+        &self,
+        now: impl FnOnce() -> Duration,
+        look: impl FnOnce(&State) -> T,
+    ) -> Option<T> {
         self.recent.store(true, Ordering::Relaxed);
         let state = self.guard();
         let known = match state.knowledge {
             Knowledge::Until(None) => true,
-            Knowledge::Until(Some(until)) => now < until,
+            Knowledge::Until(Some(until)) => now() < until,
             Knowledge::None | Knowledge::Loading(..) => false,
         };
         known.then(|| look(&state))

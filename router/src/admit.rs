@@ -95,7 +95,7 @@ impl Router {
                 promised: session.post.is_managed() || !state.lane.is_empty(),
                 outlives: state.seats.iter().any(|seat| seat.post.outlives()),
                 source,
-                at: self.environment.now(),
+                environment: &*self.environment,
             })
         } else {
             None
@@ -187,7 +187,7 @@ impl Router {
             promised: false,
             outlives: false,
             source: None,
-            at: self.environment.now(),
+            environment: &*self.environment,
         });
         let Some(Kept { receipt, again, .. }) = kept else {
             return self.perform_unkept(account, state, stanza, plan, place, after);

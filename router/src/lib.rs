@@ -44,7 +44,7 @@ pub use module::{
     Answer, At, Backlog, Discovery, Keeping, Kept, Leaving, Module, Party, Receipt, Reply, Request,
     Side, Source, Unkept, Urgency, Xep,
 };
-pub use settling::Settling;
+pub use settling::{Refusals, Settling};
 
 use bytes::Bytes;
 use counts::Counters;
@@ -248,12 +248,12 @@ impl Router {
     /// It could not be read.
     pub async fn account(&self, address: &Jid) -> Result<Arc<Account>, LoadError> {
         if let Some(account) = self.table.get(address.bare_str())
-            && account.is_known(self.environment.monotonic())
+            && account.is_known(|| self.environment.monotonic())
         {
             return Ok(account);
         }
         let account = self.table.get_or_insert(address);
-        while !account.is_known(self.environment.monotonic()) {
+        while !account.is_known(|| self.environment.monotonic()) {
             let (load, number) = account
                 .guard()
                 .load(|| self.directory.load(account.jid()).map(share).boxed().shared());

@@ -10,9 +10,9 @@
 //!
 //! Phases are synchronous over accounts in memory. An iq handler may wait for a store.
 
-use crate::{Account, BoxFuture, Declare, Relation, Router, Session, account::State};
+use crate::{Account, BoxFuture, Declare, Environment, Relation, Router, Session, account::State};
 use bytes::Bytes;
-use std::{any::Any, sync::Arc, time::SystemTime};
+use std::{any::Any, fmt, sync::Arc, time::SystemTime};
 use xmpp_core::{
     BareJid, Jid, Stanza, StanzaError,
     error::StanzaCondition,
@@ -111,7 +111,6 @@ pub struct Source {
 }
 
 /// A message on its way between two ends, which may be kept for either, under the guards of both.
-#[derive(Debug)]
 pub struct Keeping<'a> {
     /// The sender's account, where it has one here, is not the recipient itself, and the message is new: not where the
     /// recipient's session did not take it and the law is asked again.
@@ -130,8 +129,20 @@ pub struct Keeping<'a> {
     pub outlives: bool,
     /// Which stanza it is, where its stream goes on after a kill.
     pub source: Option<Source>,
-    /// Now.
-    pub at: SystemTime,
+    pub(crate) environment: &'a dyn Environment,
+}
+
+impl Keeping<'_> {
+    /// Now: asked only for what is kept.
+    pub fn at(&self) -> SystemTime {
+        self.environment.now()
+    }
+}
+
+impl fmt::Debug for Keeping<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keeping({:?}, delivered: {})", self.message, self.delivered)
+    }
 }
 
 /// One end of a message.
@@ -257,20 +268,20 @@ impl<'a> Party<'a> {
     }
 }
 
-impl std::fmt::Debug for Party<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Party<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Party({})", self.account.jid())
     }
 }
 
-impl std::fmt::Debug for Kept {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Kept({:?}, fenced {})", self.row, self.fenced)
     }
 }
 
-impl std::fmt::Debug for Backlog {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Backlog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Backlog({})", self.messages.len())
     }
 }

@@ -31,6 +31,11 @@ pub(crate) struct After {
 }
 
 impl After {
+    /// The senders of these get these errors.
+    pub(crate) fn refusing(refusals: Vec<(Stanza, StanzaError)>) -> Self {
+        Self { refusals, ..Self::default() }
+    }
+
     /// The stanza's sender gets this error, unless it must not be answered (RFC 6120 8.3.1).
     pub(crate) fn refuse(&mut self, stanza: Stanza, condition: StanzaCondition) {
         self.refuse_with(stanza, StanzaError::new(condition));
@@ -52,9 +57,10 @@ impl After {
 }
 
 impl Router {
-    /// Routes one stanza of a session to where it belongs. `from` is stamped here. Replies and errors come through the
-    /// sender's own mailbox. When the future is done the next stanza may follow (RFC 6120 10.1), and what it gives is to be
-    /// waited for beside that. `source`: where its stream goes on after a kill. Dropped before, the stanza may or may not have been routed; nobody else is held up.
+    /// Routes one stanza of a session to where it belongs. `from` is stamped here. Replies come through the sender's own mailbox,
+    /// and so do errors: those of messages once they are told. When the future is done the next stanza may follow (RFC 6120
+    /// 10.1), and what it gives is to be waited for beside that. `source`: where its stream goes on after a kill. Dropped before,
+    /// the stanza may or may not have been routed; nobody else is held up.
     pub fn dispatch(
         self: &Arc<Self>,
         claim: &Claim,
@@ -72,7 +78,12 @@ impl Router {
             faults::site!("before-routing");
             router.take(&session, stanza, source, &mut after).await;
             faults::site!("routed");
-            router.run(after)
+            let is_message =
+                |(stanza, _): &mut (Stanza, _)| matches!(stanza.kind(), Kind::Message(_));
+            let refused = after.refusals.extract_if(.., is_message).collect();
+            let mut settling = router.run(after);
+            settling.refuse(&router, refused);
+            settling
         }
     }
 
@@ -93,7 +104,7 @@ impl Router {
         }
         let to = stanza.head.to.as_ref();
         let is_blocked = |state: &State| to.is_some_and(|to| state.blocks.cover(to));
-        let now = self.environment.monotonic();
+        let now = || self.environment.monotonic();
         let is_blocked = match session.account.known(now, is_blocked) {
             Some(is_blocked) => is_blocked,
             None => {

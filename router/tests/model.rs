@@ -300,7 +300,7 @@ impl Model {
         if let Some(session) = self.pick() {
             let sender = &self.sessions[session].actor;
             let routed = sender.router.dispatch(&sender.claim, stanza(presence), None);
-            self.sending.push((0, String::new(), Task::new(async { routed.await.await })));
+            self.sending.push((0, String::new(), Task::new(async { routed.await.await.tell() })));
         }
     }
 
@@ -316,7 +316,7 @@ impl Model {
         let message = stanza(&format!("<message to='{to}' type='chat' id='{id}'/>"));
         let routed = actor.router.dispatch(&actor.claim, message, None);
         self.sent.push(id.clone());
-        self.sending.push((*number, id, Task::new(async { routed.await.await })));
+        self.sending.push((*number, id, Task::new(async { routed.await.await.tell() })));
     }
 
     /// A session that is in the table.

@@ -26,7 +26,14 @@ use net::{
 use parked::Parked;
 use router::BoxFuture;
 use seat::{News, Seat};
-use std::{future::poll_fn, net::IpAddr, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    net::IpAddr,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
@@ -113,27 +120,50 @@ impl Driver {
                 alarm_at = deadline;
                 alarm.as_mut().reset(self.clock.at(alarm_at));
             }
-            let has_room = self.session.has_room();
-            let Self { session, wire, seat, clock, .. } = self;
             tokio::select! {
                 biased;
-                () = &mut stopped => session.handle(clock.now(), Event::Shutdown),
-                // Before the bytes: what comes of a stanza leaves with what is written already.
-                news = next_news(seat, has_room) => match news {
-                    News::Mail(mail) => session.handle(clock.now(), Event::Mail(mail)),
-                    News::Routed => session.handle(clock.now(), Event::Routed),
-                    News::Settled => {} // counted once its mail is taken
-                    News::Wanted => session.handle(clock.now(), Event::Replaced),
-                },
-                () = wire.turn(session, *clock) => {}
-                // Last: everything else looks at the time, too.
-                () = &mut alarm => session.handle(clock.now(), Event::Tick),
+                () = poll_fn(|cx| self.poll_turn(cx)) => {}
+                // Nothing moves: these are asked once in a turn, for all connections share the one, and everything else looks at
+                // the time, too.
+                () = &mut stopped => self.handle(Event::Shutdown),
+                () = &mut alarm => self.handle(Event::Tick),
             }
         }
     }
 
+    /// Ready once something has moved.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.clock.look();
+        let Self { session, wire, seat, clock, .. } = self;
+        // Before bytes are written: what comes of the stanza leaves with them.
+        if let Some(seat) = seat
+            && seat.poll_routing(cx).is_ready()
+        {
+            session.handle(clock.now(), Event::Routed);
+            return Poll::Ready(());
+        }
+        if wire.poll_write(cx, session, *clock).is_ready() {
+            return Poll::Ready(());
+        }
+        if let Some(seat) = seat
+            && let Poll::Ready(news) = seat.poll_news(cx, session.has_room())
+        {
+            match news {
+                News::Mail(mail) => session.handle(clock.now(), Event::Mail(mail)),
+                News::Settled => {} // counted once its mail is taken
+                News::Wanted => session.handle(clock.now(), Event::Replaced),
+            }
+            return Poll::Ready(());
+        }
+        let read = wire.poll_read(cx, session, *clock);
+        if read.is_pending() {
+            session.release_output();
+        }
+        read
+    }
+
     fn handle(&mut self, event: Event<'_>) {
-        self.session.handle(self.clock.now(), event);
+        self.session.handle(self.clock.look(), event);
     }
 
     /// Takes all the mail there is room for, so that it leaves in one piece.
@@ -288,13 +318,4 @@ impl Driver {
         self.wire.last_words(&mut self.session, self.clock, FAREWELL).await;
         self.wire.farewell(FAREWELL).await;
     }
-}
-
-/// The next news of the router; without room for mail its end only, and none before an address is claimed.
-async fn next_news(seat: &mut Option<Box<Seat>>, room: bool) -> News {
-    poll_fn(|cx| match seat {
-        Some(seat) => seat.poll_next(cx, room),
-        None => Poll::Pending,
-    })
-    .await
 }

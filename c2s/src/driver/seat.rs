@@ -35,8 +35,6 @@ pub(super) struct Seat {
 /// What a seat waited for.
 pub(super) enum News {
     Mail(Mail),
-    /// The stanza is routed.
-    Routed,
     /// Some of those that were routed have settled.
     Settled,
     /// Somebody else wants the session.
@@ -77,17 +75,14 @@ impl Seat {
         Box::pin(router.dispatch(&self.claim, stanza, source))
     }
 
-    /// Routes a stanza from now on; that it is routed is [`News`].
+    /// Routes a stanza from now on; that it is routed [`poll_routing`](Self::poll_routing) tells.
     pub(super) fn route(&mut self, routing: BoxFuture<'static, Settling>) {
         debug_assert!(self.routing.is_none(), "one stanza after the other");
         self.routing = Some(routing);
     }
 
     /// The next news; of mail, without room, the end only.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>, room: bool) -> Poll<News> {
-        if self.poll_routing(cx).is_ready() {
-            return Poll::Ready(News::Routed);
-        }
+    pub(super) fn poll_news(&mut self, cx: &mut Context<'_>, room: bool) -> Poll<News> {
         if self.settling.poll(cx).is_ready() {
             return Poll::Ready(News::Settled);
         }
@@ -124,7 +119,8 @@ impl Seat {
         self.settled()
     }
 
-    fn poll_routing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready once the stanza is routed, if one is.
+    pub(super) fn poll_routing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(routing) = &mut self.routing else { return Poll::Pending };
         routing.poll_unpin(cx).map(|settling| {
             self.routing = None;
@@ -138,6 +134,7 @@ impl Settlements {
         let early = faults::planted!("ack_before_commit");
         if early || settling.is_done() && self.open.is_none() {
             self.settled += 1;
+            drop(settling); // which tells what is refused
         } else {
             self.open.get_or_insert_default().push_back(settling);
         }
@@ -146,9 +143,8 @@ impl Settlements {
     /// Whether one more has settled.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(open) = &mut self.open else { return Poll::Pending };
-        if open.poll_next_unpin(cx).is_pending() {
-            return Poll::Pending;
-        }
+        let Poll::Ready(refusals) = open.poll_next_unpin(cx) else { return Poll::Pending };
+        refusals.unwrap_or_default().tell();
         if open.is_empty() {
             self.open = None;
         }

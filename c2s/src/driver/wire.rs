@@ -2,10 +2,9 @@
 
 use crate::session::{Event, Session};
 use std::{
-    future::poll_fn,
     mem::{self, MaybeUninit},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
@@ -29,21 +28,32 @@ pub(super) struct Wire {
     lost: bool,
 }
 
-/// The time since a connection began, as its session counts it.
+/// The time since a connection began, as its session counts it. It stands still between two looks: what happens at once
+/// happens at one time, and nobody asks the system for it again.
 #[derive(Clone, Copy)]
-pub(super) struct Clock(Instant);
+pub(super) struct Clock {
+    start: Instant,
+    now: Duration,
+}
 
 impl Clock {
     pub(super) fn start() -> Self {
-        Self(Instant::now())
+        Self { start: Instant::now(), now: Duration::ZERO }
     }
 
+    /// The time at which it was looked at last.
     pub(super) fn now(self) -> Duration {
-        self.0.elapsed()
+        self.now
+    }
+
+    /// Looks what time it is.
+    pub(super) fn look(&mut self) -> Duration {
+        self.now = self.start.elapsed();
+        self.now
     }
 
     pub(super) fn at(self, time: Duration) -> Instant {
-        self.0 + time
+        self.start + time
     }
 }
 
@@ -52,27 +62,49 @@ impl Wire {
         Self { io, unflushed: false, lost: false }
     }
 
-    /// Waits until bytes move one way or the other, and tells the session. May be dropped at any time.
-    pub(super) async fn turn(&mut self, session: &mut Session, clock: Clock) {
-        poll_fn(|cx| match self.poll_turn(cx, session, clock) {
-            Poll::Ready(Ok(())) => Poll::Ready(()),
-            Poll::Ready(Err(_)) => {
-                self.lost = true;
-                session.handle(clock.now(), Event::Lost);
-                Poll::Ready(())
-            }
-            Poll::Pending => Poll::Pending,
-        })
-        .await;
+    /// Writes what the session has to say, as far as the connection takes it; ready where it took some, or is lost.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: &mut Session,
+        clock: Clock,
+    ) -> Poll<()> {
+        let written = self.try_write(cx, session, clock);
+        self.moved(written, session, clock)
     }
 
-    fn poll_turn(
+    /// Reads what has come, where the session wants it; ready where something has, or the connection is lost.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: &mut Session,
+        clock: Clock,
+    ) -> Poll<()> {
+        let read = self.try_read(cx, session, clock);
+        self.moved(read, session, clock)
+    }
+
+    fn moved(
+        &mut self,
+        moved: Poll<io::Result<()>>,
+        session: &mut Session,
+        clock: Clock,
+    ) -> Poll<()> {
+        moved.map(|result| {
+            if result.is_err() {
+                self.lost = true;
+                session.handle(clock.now(), Event::Lost);
+            }
+        })
+    }
+
+    fn try_write(
         &mut self,
         cx: &mut Context<'_>,
         session: &mut Session,
         clock: Clock,
     ) -> Poll<io::Result<()>> {
-        let mut moved = false;
+        let mut moved = Poll::Pending;
         while !session.output().is_empty() {
             faults::site!("before-write");
             match Pin::new(&mut self.io).poll_write(cx, session.output())? {
@@ -81,7 +113,7 @@ impl Wire {
                     faults::site!("after-write");
                     session.handle(clock.now(), Event::Written(count));
                     self.unflushed = true;
-                    moved = true;
+                    moved = Poll::Ready(Ok(()));
                 }
                 Poll::Pending => break,
             }
@@ -89,23 +121,27 @@ impl Wire {
         if self.unflushed && Pin::new(&mut self.io).poll_flush(cx)?.is_ready() {
             self.unflushed = false;
         }
-        if session.wants_input() {
-            let mut space = [MaybeUninit::uninit(); READ_MAX];
-            let mut buffer = ReadBuf::uninit(&mut space);
-            if Pin::new(&mut self.io).poll_read(cx, &mut buffer)?.is_ready() {
-                moved = true;
-                let event = match buffer.filled() {
-                    [] => Event::Ended,
-                    bytes => Event::Received(bytes),
-                };
-                session.handle(clock.now(), event);
-            }
+        moved
+    }
+
+    fn try_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: &mut Session,
+        clock: Clock,
+    ) -> Poll<io::Result<()>> {
+        if !session.wants_input() {
+            return Poll::Pending;
         }
-        if moved {
-            return Poll::Ready(Ok(()));
-        }
-        session.release_output();
-        Poll::Pending
+        let mut space = [MaybeUninit::uninit(); READ_MAX];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
+        let event = match buffer.filled() {
+            [] => Event::Ended,
+            bytes => Event::Received(bytes),
+        };
+        session.handle(clock.now(), event);
+        Poll::Ready(Ok(()))
     }
 
     /// Writes all of the session's output and hands out the connection, for another layer to be put on it.
@@ -147,13 +183,13 @@ impl Wire {
         let _ended = time::timeout(patience, farewell).await;
     }
 
-    async fn write_out(&mut self, session: &mut Session, clock: Clock) -> io::Result<()> {
+    async fn write_out(&mut self, session: &mut Session, mut clock: Clock) -> io::Result<()> {
         while !session.output().is_empty() {
             let count = self.io.write(session.output()).await?;
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            session.handle(clock.now(), Event::Written(count));
+            session.handle(clock.look(), Event::Written(count));
         }
         self.io.flush().await
     }

@@ -103,13 +103,13 @@ impl Actor {
 
     /// Sends a stanza and sees it through.
     pub fn send(&self, xml: &str) {
-        finish(async { self.router.dispatch(&self.claim, stanza(xml), None).await.await });
+        finish(async { self.router.dispatch(&self.claim, stanza(xml), None).await.await.tell() });
     }
 
     /// Sends a stanza whose way is seen through later.
     pub fn start(&self, xml: &str) -> Task<()> {
         let (router, claim, stanza) = (self.router.clone(), self.claim.clone(), stanza(xml));
-        Task::new(async move { router.dispatch(&claim, stanza, None).await.await })
+        Task::new(async move { router.dispatch(&claim, stanza, None).await.await.tell() })
     }
 
     /// All that has come, as it would be written.

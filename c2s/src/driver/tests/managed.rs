@@ -2,10 +2,12 @@
 
 use super::world::{Client, Verona};
 use crate::Settings;
-use router::{Answer, At, Declare, Module, Reply};
+use router::{Answer, At, Declare, Kept, Module, Reply};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, task::JoinHandle, time};
 use xmpp_core::{
+    StanzaError,
+    error::StanzaCondition,
     sasl::{Credentials, MechanismName},
     stanza::IqType,
 };
@@ -450,6 +452,44 @@ impl Module for Slow {
             })
         });
     }
+}
+
+/// Cannot keep a message, and does not know it yet.
+struct Doubtful(Arc<Notify>);
+
+impl Module for Doubtful {
+    fn name(&self) -> &'static str {
+        "doubtful"
+    }
+
+    fn declare(self: Arc<Self>, declare: &mut Declare) {
+        declare.keep(move |_| {
+            let gate = Arc::clone(&self.0);
+            let receipt = Box::pin(async move {
+                gate.notified().await;
+                Err(StanzaError::new(StanzaCondition::ResourceConstraint).into())
+            });
+            let (row, sender_id, recipient_id) = (None, None, None);
+            Some(Kept { receipt, fenced: true, again: false, row, sender_id, recipient_id })
+        });
+    }
+}
+
+/// Who has heard an error and goes on after a kill sends it again, unless the count covers it: then it would be kept.
+#[tokio::test(start_paused = true)]
+async fn l15_no_error_is_told_before_the_count_that_covers_it_can_be() {
+    let gate = Arc::new(Notify::new());
+    let verona = Verona::of(patient(), &[Arc::new(Doubtful(Arc::clone(&gate)))]).await;
+    let (_juliet, _task) = verona.resident("juliet").await;
+    let (mut romeo, _task, _) = verona.managed("romeo").await;
+    romeo.say(&message("1")).await;
+    romeo.say(&format!("<message to='x@far.away'/>{ASK}")).await;
+    let heard = romeo.sync().await;
+    assert!(!heard.contains("<remote-server-not-found ") && !heard.contains(&a(2)), "{heard}");
+    gate.notify_one();
+    let heard = romeo.hear(&a(2)).await;
+    let place = |what| heard.find(what).unwrap_or_else(|| panic!("no {what} in {heard}"));
+    assert!(place("<resource-constraint ") < place("<remote-server-not-found "), "{heard}");
 }
 
 #[tokio::test(start_paused = true)]
