@@ -1,5 +1,9 @@
 //! All sessions, and the task that moves each of them between HTTP and its server.
 
+mod asking;
+
+pub use asking::Asking;
+
 use crate::{
     gauges::{Books, Gauges, limit},
     session::{
@@ -17,6 +21,7 @@ use program::metrics::Metrics;
 use std::{
     collections::HashMap,
     future::poll_fn,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -29,7 +34,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use xmpp_core::xml::Limits;
 
 /// Requests on their way into one session's task. More wait in their connections, which are limited by the
@@ -127,6 +132,8 @@ pub struct Manager {
 #[derive(Default)]
 struct Table {
     sessions: HashMap<String, Entry>,
+    /// It takes no more.
+    closed: bool,
     /// Numbers sessions for the log: their identifiers are secrets.
     count: u64,
 }
@@ -159,6 +166,10 @@ enum Knock {
     Request { conn: Conn, request: Box<Request>, reply: oneshot::Sender<Delivery> },
     /// This connection's client waits with more.
     Pressed(Conn),
+    /// The manager stops.
+    Shutdown,
+    /// The session ends without a word.
+    Kill,
 }
 
 /// A place in the table, given back on drop, whatever becomes of the task.
@@ -198,25 +209,6 @@ impl Manager {
         self.table().sessions.len()
     }
 
-    /// Answers one HTTP body, which may take as long as the session's `wait`. If the future is dropped the
-    /// session takes the connection for lost. When `pressed` completes the answer comes at once: the client cannot say
-    /// more before it. `None`: close the connection without an answer. Either a secure
-    /// session was named over a connection that is not (XEP-0124 19.1), or this address guesses.
-    pub async fn request(
-        self: &Arc<Self>,
-        raw: BytesMut,
-        visitor: Visitor,
-        pressed: impl Future<Output = ()>,
-    ) -> Option<Delivery> {
-        let place = visitor.address.map(|address| self.requests.admit(address, now())).transpose();
-        let delivery = match place {
-            Ok(_place) => self.take(raw, visitor, pressed).await?,
-            Err(refused) => Answer::busy(refused == Refused::Total).into(),
-        };
-        self.gauges.answered(delivery.answer.gist);
-        Some(delivery)
-    }
-
     /// An answer was written.
     pub fn delivered(&self, pushed: std::time::Instant) {
         self.gauges.bosh.pushes.record(now() - pushed);
@@ -228,46 +220,28 @@ impl Manager {
         self.gauges.tell(out, &Books { connections, sessions, requests });
     }
 
-    async fn take(
-        self: &Arc<Self>,
-        raw: BytesMut,
-        visitor: Visitor,
-        pressed: impl Future<Output = ()>,
-    ) -> Option<Delivery> {
-        let request = match Request::parse(raw, &self.settings.body) {
-            Ok(request) => request,
-            Err(malformed) => return Some(self.refuse(malformed).into()),
-        };
-        faults::site!("body-read");
-        let Some(sid) = &request.sid else {
-            // Boxed, or every request that is held would hold the memory of the one that begins a session.
-            return Some(Box::pin(self.create(request, visitor, pressed)).await);
-        };
-        let entry = self.table().sessions.get(sid).cloned();
-        let Some(mut entry) = entry else { return self.stray(visitor).map(Delivery::from) };
-        if entry.secure && !visitor.secure {
-            return None;
-        }
-        let (reply, answer) = oneshot::channel();
-        let (conn, request) = (self.conn(), Box::new(request));
-        let knock = Knock::Request { conn, request, reply };
-        let answer = match leave(&mut entry.door, knock).await {
-            Ok(()) => wait(conn, answer, &mut entry.door, pressed).await,
-            Err(_) => None,
-        };
-        // It ended while this request was at the door.
-        Some(answer.unwrap_or_else(|| Condition::ItemNotFound.answer(entry.modern).into()))
-    }
-
     /// Stops: no new sessions, and every session is told `system-shutdown`. Those whose client does not ask
     /// before the deadline go without a word.
     pub async fn shut(&self, deadline: Duration) {
         self.stop.cancel();
+        self.table().closed = true;
+        self.knock(|| Knock::Shutdown);
         self.tasks.close();
         if timeout(deadline, self.tasks.wait()).await.is_err() {
             warn!(sessions = self.sessions(), "sessions ended without being told");
             self.kill.cancel();
+            self.knock(|| Knock::Kill);
             self.tasks.wait().await;
+        }
+    }
+
+    /// At every session's door. A session does not watch for the end otherwise: it would look out in each turn, at what all share.
+    fn knock(&self, knock: impl Fn() -> Knock) {
+        let doors: Vec<_> =
+            self.table().sessions.values().map(|entry| entry.door.clone()).collect();
+        for mut door in doors {
+            // A new sender has a place of its own, so that only a session that ends by itself does not hear it.
+            let _ended = door.try_send(knock());
         }
     }
 
@@ -302,27 +276,6 @@ impl Manager {
         Some(Condition::ItemNotFound.answer(true))
     }
 
-    async fn create(
-        self: &Arc<Self>,
-        request: Request,
-        visitor: Visitor,
-        pressed: impl Future<Output = ()>,
-    ) -> Delivery {
-        let (reply, answer) = oneshot::channel();
-        let modern = request.has_version();
-        let conn = self.conn();
-        let mut door = match self.begin(&request, visitor, conn, reply) {
-            Ok(door) => door,
-            Err(condition) => {
-                // As often as a stranger likes, so not for the usual log.
-                debug!(%condition, address = visitor.address.map(tracing::field::display), "session refused");
-                return condition.answer(modern).into();
-            }
-        };
-        let answer = wait(conn, answer, &mut door, pressed).await;
-        answer.unwrap_or_else(|| Condition::InternalServerError.answer(modern).into())
-    }
-
     fn begin(
         self: &Arc<Self>,
         request: &Request,
@@ -330,9 +283,6 @@ impl Manager {
         conn: Conn,
         reply: oneshot::Sender<Delivery>,
     ) -> Result<mpsc::Sender<Knock>, Condition> {
-        if self.stop.is_cancelled() {
-            return Err(Condition::SystemShutdown);
-        }
         if let (Insecure::Refuse { bosh, .. }, false) = (&self.settings.insecure, visitor.secure) {
             return Err(match bosh {
                 Some(uri) => Condition::SeeOtherUri(uri.as_str().into()),
@@ -348,7 +298,7 @@ impl Manager {
             Entry { door: door.clone(), modern: session.is_modern(), secure: visitor.secure };
         let permit = visitor.address.map(|address| self.book.admit(address, now())).transpose();
         let permit = permit.map_err(refusal)?;
-        let number = self.table().insert(sid.clone(), entry);
+        let number = self.table().insert(sid.clone(), entry).ok_or(Condition::SystemShutdown)?;
         let seat = Seat { manager: Arc::clone(self), sid, number, permit };
         info!(
             session = number,
@@ -370,10 +320,14 @@ impl Manager {
 }
 
 impl Table {
-    fn insert(&mut self, sid: String, entry: Entry) -> u64 {
+    /// Takes a session in and gives its number, unless it is closed.
+    fn insert(&mut self, sid: String, entry: Entry) -> Option<u64> {
+        if self.closed {
+            return None;
+        }
         self.sessions.insert(sid, entry);
         self.count += 1;
-        self.count
+        Some(self.count)
     }
 }
 
@@ -391,139 +345,117 @@ fn refusal(refused: Refused) -> Condition {
     }
 }
 
-/// Leaves something at a session's door. An error: the session has ended.
-async fn leave(door: &mut mpsc::Sender<Knock>, knock: Knock) -> Result<(), mpsc::SendError> {
-    poll_fn(|cx| door.poll_ready(cx)).await?;
-    door.start_send(knock)
-}
-
-/// Waits for the answer on this connection; `None`: the session has ended without one.
-async fn wait(
-    conn: Conn,
-    mut answer: oneshot::Receiver<Delivery>,
-    door: &mut mpsc::Sender<Knock>,
-    pressed: impl Future<Output = ()>,
-) -> Option<Delivery> {
-    tokio::select! {
-        biased;
-        answer = &mut answer => return answer.ok(),
-        () = pressed => {}
-    }
-    // Nobody there: the session has ended, and told or not.
-    let _ended = leave(door, Knock::Pressed(conn)).await;
-    answer.await.ok()
-}
-
 /// Moves one session until it ends.
-async fn run(
+fn run(
     mut seat: Seat,
     mut session: Box<Session>,
     mut waiting: Waiting,
     mut knocks: mpsc::Receiver<Knock>,
     visitor: Visitor,
-) {
+) -> impl Future<Output = ()> {
+    // No `async fn`, which would hold all arguments twice.
     let manager = Arc::clone(&seat.manager);
-    let _open = manager.gauges.bosh.begin();
-    let mut lines = Lines::default();
-    let mut told = false;
-    // When the server said what the session has just heard.
-    let mut pushed = None;
-    let timer = sleep_until(Instant::now());
-    tokio::pin!(timer);
-    let end = 'session: loop {
-        while let Some(effect) = session.poll() {
-            match effect {
-                Effect::Connect(stream, destination) => {
-                    let permit = match visitor.address {
-                        // The first counts as the session does.
-                        Some(address) if stream != StreamId::FIRST => {
-                            manager.book.admit(address, now()).map(Some)
+    async move {
+        let _open = manager.gauges.bosh.begin();
+        let mut lines = Lines::default();
+        // When the server said what the session has just heard.
+        let mut pushed = None;
+        let mut alarm = pin!(sleep_until(Instant::now()));
+        let end = 'session: loop {
+            while let Some(effect) = session.poll() {
+                match effect {
+                    Effect::Connect(stream, destination) => {
+                        let permit = match visitor.address {
+                            // The first counts as the session does.
+                            Some(address) if stream != StreamId::FIRST => {
+                                manager.book.admit(address, now()).map(Some)
+                            }
+                            _ => Ok(None),
+                        };
+                        match permit {
+                            Ok(permit) => {
+                                let upstream = Arc::clone(&manager.upstream);
+                                let line = Line::open(upstream, destination, visitor);
+                                lines.0.reserve_exact(1);
+                                lines.0.push(Wire { stream, line, input: BytesMut::new(), permit });
+                            }
+                            Err(refused) => {
+                                session.handle(now(), Event::Failed(stream, refusal(refused)));
+                            }
                         }
-                        _ => Ok(None),
-                    };
-                    match permit {
-                        Ok(permit) => {
-                            let upstream = Arc::clone(&manager.upstream);
-                            let line = Line::open(upstream, destination, visitor);
-                            lines.0.reserve_exact(1);
-                            lines.0.push(Wire { stream, line, input: BytesMut::new(), permit });
-                        }
-                        Err(refused) => {
-                            session.handle(now(), Event::Failed(stream, refusal(refused)));
+                    }
+                    Effect::Write(stream, bytes) => {
+                        faults::site!("body-passed-on");
+                        if let Some(wire) = lines.get(stream) {
+                            wire.line.write(bytes);
                         }
                     }
-                }
-                Effect::Write(stream, bytes) => {
-                    faults::site!("body-passed-on");
-                    if let Some(wire) = lines.get(stream) {
-                        wire.line.write(bytes);
+                    Effect::Answer(conn, answer) => {
+                        let pushed = pushed.filter(|_| answer.gist == Gist::Payloads);
+                        faults::site!("body-answered");
+                        waiting.answer(conn, Delivery { answer, pushed });
                     }
-                }
-                Effect::Answer(conn, answer) => {
-                    let pushed = pushed.filter(|_| answer.gist == Gist::Payloads);
-                    faults::site!("body-answered");
-                    waiting.answer(conn, Delivery { answer, pushed });
-                }
-                Effect::Authenticated(stream) => {
-                    let further = lines.get(stream).and_then(|wire| wire.permit.as_mut());
-                    if let Some(permit) = further.or(seat.permit.as_mut()) {
-                        permit.authenticated();
+                    Effect::Authenticated(stream) => {
+                        let further = lines.get(stream).and_then(|wire| wire.permit.as_mut());
+                        if let Some(permit) = further.or(seat.permit.as_mut()) {
+                            permit.authenticated();
+                        }
                     }
-                }
-                Effect::Close(stream) => {
-                    if let Some(wire) = lines.take(stream) {
-                        manager.tasks.spawn(wire.line.close());
+                    Effect::Close(stream) => {
+                        if let Some(wire) = lines.take(stream) {
+                            manager.tasks.spawn(wire.line.close());
+                        }
                     }
+                    Effect::End(end) => break 'session Some(end),
                 }
-                Effect::End(end) => break 'session Some(end),
             }
-        }
-        pushed = None;
-        let deadline = session.deadline();
-        if let Some(deadline) = deadline {
-            timer.as_mut().reset(deadline.into());
-        }
-        tokio::select! {
-            Some(knock) = knocks.next() => match knock {
-                Knock::Request { conn, request, reply } => {
-                    waiting.0.push((conn, reply));
-                    session.handle(now(), Event::Request(conn, request));
-                }
-                Knock::Pressed(conn) => session.handle(now(), Event::Pressed(conn)),
-            },
-            conn = waiting.lost() => session.handle(now(), Event::Lost(conn)),
-            (stream, did) = lines.turn(&session) => match did {
-                Did::Read => {
-                    if let Some(wire) = lines.get(stream) {
-                        let now = now();
-                        pushed = Some(now);
-                        session.handle(now, Event::Received(stream, &mut wire.input));
-                    }
-                }
-                Did::Wrote(bytes) => session.handle(now(), Event::Written(stream, bytes)),
-                Did::Fail(condition) => {
-                    lines.take(stream);
-                    session.handle(now(), Event::Failed(stream, condition));
-                }
-                Did::Close => {
-                    lines.take(stream);
-                    session.handle(now(), Event::Closed(stream));
-                }
-            },
-            () = &mut timer, if deadline.is_some() => session.handle(now(), Event::Tick),
-            () = manager.stop.cancelled(), if !told => {
-                told = true;
-                session.handle(now(), Event::Shutdown);
+            pushed = None;
+            let deadline = session.deadline().map(Instant::from);
+            // Most deadlines move away with every request, so the alarm is put off only when it rings.
+            if let Some(deadline) = deadline
+                && (deadline < alarm.deadline() || alarm.is_elapsed())
+            {
+                alarm.as_mut().reset(deadline);
             }
-            () = manager.kill.cancelled() => break None,
+            tokio::select! {
+                Some(knock) = knocks.next() => match knock {
+                    Knock::Request { conn, request, reply } => {
+                        waiting.0.push((conn, reply));
+                        session.handle(now(), Event::Request(conn, request));
+                    }
+                    Knock::Pressed(conn) => session.handle(now(), Event::Pressed(conn)),
+                    Knock::Shutdown => session.handle(now(), Event::Shutdown),
+                    Knock::Kill => break None,
+                },
+                conn = waiting.lost() => session.handle(now(), Event::Lost(conn)),
+                (stream, did) = lines.turn(&session) => match did {
+                    Did::Read => {
+                        if let Some(wire) = lines.get(stream) {
+                            let now = now();
+                            pushed = Some(now);
+                            session.handle(now, Event::Received(stream, &mut wire.input));
+                        }
+                    }
+                    Did::Wrote(bytes) => session.handle(now(), Event::Written(stream, bytes)),
+                    Did::Fail(condition) => {
+                        lines.take(stream);
+                        session.handle(now(), Event::Failed(stream, condition));
+                    }
+                    Did::Close => {
+                        lines.take(stream);
+                        session.handle(now(), Event::Closed(stream));
+                    }
+                },
+                () = &mut alarm, if deadline.is_some() => session.handle(now(), Event::Tick),
+            }
+        };
+        let number = seat.number;
+        manager.gauges.bosh.end(end.as_ref().map(End::name));
+        match end {
+            Some(End::Condition(condition)) => info!(session = number, %condition, "session ends"),
+            Some(end) => info!(session = number, ?end, "session ends"),
+            None => info!(session = number, "session cut off"),
         }
-    };
-    let number = seat.number;
-    manager.gauges.bosh.end(end.as_ref().map(End::name));
-    match end {
-        Some(End::Condition(condition)) => info!(session = number, %condition, "session ends"),
-        Some(end) => info!(session = number, ?end, "session ends"),
-        None => info!(session = number, "session cut off"),
     }
 }
 

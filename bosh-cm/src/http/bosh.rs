@@ -6,7 +6,12 @@ use super::{
     reply::{Readers, Reply, TEXT, answered, not_allowed, refusal, reply},
     visitor::Contradiction,
 };
-use crate::{gauges::limit, session::Condition, upstream::Visitor};
+use crate::{
+    driver::Asking,
+    gauges::limit,
+    session::{Answer, Condition},
+    upstream::Visitor,
+};
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
@@ -15,7 +20,6 @@ use http::{
         TRANSFER_ENCODING,
     },
 };
-use std::time::Instant;
 
 /// For how long a browser remembers that it may post here.
 const PREFLIGHT_SECONDS: HeaderValue = HeaderValue::from_static("86400");
@@ -46,7 +50,7 @@ impl Site {
             }
             _ => not_allowed(&HeaderValue::from_static("POST, OPTIONS, GET, HEAD")),
         };
-        Asked::Reply(self.dress(reply, readers))
+        Asked::Reply(Box::new(self.dress(reply, readers)))
     }
 
     fn admit<B>(
@@ -69,37 +73,34 @@ impl Site {
         Ok(Post { visitor, readers, coding, back })
     }
 
-    /// Answers a request whose body is there, and says when the server sent what is in the answer, where that waited for
-    /// nothing else. `None`: hang up.
-    pub(super) async fn post(
-        &self,
-        post: Post,
-        body: BytesMut,
-        pressed: impl Future<Output = ()>,
-    ) -> Option<(Reply, Option<Instant>)> {
-        let Post { visitor, readers, coding, back } = post;
-        let body = match coding.map(|coding| coding.inflate(&body, self.manager.body_bytes())) {
-            None => Ok(body),
-            Some(Ok(body)) => Ok(body),
-            Some(Err(Packed::TooLarge)) => Err(self.refuse(limit::BODY)),
-            Some(Err(Packed::Broken)) => Err(answered(Condition::BadRequest.answer(false))),
-        };
-        let (reply, pushed) = match body {
-            Ok(body) => {
-                let delivery = self.manager.request(body, visitor, pressed).await?;
-                let reply = match back {
-                    Some(coding) => compressed(delivery.answer, coding),
-                    None => answered(delivery.answer),
+    /// Hands in a request whose body is there. An error is the answer to one that cannot be read.
+    pub(super) fn post(&self, post: &Post, body: BytesMut) -> Result<Asking, Box<Reply>> {
+        let body = match post.coding.map(|coding| coding.inflate(&body, self.manager.body_bytes()))
+        {
+            None => body,
+            Some(Ok(body)) => body,
+            Some(Err(packed)) => {
+                let refusal = match packed {
+                    Packed::TooLarge => self.refuse(limit::BODY),
+                    Packed::Broken => answered(Condition::BadRequest.answer(false)),
                 };
-                (reply, delivery.pushed)
+                return Err(Box::new(self.dress(refusal, post.readers)));
             }
-            Err(refusal) => (refusal, None),
         };
-        Some((self.dress(reply, readers), pushed))
+        Ok(self.manager.request(body, post.visitor))
+    }
+
+    /// The answer in which this is delivered.
+    pub(super) fn deliver(&self, post: &Post, answer: Answer) -> Reply {
+        let reply = match post.back {
+            Some(coding) => compressed(answer, coding),
+            None => answered(answer),
+        };
+        self.dress(reply, post.readers)
     }
 
     /// The answer to a request that broke this limit, and was not read to its end.
-    pub(super) fn over(&self, post: Post, limit: &'static str) -> Reply {
+    pub(super) fn over(&self, post: &Post, limit: &'static str) -> Reply {
         self.dress(self.refuse(limit), post.readers)
     }
 

@@ -1,7 +1,7 @@
 //! The head of an HTTP/1 request (RFC 9112): where it ends, and what it says of the connection and of the body behind it.
 
 use super::list;
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING},
@@ -46,7 +46,7 @@ impl Fault {
 /// Drops the empty lines that may stand before a request (RFC 9112 2.2).
 pub(super) fn skip_empty_lines(input: &mut BytesMut) {
     let empty = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-    drop(input.split_to(empty));
+    input.advance(empty);
 }
 
 /// Takes a head of at most so many bytes from the front of the input, once all of it is there. `seen` is how much of it was

@@ -10,14 +10,18 @@ use super::{
     patience::WRITE_TIME,
     reply::Reply,
 };
-use crate::{gauges::limit, websocket::driver::Guest};
+use crate::{
+    driver::{Asking, Delivery},
+    gauges::limit,
+    websocket::driver::Guest,
+};
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderValue, Method, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, DATE},
+    Method, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName},
 };
 use std::{
-    future::{pending, poll_fn},
+    future::poll_fn,
     io::{self, IoSlice, Write},
     mem::MaybeUninit,
     pin::Pin,
@@ -26,7 +30,6 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
-    sync::Notify,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -55,88 +58,96 @@ pub(super) enum Next<S> {
 /// Serves the requests of a connection, one after the other. From `shutdown` on it takes no further one.
 ///
 /// What is rare, and what waits for an answer, has a box of its own: a connection takes the memory of what it does.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     peer: &Peer,
     site: &Site,
     shutdown: &CancellationToken,
-) -> Next<S> {
+) -> impl Future<Output = Next<S>> {
+    // No `async fn`, which would hold all arguments twice.
     let mut line = Line { stream, input: BytesMut::new() };
-    tokio::select! {
-        first = timeout(site.patience, line.is_http2()) => match first {
-            Ok(Ok(true)) => return Next::Http2(line.into_begun()),
-            Ok(Ok(false)) => {}
-            Ok(Err(_)) | Err(_) => return Next::Nothing,
-        },
-        () = shutdown.cancelled() => return Next::Nothing,
-    }
-    loop {
-        // The head is of no use any more once it is judged, and a request may be held for long.
-        let (asked, version, is_head, length, stays, waits) = {
-            let head = timeout(site.patience, line.head(site.head_bytes, shutdown)).await;
-            match head.unwrap_or_else(|_| line.late()) {
-                Ok(Some(Head { request, length, stays, waits })) => {
-                    let is_head = request.method() == Method::HEAD;
-                    let asked = site.ask(&request, peer);
-                    (asked, request.version(), is_head, length, stays, waits)
-                }
+    async move {
+        tokio::select! {
+            first = timeout(site.patience, line.is_http2()) => match first {
+                Ok(Ok(true)) => return Next::Http2(line.into_begun()),
+                Ok(Ok(false)) => {}
+                Ok(Err(_)) | Err(_) => return Next::Nothing,
+            },
+            () = shutdown.cancelled() => return Next::Nothing,
+        }
+        loop {
+            // The head is of no use any more once it is judged, and a request may be held for long.
+            let judged = {
+                let head = timeout(site.patience, line.head(site.head_bytes, shutdown)).await;
+                head.unwrap_or_else(|_| line.late()).map(|head| {
+                    head.map(|Head { request, length, stays, waits }| {
+                        let is_head = request.method() == Method::HEAD;
+                        let asked = site.ask(&request, peer);
+                        (asked, request.version(), is_head, length, stays, waits)
+                    })
+                })
+            };
+            let (asked, version, is_head, length, stays, waits) = match judged {
+                Ok(Some(judged)) => judged,
                 Ok(None) => return Next::Nothing,
                 Err(fault) => {
                     Box::pin(line.refuse(fault, site)).await;
                     return Next::Nothing;
                 }
-            }
-        };
-        let mut whole = length == Some(0);
-        let (reply, pushed) = match asked {
-            Asked::Reply(reply) => (reply, None),
-            Asked::WebSocket(reply, guest) if whole => {
-                // For who does not take it the end does not wait.
-                let answer = line.answer(reply, is_head, "upgrade");
-                return match Box::pin(guest.unless_killed(answer)).await {
-                    Some(Ok(())) => Next::WebSocket(guest, line.into_begun()),
-                    Some(Err(_)) | None => Next::Nothing,
-                };
-            }
-            Asked::WebSocket(..) => {
-                Box::pin(line.refuse(Fault::Malformed, site)).await;
+            };
+            let mut whole = length == Some(0);
+            let (reply, pushed) = match asked {
+                Asked::Reply(reply) => (*reply, None),
+                Asked::WebSocket(reply, guest) if whole => {
+                    // For who does not take it the end does not wait.
+                    let answer = line.answer(*reply, is_head, "upgrade");
+                    return match Box::pin(guest.unless_killed(answer)).await {
+                        Some(Ok(())) => Next::WebSocket(guest, line.into_begun()),
+                        Some(Err(_)) | None => Next::Nothing,
+                    };
+                }
+                Asked::WebSocket(..) => {
+                    Box::pin(line.refuse(Fault::Malformed, site)).await;
+                    return Next::Nothing;
+                }
+                Asked::Post(post) => {
+                    match timeout(site.patience, line.body(length, site, waits)).await {
+                        Ok(Ok(Some(body))) => {
+                            whole = true;
+                            match site.post(&post, body) {
+                                Ok(mut asking) => {
+                                    let Some(delivery) = line.wait(&mut asking).await else {
+                                        return Next::Nothing;
+                                    };
+                                    (site.deliver(&post, delivery.answer), delivery.pushed)
+                                }
+                                Err(refusal) => (*refusal, None),
+                            }
+                        }
+                        Ok(Err(_)) => return Next::Nothing,
+                        refused => {
+                            let limit = if refused.is_err() { limit::TIME } else { limit::BODY };
+                            (site.over(&post, limit), None)
+                        }
+                    }
+                }
+            };
+            let stays = stays && whole && !shutdown.is_cancelled();
+            let connection = match (stays, version) {
+                (false, _) => "close",
+                (true, Version::HTTP_10) => "keep-alive",
+                (true, _) => "",
+            };
+            if line.answer(reply, is_head, connection).await.is_err() {
                 return Next::Nothing;
             }
-            Asked::Post(post) => match timeout(site.patience, line.body(length, site, waits)).await
-            {
-                Ok(Ok(Some(body))) => {
-                    whole = true;
-                    let pressed = Notify::new();
-                    let answered = tokio::select! {
-                        biased;
-                        answered = Box::pin(site.post(post, body, pressed.notified())) => answered,
-                        () = line.follow(&pressed) => None,
-                    };
-                    let Some(answered) = answered else { return Next::Nothing };
-                    answered
-                }
-                Ok(Err(_)) => return Next::Nothing,
-                refused => {
-                    let limit = if refused.is_err() { limit::TIME } else { limit::BODY };
-                    (site.over(post, limit), None)
-                }
-            },
-        };
-        let stays = stays && whole && !shutdown.is_cancelled();
-        let connection = match (stays, version) {
-            (false, _) => "close",
-            (true, Version::HTTP_10) => "keep-alive",
-            (true, _) => "",
-        };
-        if line.answer(reply, is_head, connection).await.is_err() {
-            return Next::Nothing;
-        }
-        if let Some(since) = pushed {
-            site.manager.delivered(since);
-        }
-        if !stays {
-            Box::pin(line.end(whole, site.patience)).await;
-            return Next::Nothing;
+            if let Some(since) = pushed {
+                site.manager.delivered(since);
+            }
+            if !stays {
+                Box::pin(line.end(whole, site.patience)).await;
+                return Next::Nothing;
+            }
         }
     }
 }
@@ -199,7 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             return Ok(None);
         };
         if waits && self.input.is_empty() {
-            self.write(CONTINUE, &[]).await?;
+            Box::pin(self.write(CONTINUE, &[])).await?;
         }
         // It grows with what comes, not with what is announced.
         while self.input.len() < length {
@@ -208,18 +219,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         Ok(Some(self.input.split_to(length)))
     }
 
-    /// Tells when the next request has begun to arrive behind the one that is being answered: it is not read before
-    /// (XEP-0124 18.1). Returns when the client is gone.
-    async fn follow(&mut self, pressed: &Notify) {
+    /// What a request is answered; `None`: nothing, and its client may be gone. When the next request has begun to arrive behind
+    /// it, the answer comes at once: it is not read before (XEP-0124 18.1).
+    async fn wait(&mut self, asking: &mut Asking) -> Option<Delivery> {
+        let mut pressed = false;
+        loop {
+            tokio::select! {
+                biased;
+                delivery = &mut *asking => return delivery,
+                more = self.more(), if !pressed => match more {
+                    Ok(()) => {
+                        pressed = true;
+                        asking.press();
+                    }
+                    Err(_) => return None,
+                },
+            }
+        }
+    }
+
+    /// Waits until there is something of the next request; an error where none comes.
+    async fn more(&mut self) -> io::Result<()> {
         loop {
             head::skip_empty_lines(&mut self.input);
             if !self.input.is_empty() {
-                pressed.notify_one();
-                return pending().await;
+                return Ok(());
             }
-            if self.read().await.is_err() {
-                return;
-            }
+            self.read().await?;
         }
     }
 
@@ -240,33 +266,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 
     /// Writes an answer, its body too unless the request was for the head alone; and what becomes of the connection, where
     /// that has to be said.
-    async fn answer(
+    fn answer(
         &mut self,
         reply: Reply,
         is_head: bool,
         connection: &'static str,
-    ) -> io::Result<()> {
-        let (mut head, body) = reply.into_parts();
-        if !connection.is_empty() {
-            head.headers.insert(CONNECTION, HeaderValue::from_static(connection));
-        }
-        let bodiless = head.status.is_informational() || head.status == StatusCode::NO_CONTENT;
-        if !bodiless {
-            head.headers.insert(CONTENT_LENGTH, body.len().into());
-        }
-        let date = httpdate::fmt_http_date(SystemTime::now()); // RFC 9110 6.6.1
-        head.headers.insert(DATE, date.try_into().expect("a date is text"));
-        let mut text = Vec::with_capacity(512);
-        let reason = head.status.canonical_reason().unwrap_or_default();
-        write!(text, "HTTP/1.1 {} {reason}\r\n", head.status.as_str())?;
-        for (name, value) in &head.headers {
-            text.extend_from_slice(name.as_str().as_bytes());
-            text.extend_from_slice(b": ");
-            text.extend_from_slice(value.as_bytes());
-            text.extend_from_slice(b"\r\n");
-        }
-        text.extend_from_slice(b"\r\n");
-        self.write(&text, if is_head { &[] } else { &body }).await
+    ) -> impl Future<Output = io::Result<()>> {
+        // Before it waits, so that it does not hold the reply in two forms.
+        let head = written(&reply, connection);
+        let body = if is_head { Bytes::new() } else { reply.into_body() };
+        async move { self.write(&head, &body).await }
     }
 
     /// Writes both in one piece, as far as the client takes any of it within [`WRITE_TIME`] each time (threat B05).
@@ -322,4 +331,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     fn into_begun(self) -> Begun<S> {
         Begun::new(self.input, self.stream)
     }
+}
+
+/// The head of a reply, as it is sent (RFC 9112 4, 5).
+fn written(reply: &Reply, connection: &'static str) -> Vec<u8> {
+    const ALL: &str = "a vector takes all";
+    let (status, body) = (reply.status(), reply.body());
+    let mut head = Vec::with_capacity(512);
+    let mut put =
+        |pieces: [&[u8]; 4]| pieces.iter().for_each(|piece| head.extend_from_slice(piece));
+    let reason = status.canonical_reason().unwrap_or_default();
+    put([b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
+    // Where both say what becomes of the connection, it is the caller who knows.
+    let said = |name: &HeaderName| *name == CONNECTION && !connection.is_empty();
+    for (name, value) in reply.headers().iter().filter(|(name, _)| !said(name)) {
+        put([b"\r\n", name.as_str().as_bytes(), b": ", value.as_bytes()]);
+    }
+    if !connection.is_empty() {
+        put([b"\r\n", CONNECTION.as_str().as_bytes(), b": ", connection.as_bytes()]);
+    }
+    if !status.is_informational() && status != StatusCode::NO_CONTENT {
+        write!(head, "\r\n{CONTENT_LENGTH}: {}", body.len()).expect(ALL);
+    }
+    let date = httpdate::HttpDate::from(SystemTime::now()); // RFC 9110 6.6.1
+    write!(head, "\r\n{DATE}: {date}\r\n\r\n").expect(ALL);
+    head
 }

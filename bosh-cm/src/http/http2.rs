@@ -7,7 +7,7 @@ use super::{
     reply::Reply,
     streams::{AT_ONCE, Held, Over, SMALL, Sending, Streams, Underway},
 };
-use crate::{gauges::limit, websocket::driver::Guest};
+use crate::{driver::Delivery, gauges::limit, websocket::driver::Guest};
 use bytes::BytesMut;
 use http::{
     Method, Request, Response,
@@ -16,7 +16,7 @@ use http::{
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, server::conn::http2, service::service_fn, upgrade};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::{future::pending, sync::Arc};
+use std::sync::Arc;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
@@ -107,11 +107,11 @@ async fn answer(
 ) -> Result<Response<Sending>, Unanswered> {
     let is_head = request.method() == Method::HEAD;
     let reply = match site.ask(&request, &peer) {
-        Asked::Reply(reply) => reply,
+        Asked::Reply(reply) => *reply,
         Asked::WebSocket(reply, guest) => {
             let upgrade = upgrade::on(&mut request);
             tokio::spawn(welcome(guest, upgrade, underway.clone(), peer));
-            reply
+            *reply
         }
         Asked::Post(post) => {
             let reply = site.read_and_post(post, request.into_body(), &underway, &pushes).await;
@@ -157,19 +157,21 @@ impl Site {
         let body = read(body, self.manager.body_bytes(), underway);
         let limit = match timeout(self.patience, body).await {
             Ok(Ok(Some(body))) => {
-                // In HTTP/2 none waits for another.
-                let answered = self.post(post, body, pending()).await;
-                let (reply, pushed) = answered.ok_or(Unanswered::HangUp)?;
+                let asking = match self.post(&post, body) {
+                    Ok(asking) => asking,
+                    Err(refusal) => return Ok(*refusal),
+                };
+                let Delivery { answer, pushed } = asking.await.ok_or(Unanswered::HangUp)?;
                 if let Some(since) = pushed {
                     pushes.begin(since);
                 }
-                return Ok(reply);
+                return Ok(self.deliver(&post, answer));
             }
             Ok(Err(broken_off)) => return Err(broken_off),
             Ok(Ok(None)) => limit::BODY,
             Err(_) => limit::TIME,
         };
-        Ok(self.over(post, limit))
+        Ok(self.over(&post, limit))
     }
 }
 

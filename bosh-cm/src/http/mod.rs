@@ -111,14 +111,14 @@ pub struct Https {
     pub deadline: Duration,
 }
 
-/// What is asked for, as far as the head of a request tells.
+/// What is asked for, as far as the head of a request tells. Replies in boxes: a request of BOSH, which has none yet, is held long.
 enum Asked {
     /// This answers it, whatever body it has.
-    Reply(Reply),
+    Reply(Box<Reply>),
     /// The endpoint of BOSH, which is to read the body.
     Post(Post),
     /// A WebSocket, once this answer is written.
-    WebSocket(Reply, Guest),
+    WebSocket(Box<Reply>, Guest),
 }
 
 impl Page {
@@ -174,7 +174,7 @@ impl Site {
         match request.uri().path() {
             path if path == self.bosh => self.bosh(request, peer),
             path if path == self.websocket => self.websocket(request, peer),
-            path => Asked::Reply(self.page(request.method(), path)),
+            path => Asked::Reply(Box::new(self.page(request.method(), path))),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Answers, and the headers that all of an endpoint's carry.
 
 use super::Site;
-use crate::session::{Answer, Condition};
+use crate::session::{Answer, CONTENT, Condition};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
@@ -65,7 +65,10 @@ pub(super) enum Readers {
 
 pub(super) fn answered(answer: Answer) -> Reply {
     let status = StatusCode::from_u16(answer.status).expect("one of a few codes");
-    let content = HeaderValue::from_str(&answer.content).expect("one of a few types");
+    let content = match &*answer.content {
+        CONTENT => HeaderValue::from_static(CONTENT),
+        other => HeaderValue::from_str(other).expect("one of a few types"),
+    };
     reply(status, content, answer.body)
 }
 

@@ -18,14 +18,14 @@ impl Site {
     pub(super) fn websocket<B>(&self, request: &Request<B>, peer: &Peer) -> Asked {
         let readers = self.readers(request.headers());
         match self.accept(request, peer) {
-            Ok((reply, guest)) => Asked::WebSocket(self.dress(reply, readers), guest),
+            Ok((reply, guest)) => Asked::WebSocket(Box::new(self.dress(reply, readers)), guest),
             Err(refusal) => {
                 let version = request.version();
                 let text = format!("{refusal}\n").into();
                 let status = refusal.status(version);
                 let mut reply = reply(status, HeaderValue::from_static(TEXT), text);
                 refusal.dress(version, reply.headers_mut());
-                Asked::Reply(self.dress(reply, readers))
+                Asked::Reply(Box::new(self.dress(reply, readers)))
             }
         }
     }

@@ -187,7 +187,10 @@ impl Kind {
 
 /// `<body/>` with these attributes and payloads.
 pub(super) fn body(attributes: &[(&str, &str)], payloads: &[Payload]) -> Bytes {
-    let mut out = Writer::new();
+    // It is kept until the client has it: no longer than need be.
+    let length = attributes.iter().map(|(name, value)| " =''".len() + name.len() + value.len());
+    let length = length.chain(payloads.iter().map(|payload| payload.bytes.len()));
+    let mut out = Writer::with_capacity(EMPTY.len() + "</body".len() + length.sum::<usize>());
     out.open_ns("body", ns::HTTPBIND);
     if payloads.iter().any(|payload| payload.kind == Kind::Stream) {
         out.attr("xmlns:stream", ns::STREAMS);

@@ -180,9 +180,7 @@ impl Management {
 
 impl Ledger {
     fn ack(&self) -> Bytes {
-        let mut out = Writer::new();
-        out.open_ns("a", ns::STREAM_MANAGEMENT).attr("h", &self.arrived.to_string()).close();
-        out.finish()
+        format!("<a xmlns='{}' h='{}'/>", ns::STREAM_MANAGEMENT, self.arrived).into()
     }
 }
 

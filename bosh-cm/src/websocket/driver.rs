@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use net::address::Permit;
 use std::{
     future::poll_fn,
+    pin::pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -64,8 +65,7 @@ impl Guest {
         let mut told = false;
         // When the server said what the session has just heard, and what is not written yet.
         let (mut heard_at, mut pushed): (Option<std::time::Instant>, _) = (None, None);
-        let timer = sleep_until(Instant::now());
-        tokio::pin!(timer);
+        let mut alarm = pin!(sleep_until(Instant::now()));
         let end = 'session: loop {
             while let Some(effect) = session.poll() {
                 match effect {
@@ -99,9 +99,12 @@ impl Guest {
                 }
             }
             heard_at = None;
-            let deadline = session.deadline();
-            if let Some(deadline) = deadline {
-                timer.as_mut().reset(deadline.into());
+            let deadline = session.deadline().map(Instant::from);
+            // Most deadlines move away with every message, so the alarm is put off only when it rings.
+            if let Some(deadline) = deadline
+                && (deadline < alarm.deadline() || alarm.is_elapsed())
+            {
+                alarm.as_mut().reset(deadline);
             }
             let (reads_client, reads_server) = (session.reads_client(), session.reads_server());
             tokio::select! {
@@ -124,7 +127,7 @@ impl Guest {
                     Did::Fail(condition) => Event::Failed(condition),
                     Did::Close => Event::Closed,
                 }),
-                () = &mut timer, if deadline.is_some() => session.handle(now(), Event::Tick),
+                () = &mut alarm, if deadline.is_some() => session.handle(now(), Event::Tick),
                 () = manager.stop.cancelled(), if !told => {
                     told = true;
                     session.handle(now(), Event::Shutdown);

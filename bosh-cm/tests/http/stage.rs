@@ -271,6 +271,9 @@ impl<S: Pipe> Browser<S> {
             (name.to_ascii_lowercase(), value.trim().to_owned())
         };
         let headers: Vec<_> = lines.map(header).collect();
+        for name in ["connection", "content-length", "date"] {
+            assert!(headers.iter().filter(|(one, _)| one == name).count() <= 1, "{head}");
+        }
         let vary = headers.iter().filter(|(name, _)| name == "vary");
         let mut vary: Vec<_> = vary.map(|(_, value)| value.to_ascii_lowercase()).collect();
         vary.sort();
