@@ -17,7 +17,8 @@ impl Group {
         Self(leader)
     }
 
-    /// The processor time that they have used, in user space and in the kernel, in steps of ten milliseconds.
+    /// The processor time that they have used, in user space and in the kernel: to the nanosecond, or to twenty milliseconds where
+    /// threads of theirs have ended.
     ///
     /// # Errors
     /// There is none.
@@ -51,7 +52,7 @@ impl Group {
             let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) else { continue };
             let (group, cpu) = read(&stat).context("/proc/PID/stat")?;
             if group == self.0 {
-                members.push((process, cpu));
+                members.push((process, cpu.max(threads(process))));
             }
         }
         anyhow::ensure!(!members.is_empty(), "the server has ended");
@@ -65,7 +66,18 @@ impl Group {
 /// `/proc` is not there.
 pub fn own_cpu() -> anyhow::Result<Duration> {
     let (_, cpu) = read(&fs::read_to_string("/proc/self/stat")?).context("/proc/self/stat")?;
-    Ok(cpu)
+    Ok(cpu.max(threads(std::process::id())))
+}
+
+/// What the scheduler has counted of a process's threads, as far as they are there (proc_pid_schedstat(5)): nothing, where it counts
+/// nothing.
+fn threads(process: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{process}/task"));
+    let counts = tasks.into_iter().flatten().flatten().filter_map(|task| {
+        let counts = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        counts.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+    });
+    counts.sum()
 }
 
 /// Group and processor time (proc_pid_stat(5)): fields 5, 14 and 15; the name in parentheses may hold anything.
@@ -90,5 +102,7 @@ mod tests {
     fn time_that_is_used_counts() {
         let before = own_cpu().unwrap();
         while own_cpu().unwrap() < before + Duration::from_millis(20) {}
+        assert!(threads(std::process::id()) > Duration::ZERO, "the scheduler counts here");
+        assert_eq!(threads(0), Duration::ZERO);
     }
 }

@@ -111,7 +111,7 @@ struct Actor {
 
 impl Actor {
     fn send(&self, stanza: Stanza) {
-        now(async { self.router.dispatch(&self.claim, stanza, None).await.await });
+        now(async { self.router.dispatch(&self.claim, stanza, None).await.await.tell() });
     }
 
     fn hear(&mut self) {
