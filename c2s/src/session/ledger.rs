@@ -27,6 +27,8 @@ pub(crate) struct Ledger {
     /// What was put of what the client has still to send again, by number, with its mark: where the server was killed.
     heard: Vec<(u32, u64)>,
     request: Request,
+    /// The client acknowledges soon without being asked.
+    forthcoming: bool,
 }
 
 /// How a stream may be resumed (XEP-0198 5).
@@ -56,18 +58,23 @@ pub(crate) struct TooHigh {
     pub(crate) sent: u32,
 }
 
-/// Our `<r/>`.
+/// Our `<r/>`, said or left unsaid.
 #[derive(Debug, Default)]
 struct Request {
     /// It waits for its answer.
     open: bool,
-    /// When it was sent, or answered.
+    /// It was left unsaid, and waits to be needless.
+    unsaid: bool,
+    /// When it was sent or left unsaid, or answered.
     at: Duration,
     /// How many stanzas were sent before it.
     sent: u32,
     /// The last answer acknowledged something: another one may do so, too.
     fruitful: bool,
 }
+
+/// How soon a client has to acknowledge that is not asked to.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Places that an empty queue keeps.
 const IDLE_LETTERS: usize = 4;
@@ -100,6 +107,7 @@ impl Ledger {
             fresh: 0,
             heard,
             request: Request::default(),
+            forthcoming: false,
         }
     }
 
@@ -213,8 +221,16 @@ impl Ledger {
         }
         let overtaken = !at_least(h, self.acknowledged);
         let count = if overtaken { 0 } else { h.wrapping_sub(self.acknowledged) };
+        self.forthcoming |= count > 0
+            && !self.request.open
+            && at_least(self.request.sent, self.acknowledged.wrapping_add(1))
+            && now <= self.request.at + SOON;
         self.acknowledged = self.acknowledged.wrapping_add(count);
-        self.request = Request { open: false, at: now, fruitful: count > 0, ..self.request };
+        if count > 0 || !self.request.unsaid {
+            let fruitful = count > 0;
+            self.request =
+                Request { at: now, fruitful, sent: self.request.sent, ..Request::default() };
+        }
         let count = usize::try_from(count).expect("no more than are in the queue");
         let taken: Vec<Letter> = self.unacknowledged.drain(..count).collect();
         self.bytes -= taken.iter().map(|letter| letter.stanza().weight()).sum::<usize>();
@@ -224,16 +240,32 @@ impl Ledger {
         Ok(taken.into_iter())
     }
 
-    /// Whether it is time to ask the client what it has: once something is sent that it was not asked about yet, one
-    /// request at a time, and again as long as answers tell something. An answer that does not is none to ask again for.
-    pub(super) fn asks(&self) -> bool {
+    /// Whether the client is asked now what it has: once something is sent that it was not asked about yet, one request at a
+    /// time, and again as long as answers tell something. An answer that does not is none to ask again for. Who acknowledges
+    /// soon without being asked is not.
+    pub(super) fn asks(&mut self, now: Duration) -> bool {
+        if !self.is_curious() {
+            return false;
+        }
+        let Request { unsaid, at, .. } = self.request;
+        if !self.forthcoming || unsaid && now > at + SOON {
+            self.ask(now);
+            return true;
+        }
+        let at = if unsaid { at } else { now };
+        self.request = Request { unsaid: true, at, sent: self.sent(), ..Request::default() };
+        false
+    }
+
+    fn is_curious(&self) -> bool {
         let Request { open, sent, fruitful, .. } = self.request;
         !open && !self.unacknowledged.is_empty() && (fruitful || sent != self.sent())
     }
 
     /// The client is asked.
     pub(super) fn ask(&mut self, now: Duration) {
-        self.request = Request { open: true, at: now, sent: self.sent(), fruitful: false };
+        self.forthcoming = false;
+        self.request = Request { open: true, at: now, sent: self.sent(), ..Request::default() };
     }
 
     /// Since when a request is open.
@@ -241,10 +273,10 @@ impl Ledger {
         self.request.open.then_some(self.request.at)
     }
 
-    /// Since when the client has left something unacknowledged that it was asked about.
-    pub(super) fn unanswered_since(&self) -> Option<Duration> {
-        let waits = !self.request.open && !self.unacknowledged.is_empty() && !self.asks();
-        waits.then_some(self.request.at)
+    /// When the client is asked for what it has left unacknowledged: again after so long, and soon where it was not asked.
+    pub(super) fn unanswered_at(&self, again: Duration) -> Option<Duration> {
+        let waits = !self.request.open && !self.unacknowledged.is_empty() && !self.is_curious();
+        waits.then_some(self.request.at + if self.request.unsaid { SOON } else { again })
     }
 
     /// All that is not acknowledged, to be sent again (XEP-0198 5).
@@ -258,6 +290,7 @@ impl Ledger {
         self.owed = None;
         self.told = self.handled;
         self.request = Request { at: now, sent: self.acknowledged, ..Request::default() };
+        self.forthcoming = false;
         self.told
     }
 

@@ -121,14 +121,11 @@ impl Stream {
     }
 
     /// What is due of acknowledgements and requests for them once there is nothing else to say: each is asked for in the
-    /// same write as what it is about.
+    /// same write as what it is about. Who acknowledges in time without that is not asked.
     pub(super) fn settle_up(&mut self) {
         let now = self.now;
         let Some(ledger) = &mut self.ledger else { return };
-        let (due, asks) = (ledger.due(), ledger.asks());
-        if asks {
-            ledger.ask(now);
-        }
+        let (due, asks) = (ledger.due(), ledger.asks(now));
         if let Some(h) = due {
             faults::site!("ack-due");
             write_count("a", h, None, self);

@@ -358,8 +358,7 @@ impl Session {
 
     /// When a client is asked again for what it did not acknowledge.
     fn unanswered_at(&self) -> Option<Duration> {
-        let since = self.stream.ledger.as_ref()?.unanswered_since()?;
-        Some(since + self.stream.host.settings().ack_timeout)
+        self.stream.ledger.as_ref()?.unanswered_at(self.stream.host.settings().ack_timeout)
     }
 
     /// When input is of use again, for a stream over its rates.

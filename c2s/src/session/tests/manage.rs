@@ -354,6 +354,52 @@ fn xep0198_4_the_client_may_acknowledge_unasked() {
     talk.says("");
 }
 
+#[test]
+fn xep0198_4_who_soon_acknowledges_unasked_is_not_asked_until_it_does_not() {
+    let mut talk = Talk::secure().managed(ENABLE);
+    talk.mail("1");
+    talk.told();
+    talk.hear(&a(0)); // not yet
+    talk.hear(&a(1));
+    for (id, h) in [("2", 2), ("3", 3)] {
+        talk.mail(id);
+        talk.says(&text(&message(id)));
+        talk.wait(SECOND / 2);
+        talk.hear(&a(h));
+        talk.says("");
+    }
+    // Part of it is as good a sign.
+    talk.mail("4");
+    talk.mail("5");
+    talk.told();
+    talk.hear(&a(4));
+    talk.wait(SECOND / 2);
+    talk.says("");
+    talk.wait(SECOND / 2);
+    talk.says(ASK);
+    talk.hear(&a(5));
+    assert_eq!(talk.proven(), ["1", "2", "3", "4", "5"]);
+    talk.mail("6");
+    talk.says(&format!("{}{ASK}", text(&message("6"))));
+}
+
+#[test]
+fn xep0198_4_who_acknowledges_when_asked_or_late_is_asked() {
+    let mut talk = Talk::secure().managed(ENABLE_RESUME);
+    for (id, h) in [("1", 1), ("2", 2)] {
+        talk.mail(id);
+        talk.says(&format!("{}{ASK}", text(&message(id))));
+        talk.hear(&a(h));
+    }
+    talk.mail("3");
+    talk.told();
+    talk.hear(&a(2));
+    talk.wait(2 * SECOND);
+    talk.hear(&a(3));
+    talk.mail("4");
+    talk.says(&format!("{}{ASK}", text(&message("4"))));
+}
+
 /// Whoever answers without having handled anything more is not asked again and again.
 #[test]
 fn xep0198_4_an_answer_that_says_nothing_new_is_no_reason_to_ask_again() {
