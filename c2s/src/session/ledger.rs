@@ -73,8 +73,14 @@ struct Request {
     fruitful: bool,
 }
 
-/// How soon a client has to acknowledge that is not asked to.
+/// How soon a client has to acknowledge that is not asked to: with the next letter it is asked again.
 const SOON: Duration = Duration::from_secs(1);
+
+/// When it is asked where there is no other letter: a timer that seldom has to go off.
+const AT_LAST: Duration = Duration::from_secs(10);
+
+/// Letters on their way to a client that is not asked.
+const UNASKED: usize = 64;
 
 /// Places that an empty queue keeps.
 const IDLE_LETTERS: usize = 4;
@@ -248,7 +254,8 @@ impl Ledger {
             return false;
         }
         let Request { unsaid, at, .. } = self.request;
-        if !self.forthcoming || unsaid && now > at + SOON {
+        let is_late = unsaid && now > at + SOON || self.unacknowledged.len() > UNASKED;
+        if is_late || !self.forthcoming {
             self.ask(now);
             return true;
         }
@@ -273,10 +280,12 @@ impl Ledger {
         self.request.open.then_some(self.request.at)
     }
 
-    /// When the client is asked for what it has left unacknowledged: again after so long, and soon where it was not asked.
+    /// When the client is asked for what it has left unacknowledged: again after so long, sooner where it was not asked.
     pub(super) fn unanswered_at(&self, again: Duration) -> Option<Duration> {
         let waits = !self.request.open && !self.unacknowledged.is_empty() && !self.is_curious();
-        waits.then_some(self.request.at + if self.request.unsaid { SOON } else { again })
+        waits.then_some(
+            self.request.at + if self.request.unsaid { again.min(AT_LAST) } else { again },
+        )
     }
 
     /// All that is not acknowledged, to be sent again (XEP-0198 5).

@@ -373,14 +373,38 @@ fn xep0198_4_who_soon_acknowledges_unasked_is_not_asked_until_it_does_not() {
     talk.mail("5");
     talk.told();
     talk.hear(&a(4));
-    talk.wait(SECOND / 2);
+    talk.wait(9 * SECOND);
     talk.says("");
-    talk.wait(SECOND / 2);
+    talk.wait(SECOND);
     talk.says(ASK);
     talk.hear(&a(5));
     assert_eq!(talk.proven(), ["1", "2", "3", "4", "5"]);
+    // As long as that lasts.
     talk.mail("6");
-    talk.says(&format!("{}{ASK}", text(&message("6"))));
+    talk.told();
+    talk.hear(&a(5));
+    talk.hear(&a(6));
+    talk.mail("7");
+    talk.says(&text(&message("7")));
+    talk.wait(2 * SECOND);
+    talk.says("");
+    talk.mail("8");
+    talk.says(&format!("{}{ASK}", text(&message("8"))));
+}
+
+#[test]
+fn xep0198_4_many_letters_are_asked_about() {
+    let mut talk = Talk::secure().managed(ENABLE);
+    talk.mail("0");
+    talk.told();
+    talk.hear(&a(0));
+    talk.hear(&a(1));
+    for id in 1..=64 {
+        talk.mail(&id.to_string());
+        assert!(!talk.told().contains(ASK));
+    }
+    talk.mail("65");
+    assert!(talk.told().contains(ASK));
 }
 
 #[test]

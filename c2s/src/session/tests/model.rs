@@ -273,7 +273,7 @@ proptest! {
         client.resume();
         // in the end all that is on its way arrives
         let end = [Move::Cut, Move::Settles(usize::MAX)];
-        let flush = [Move::Up(usize::MAX), Move::Out(usize::MAX), Move::Down(usize::MAX), Move::Waits(2)];
+        let flush = [Move::Up(usize::MAX), Move::Out(usize::MAX), Move::Down(usize::MAX), Move::Waits(11)];
         let flushes = std::iter::repeat_n(flush, 200).flatten();
         let end = end.into_iter().chain(flushes).chain([Move::Settles(usize::MAX), Move::Asks]);
         let moves = moves.into_iter().chain(end);
