@@ -2,6 +2,7 @@
 
 mod again;
 mod anything;
+mod asking;
 mod bound;
 mod counts;
 mod errors;
